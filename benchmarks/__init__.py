@@ -1,0 +1,1 @@
+"""Programs that print figures. None asserts a time; `python -m benchmarks` runs them all."""

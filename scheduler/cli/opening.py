@@ -1,0 +1,125 @@
+"""From what the person typed after `run` to a study that can be started or resumed.
+
+In: a study's name, a configuration, a program, overrides. Out: the folder, the configuration in
+force and what the study holds already. Everything that can be wrong is looked at here, and raises
+UsageError; nothing is written before `Opening.write`.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scheduler.errors import UsageError
+from scheduler.study.bundled import default_program
+from scheduler.study.config import Config
+from scheduler.study.config_change import changed_keys, check_resumable
+from scheduler.study.config_file import find_source, load_config
+from scheduler.study.folder import StudyFolder, write_whole
+from scheduler.study.lock import StudyLock
+from scheduler.study.names import resolve_study
+from scheduler.study.reader import Reader
+from scheduler.study.records import Study
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A study that is about to be run."""
+
+    folder: StudyFolder
+    shown: str  # the folder as a person would type it
+    config: Config
+    program: str | None  # None: the study keeps the one that it has
+    before: Study | None  # what a study that is resumed holds; None: it is new
+    changed: bool  # whether a resumed study's configuration is to be replaced
+
+    def write(self) -> None:
+        """Make the study's folder, or note what has changed in it."""
+        if not self.folder.exists:
+            self.folder.create(self.config, self.program or "")
+            return
+        if self.changed:
+            self.folder.save_config(self.config)
+        if self.program is not None:
+            write_whole(self.folder.program, self.program)
+
+
+def open_study(
+    study: str | None, source: str | None, program: Path | None, overrides: Sequence[str]
+) -> Opening:
+    """Look everything up and check it. Raises UsageError, StudyInUse."""
+    directions = None if program is None else _read(program)
+    folder = StudyFolder(_find(study, source, overrides))
+    if folder.exists:
+        return _resume(folder, source, directions, overrides)
+    config = load_config(source, overrides, os.environ)
+    _check_place(folder.path)
+    return Opening(
+        folder=folder,
+        shown=_shown(folder.path),
+        config=config,
+        program=default_program().read_text("utf-8") if directions is None else directions,
+        before=None,
+        changed=False,
+    )
+
+
+def _find(study: str | None, source: str | None, overrides: Sequence[str]) -> Path:
+    """Where the study lies; without a name, where the configuration says."""
+    if study is not None:
+        return resolve_study(study)
+    config = load_config(source, overrides, os.environ)
+    return resolve_study(None, config, find_source(source, os.environ).name)
+
+
+def _resume(
+    folder: StudyFolder, source: str | None, directions: str | None, overrides: Sequence[str]
+) -> Opening:
+    old = folder.load_config()
+    config = load_config(source, overrides, os.environ, base=old)
+    check_resumable(old, config)
+    with StudyLock(folder):  # raises StudyInUse; the results actor takes it for good
+        before = None
+        if folder.database.exists():
+            with Reader(folder.database) as reader:
+                before = reader.study()
+    return Opening(
+        folder=folder,
+        shown=_shown(folder.path),
+        config=config,
+        program=directions,
+        before=before,
+        changed=bool(changed_keys(old, config)),
+    )
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a place where no folder can be made, before minutes are spent on data and Ray."""
+    if path.is_dir() and any(path.iterdir()):
+        first = sorted(each.name for each in path.iterdir())[0]
+        raise UsageError(
+            f"{path}: holds files ({first}, ...) but no study; "
+            "choose an empty folder or another name"
+        )
+    nearest = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not nearest.is_dir():
+        raise UsageError(f"{path}: {nearest} is a file, not a folder; choose another name")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"{path}: {nearest} can't be written to; choose a folder of yours with: "
+            "autoresearch run FOLDER"
+        )
+
+
+def _read(program: Path) -> str:
+    try:
+        return program.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "not UTF-8 text" if isinstance(error, ValueError) else error.strerror
+        raise UsageError(f"--program {program}: {reason}") from error
+
+
+def _shown(path: Path) -> str:
+    """The folder as a person would type it here."""
+    absolute, here = path.absolute(), Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

@@ -1,0 +1,73 @@
+"""The verb `run`: start a study, or resume the one that is there.
+
+Everything that can be wrong with the input is looked at before anything is written or started.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    study: Annotated[
+        str | None,
+        typer.Argument(help="Name (below studies/) or folder. Default: the preset's name."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", help="A preset (local, gpu, cluster) or a YAML file."),
+    ] = None,
+    program: Annotated[
+        Path | None, typer.Option("--program", "-p", help="The research directions, Markdown.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set one key, such as budget.seconds=60."),
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Plain lines, as where there is no terminal.")
+    ] = False,
+) -> None:
+    """Start a study, or resume the one that is there.
+
+    Trains the baseline and then edits of it, each for the same budget, and keeps what lowers the
+    metric. Ctrl-C ends it when the running trials have ended; a second one cuts them short. The
+    same command resumes it.
+    """
+    import asyncio
+
+    from scheduler import session
+    from scheduler.cli.opening import open_study
+    from scheduler.cli.stage import Stage
+    from scheduler.cli.words import ending, forecast
+    from scheduler.cluster import connect
+    from scheduler.rules.states import StopReason, StudyState
+
+    stage = Stage(plain=plain)
+    opening = open_study(study, config, program, overrides or [])
+    stage.say(f"study   {opening.shown} ({'resumed' if opening.before else 'new'})")
+    with stage.wait("reading the task and packing the data (once for this machine)"):
+        materials = session.gather_materials(opening.config)
+    with stage.wait("starting Ray"):
+        connect()
+        capacity = session.measure_capacity(opening.config)
+    stage.say(forecast(opening.config, capacity, materials, opening.before))
+    opening.write()
+
+    with stage.live() as show:
+        last = asyncio.run(
+            session.run_session(
+                opening.folder,
+                opening.config,
+                materials,
+                capacity=capacity,
+                show=show,
+                interrupted=stage.interrupted,
+            )
+        )
+    stage.say(ending(last, opening.shown))
+    if last.study.state is StudyState.PAUSED:
+        raise typer.Exit(1)
+    if last.study.reason is StopReason.SIGNAL:
+        raise typer.Exit(130)

@@ -1,0 +1,61 @@
+"""Where `run` speaks: a live view on a terminal, plain lines everywhere else.
+
+In: texts and the study's states. Out: what is on the screen. Decides nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live as RichLive
+from rich.text import Text
+
+from scheduler.cli.view import news, render
+from scheduler.study.records import Live
+
+INTERRUPTED = {
+    1: "ending: running trials are awaited, nothing new starts. Ctrl-C again cuts them short.",
+    2: "cutting the running trials short; they run again when the study is resumed.",
+}
+
+
+class Stage:
+    """The terminal of one `run`."""
+
+    def __init__(self, *, plain: bool) -> None:
+        self._console = Console(highlight=False)
+        self._plain = plain or not self._console.is_terminal
+
+    def say(self, text: str) -> None:
+        """Print lines that stay."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    @contextmanager
+    def wait(self, text: str) -> Iterator[None]:
+        """Show that something takes a moment."""
+        if self._plain:
+            yield
+            return
+        with self._console.status(Text(text)):
+            yield
+
+    @contextmanager
+    def live(self) -> Iterator[Callable[[Live], None]]:
+        """Show the study as it goes: the yielded function takes its newest state."""
+        last: Live | None = None
+
+        def print_news(live: Live) -> None:
+            nonlocal last
+            for line in news(last, live):
+                self.say(line)
+            last = live
+
+        if self._plain:
+            yield print_news
+            return
+        with RichLive(console=self._console, refresh_per_second=4) as view:
+            yield lambda live: view.update(render(live))
+
+    def interrupted(self, count: int) -> None:
+        """Tell what a signal does."""
+        self.say(INTERRUPTED[min(count, 2)])

@@ -1,0 +1,205 @@
+"""The study's parts on Ray: connecting, counting slots, running trials, calling the actors.
+
+Everything that knows Ray stands here and in `workers/remote.py`. The loop sees only its own
+seams: `RayExecutor`, `RayResults` and `RayAgent` are the real ones.
+"""
+
+import asyncio
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import exceptions as errors
+
+from agent import Answer
+from agent.proposer import Researcher
+from scheduler.errors import SchedulerError, StudyError, UsageError
+from scheduler.loop import AnswerLost, Item, TrialLost
+from scheduler.results import Plan, Results
+from scheduler.rules import events as ev
+from scheduler.study.config import Config
+from scheduler.study.records import Live
+from workers import Outcome, Resources, Trial
+from workers.bundle import Bundle
+from workers.remote import Shipment, ship, submit
+
+OBJECT_STORE_BYTES = 256 * 1024 * 1024  # bundles only; Ray's default is 30 % of the memory
+HEAD = {"num_cpus": 0, "num_gpus": 0}  # the actors of a study take no slot's resources
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What Ray offers this study."""
+
+    local: bool  # a Ray of our own, that ends with this process
+    address: str
+
+
+def connect(environ: dict[str, str] | None = None) -> Connection:
+    """Connect to the cluster that RAY_ADDRESS names, or start Ray on this machine.
+
+    Raises UsageError where the named cluster can't be reached.
+    """
+    address = (environ or dict(os.environ)).get("RAY_ADDRESS")
+    if ray.is_initialized():
+        return Connection(local=False, address=address or "")
+    if address:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        except (ConnectionError, errors.AuthenticationError, ValueError) as error:
+            raise UsageError(f"RAY_ADDRESS={address}: no Ray cluster answers: {error}") from error
+        return Connection(local=False, address=address)
+    # Without a niceness of its own a worker's child would train at nice 15, behind everything
+    # else on the machine. Variables rather than arguments: Ray's daemons read them at their start.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+        object_store_memory=OBJECT_STORE_BYTES,
+    )
+    return Connection(local=True, address="local")
+
+
+def nodes() -> list[dict[str, Any]]:
+    """The cluster's nodes, as Ray describes them."""
+    described: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return described
+
+
+def count_slots(found: list[dict[str, Any]], resources: Resources, limit: int | None) -> int:
+    """How many trials fit on the nodes that are alive; a trial never spans two of them."""
+    total = 0
+    for node in found:
+        if not node.get("Alive"):
+            continue
+        offered = node.get("Resources", {})
+        if resources.accelerator and f"accelerator_type:{resources.accelerator}" not in offered:
+            continue
+        fits = [
+            int(offered.get(name, 0.0) / claimed + 1e-9)
+            for name, claimed in (("GPU", resources.gpus), ("CPU", resources.cpus))
+            if claimed > 0
+        ]
+        total += min(fits, default=0)
+    return total if limit is None else min(total, limit)
+
+
+class RayExecutor:
+    """Runs trials as Ray tasks."""
+
+    def __init__(
+        self, resources: Resources, limit: int | None, task: Bundle, data: Bundle, sink: Any
+    ) -> None:
+        self._resources = resources
+        self._limit = limit
+        self._task: Shipment = ship(task)
+        self._data: Shipment = ship(data)
+        self._sink = sink
+        self._running: dict[int, Any] = {}
+
+    async def slots(self) -> int:
+        """How many trials fit on the nodes that are alive."""
+        return count_slots(await asyncio.to_thread(nodes), self._resources, self._limit)
+
+    async def run(self, trial: Trial) -> Outcome:
+        """Run one trial on whatever node Ray finds for it. Raises TrialLost."""
+        ref = submit(trial, self._task, self._data, self._sink)
+        self._running[trial.id] = ref
+        try:
+            outcome: Outcome = await ref
+        except errors.OutOfMemoryError as error:
+            raise TrialLost(_first_line(error), out_of_memory=True) from error
+        except errors.TaskCancelledError as error:
+            raise TrialLost("it was cancelled", blamed=False) from error
+        except errors.RayError as error:
+            raise TrialLost(_first_line(error)) from error
+        finally:
+            self._running.pop(trial.id, None)
+        return outcome
+
+    def cancel(self, trial: int) -> None:
+        """Ask the worker to end the trial; it kills the processes on its way out."""
+        if (ref := self._running.get(trial)) is not None:
+            ray.cancel(ref, force=False)
+
+
+class RayResults:
+    """The results actor, called over Ray. Its calls raise SchedulerError and nothing else.
+
+    Ray repeats a call when the actor had to be started again; `Results.handle` answers a
+    repeated event from its outbox.
+    """
+
+    def __init__(self, path: Path, config: Config, plan: Plan) -> None:
+        remote: Any = ray.remote(Results)
+        options = remote.options(max_restarts=-1, max_task_retries=-1, **HEAD)
+        self.actor: Any = options.remote(path, config, plan)
+
+    async def begin_session(self, pid: int, host: str) -> None:
+        """A driver takes the study up."""
+        await _answer_of(self.actor.begin_session.remote(pid, host))
+
+    async def handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:
+        """Take in one event and return what is to be done now."""
+        actions: tuple[ev.Action, ...] = await _answer_of(self.actor.handle.remote(number, item))
+        return actions
+
+    async def trial(self, number: int) -> Trial:
+        """Everything that a worker needs to run a trial."""
+        trial: Trial = await _answer_of(self.actor.trial.remote(number))
+        return trial
+
+    async def live(self) -> Live:
+        """The study at this moment."""
+        live: Live = await _answer_of(self.actor.live.remote())
+        return live
+
+    async def export(self) -> None:
+        """Write the files that people read."""
+        await _answer_of(self.actor.export.remote())
+
+    async def close(self) -> None:
+        """Close the study and end the actor."""
+        await _answer_of(self.actor.close.remote())
+        ray.kill(self.actor)
+
+
+async def _answer_of(ref: Any) -> Any:
+    try:
+        return await ref
+    except errors.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, SchedulerError):
+            raise cause from None
+        raise StudyError(f"the results actor failed: {_first_line(error)}") from error
+    except errors.RayError as error:
+        raise StudyError(f"the results actor is gone: {_first_line(error)}") from error
+
+
+class RayAgent:
+    """The agent's actor, called over Ray."""
+
+    def __init__(self, results: RayResults) -> None:
+        self._results = results.actor
+        remote: Any = ray.remote(Researcher)
+        self._actor: Any = remote.options(max_restarts=-1, max_task_retries=2, **HEAD).remote()
+
+    async def propose(self, request: int, count: int) -> Answer:
+        """Brief the agent and return its answer; the briefing does not pass through here."""
+        try:
+            briefing = self._results.briefing.remote(request, count)
+            answer: Answer = await self._actor.propose.remote(briefing)
+        except errors.RayError as error:
+            raise AnswerLost(_first_line(error)) from error
+        return answer
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if isinstance(error, errors.RayTaskError) else lines[0])[:500]

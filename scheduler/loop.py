@@ -1,0 +1,207 @@
+"""The loop of a study: the driver. Asynchronous, without waves.
+
+It decides nothing. It numbers what happens, hands each event to the results actor and carries
+out the actions that come back: start this trial, cut that one short, ask the agent. Trials and
+answers run as tasks of one asyncio loop; each ends by putting an event into the inbox. Whether
+a trial runs on this machine, on a cluster or in a simulation is behind the seams below.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Protocol
+
+from agent import Answer
+from scheduler.results import Answered, Ended
+from scheduler.rules import events as ev
+from scheduler.study.records import Live
+from workers import Outcome, Trial
+
+TICK_SECONDS = 1.0  # limits of time are looked at, slots counted and views drawn this often
+EXPORT_SECONDS = 60.0  # results.tsv and progress.png are written at most this often
+CUT_SHORT_SECONDS = 10.0  # for trials that were cut short to end their processes
+
+Item = ev.Event | Answered | Ended
+
+
+class TrialLost(Exception):  # noqa: N818 - an end of a trial, not a fault of the caller
+    """A trial ended without an outcome: its worker, its node or Ray is gone."""
+
+    def __init__(self, reason: str, *, out_of_memory: bool = False, blamed: bool = True) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.out_of_memory = out_of_memory
+        self.blamed = blamed
+
+
+class AnswerLost(Exception):  # noqa: N818 - an end of a request, not a fault of the caller
+    """The agent could not answer. The text says why."""
+
+
+class Bookkeeper(Protocol):
+    """The results actor, as the loop sees it."""
+
+    async def handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:
+        """Take in one event and return what is to be done now."""
+
+    async def trial(self, number: int) -> Trial:
+        """Everything that a worker needs to run a trial."""
+
+    async def live(self) -> Live:
+        """The study at this moment."""
+
+    async def export(self) -> None:
+        """Write the files that people read."""
+
+
+class Executor(Protocol):
+    """Where trials run."""
+
+    async def slots(self) -> int:
+        """How many trials can run at a time, now."""
+
+    async def run(self, trial: Trial) -> Outcome:
+        """Run one trial to its end. Raises TrialLost."""
+
+    def cancel(self, trial: int) -> None:
+        """Cut a trial short, if it still runs."""
+
+
+class Agent(Protocol):
+    """Who makes proposals."""
+
+    async def propose(self, request: int, count: int) -> Answer:
+        """Brief the agent and return its answer."""
+
+
+class Loop:
+    """One session of a study."""
+
+    def __init__(
+        self,
+        results: Bookkeeper,
+        executor: Executor,
+        agent: Agent,
+        *,
+        show: Callable[[Live], None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._results = results
+        self._executor = executor
+        self._agent = agent
+        self._show = show
+        self._clock = clock
+        self._inbox: asyncio.Queue[Item | BaseException] = asyncio.Queue()
+        self._background: set[asyncio.Task[None]] = set()
+        self._trials: set[asyncio.Task[None]] = set()
+        self._finished = False
+
+    async def run(self) -> None:
+        """Run the study until the rules say that it is finished."""
+        self._put(ev.Opened(self._clock()))
+        self._spawn(self._tick(), self._background)
+        number = 0
+        try:
+            while not self._finished:
+                item = await self._inbox.get()
+                if isinstance(item, BaseException):
+                    raise item
+                number += 1
+                for action in await self._results.handle(number, item):
+                    self._carry_out(action)
+        finally:
+            await self._end_tasks()
+        self._show(await self._results.live())
+        await self._results.export()
+
+    def drain(self) -> None:
+        """Start nothing more; end when the running trials have ended."""
+        self._put(ev.DrainAsked(self._clock()))
+
+    def cancel(self) -> None:
+        """End now; the running trials are cut short and run again on resume."""
+        self._put(ev.CancelAsked(self._clock()))
+
+    # ---- actions ----------------------------------------------------------------------------
+
+    def _carry_out(self, action: ev.Action) -> None:
+        match action:
+            case ev.StartTrial(trial):
+                self._spawn(self._run_trial(trial), self._trials)
+            case ev.CancelTrial(trial):
+                self._executor.cancel(trial)
+            case ev.RequestProposals(request, count):
+                self._spawn(self._ask(request, count), self._background)
+            case ev.Finish():
+                self._finished = True
+
+    async def _run_trial(self, number: int) -> None:
+        trial = await self._results.trial(number)
+        try:
+            outcome = await self._executor.run(trial)
+        except TrialLost as lost:
+            self._put(
+                ev.Lost(
+                    self._clock(),
+                    number,
+                    lost.reason,
+                    blamed=lost.blamed,
+                    out_of_memory=lost.out_of_memory,
+                )
+            )
+        else:
+            self._put(Ended(self._clock(), outcome))
+
+    async def _ask(self, request: int, count: int) -> None:
+        asked_at = self._clock()
+        try:
+            answer = await self._agent.propose(request, count)
+        except AnswerLost as lost:
+            self._put(ev.AnswerFailed(self._clock(), request, str(lost)))
+        else:
+            now = self._clock()
+            self._put(Answered(now, answer, now - asked_at))
+
+    async def _tick(self) -> None:
+        """Count the slots, let the rules look at the clock, and draw."""
+        slots = -1
+        next_export = self._clock() + EXPORT_SECONDS
+        while True:
+            counted = await self._executor.slots()
+            if counted != slots:
+                slots = counted
+                self._put(ev.SlotsCounted(self._clock(), slots))
+            self._put(ev.Ticked(self._clock()))
+            self._show(await self._results.live())
+            if self._clock() >= next_export:
+                began = self._clock()
+                await self._results.export()
+                # A long study takes longer to write: never more than two per cent of the time.
+                took = self._clock() - began
+                next_export = self._clock() + max(EXPORT_SECONDS, 50 * took)
+            await asyncio.sleep(TICK_SECONDS)
+
+    # ---- tasks ------------------------------------------------------------------------------
+
+    def _put(self, item: Item) -> None:
+        self._inbox.put_nowait(item)
+
+    def _spawn(self, work: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        tasks.add(task)
+        task.add_done_callback(lambda done: self._gather(done, tasks))
+
+    def _gather(self, task: asyncio.Task[None], tasks: set[asyncio.Task[None]]) -> None:
+        """Forget a task that has ended; its failure, if any, ends the loop."""
+        tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._inbox.put_nowait(error)
+
+    async def _end_tasks(self) -> None:
+        """Trials that were cut short get a moment to end their processes; the rest is dropped."""
+        for task in list(self._background):
+            task.cancel()
+        if self._trials:
+            await asyncio.wait(set(self._trials), timeout=CUT_SHORT_SECONDS)
+        for task in list(self._trials):
+            task.cancel()

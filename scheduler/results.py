@@ -1,0 +1,265 @@
+"""The results actor: owns the study's state, its rules and its database.
+
+What happens to a study arrives here, one event after the other; the rules decide, the store
+writes event, facts and actions in one transaction, and the actions go back to the driver.
+Events are numbered by the driver: an event that arrives twice (the reply was lost, or this
+process died and was started again) is answered from the outbox and counted once.
+
+A plain class: tests use it as it is, `scheduler/cluster.py` makes a Ray actor of it.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+from agent import Answer, Briefing, Proposal
+from scheduler.briefings import write_briefing
+from scheduler.rules import events as ev
+from scheduler.rules.machine import Transition, step
+from scheduler.rules.state import TrialEntry
+from scheduler.study.artifacts import Artifacts
+from scheduler.study.config import Config
+from scheduler.study.exports import write_tsv
+from scheduler.study.folder import StudyFolder
+from scheduler.study.live import write_live
+from scheduler.study.lock import StudyLock
+from scheduler.study.plot import write_plot
+from scheduler.study.reader import Reader
+from scheduler.study.records import Live, SlotView
+from scheduler.study.store import Contents, Store
+from workers import Outcome, Progress, Resources, Trial
+
+REPORTS_PER_SECOND = 50  # of all running trials together, however many there are
+LOCK_SECONDS = 15.0  # for an earlier process of the same study to notice that it is orphaned
+SHOWN_QUEUE, SHOWN_RECENT = 10, 10
+VERSIONED = ("autoresearch-ray", "ray", "torch", "optuna")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The agent's answer has arrived."""
+
+    at: float
+    answer: Answer
+    seconds: float  # from the request to the answer
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial has ended with an outcome."""
+
+    at: float
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every trial of a study has in common."""
+
+    baseline: Proposal
+    task: str  # content hash of the task's fixed files
+    data: str  # content hash of the packed data
+    resources: Resources
+
+
+class Results:
+    """One study, opened for writing."""
+
+    def __init__(self, path: Path, config: Config, plan: Plan) -> None:
+        """Open or make the database; raises StudyInUse where another process has it."""
+        self._folder = StudyFolder(path)
+        self._config = config
+        self._plan = plan
+        self._lock = StudyLock(self._folder)
+        self._lock.acquire(timeout=LOCK_SECONDS)
+        self._store = Store(self._folder.database)
+        self._reader = Reader(self._folder.database)
+        self._artifacts = Artifacts(self._folder, self._reader)
+        self._state = self._store.load(config.policy())
+        self._progress: dict[int, Progress] = {}
+        self._assigned: dict[int, float] = {}  # trial -> when it was given its slot
+        self._titles: dict[int, str] = {}  # of running experiments
+        self._briefed: dict[int, int] = {}  # request -> champions at its briefing
+
+    # ---- for the driver ---------------------------------------------------------------------
+
+    def begin_session(self, pid: int, host: str) -> None:
+        """A driver takes the study up; it numbers its events from 1."""
+        self._store.begin_session(time.time(), pid, host, _versions())
+
+    def handle(self, number: int, item: ev.Event | Answered | Ended) -> tuple[ev.Action, ...]:
+        """Take in one event and return what is to be done now."""
+        if number <= self._store.last_event():
+            return self._store.outbox()
+        event, contents = self._translate(item)
+        transition = step(self._state, event)
+        if transition.state is self._state:
+            return ()  # nothing followed, so there is nothing to write
+        self._store.commit(number, event, transition, contents)
+        self._state = transition.state
+        self._follow(transition, contents)
+        return transition.actions
+
+    def trial(self, number: int) -> Trial:
+        """Everything that a worker needs to run a trial."""
+        record = self._reader.trial(number)
+        assert record is not None, f"no trial {number}"
+        return Trial(
+            id=record.id,
+            experiment=record.experiment,
+            number=record.number,
+            seed=record.seed,
+            slot=record.slot or 0,
+            files=self._reader.files(record.experiment),
+            task=self._plan.task,
+            data=self._plan.data,
+            budget=self._config.trial_budget(),
+            resources=self._plan.resources,
+            settings=self._config.trial_settings(),
+            progress_seconds=max(1.0, self._state.slots / REPORTS_PER_SECOND),
+        )
+
+    def briefing(self, request: int, count: int) -> Briefing:
+        """What the agent is told with this request. The program is read anew each time."""
+        self._briefed[request] = self._state.champions
+        program = self._folder.program.read_text("utf-8")
+        return write_briefing(self._reader, self._config, program, request=request, count=count)
+
+    def progress(self, progress: Progress) -> None:
+        """A sign of life of a running trial; it never enters the database."""
+        trial = self._state.trials.get(progress.trial)
+        if trial is None:
+            return
+        self._progress[progress.trial] = progress
+        if progress.log:
+            self._artifacts.append_log(trial.experiment, progress.log)
+
+    def live(self) -> Live:
+        """The study at this moment; also left in the study's folder for other processes."""
+        study = self._reader.study()
+        queue = self._reader.queue(SHOWN_QUEUE)
+        live = Live(
+            at=time.time(),
+            study=study,
+            slots=self._slots(),
+            queue=tuple(queue),
+            recent=tuple(self._reader.recent(SHOWN_RECENT)),
+            champion=self._reader.experiment(study.champion.experiment) if study.champion else None,
+            metric=self._config.task.metric.name,
+            budget=self._config.budget_words(),
+        )
+        write_live(self._folder.live, live)
+        return live
+
+    def export(self) -> None:
+        """Write `results.tsv` and `progress.png`."""
+        metric = self._config.task.metric
+        write_tsv(self._reader, self._folder.results, metric=metric.name)
+        write_plot(
+            self._reader,
+            self._folder.progress,
+            metric=metric.name,
+            minimize=metric.goal == "minimize",
+        )
+
+    def close(self) -> None:
+        """Close the database and give the study free."""
+        self._reader.close()
+        self._store.close()
+        self._folder.live.unlink(missing_ok=True)
+        self._lock.release()
+
+    # ---- inside -----------------------------------------------------------------------------
+
+    def _translate(self, item: ev.Event | Answered | Ended) -> tuple[ev.Event, Contents]:
+        if isinstance(item, Answered):
+            return self._take_answer(item)
+        if isinstance(item, Ended):
+            outcome = item.outcome
+            event = ev.Reported(
+                item.at,
+                outcome.trial,
+                outcome.status,
+                outcome.metric,
+                outcome.reason,
+                outcome.timings.total,
+            )
+            return event, Contents(outcome=outcome)
+        return item, Contents(baseline=self._plan.baseline)
+
+    def _take_answer(self, item: Answered) -> tuple[ev.Event, Contents]:
+        """Refuse what the study has tried before, at any time."""
+        answer = item.answer
+        known = self._reader.known_fingerprints([p.fingerprint for p in answer.proposals])
+        fresh = tuple(p for p in answer.proposals if p.fingerprint not in known)
+        refused = (
+            *answer.refused,
+            *(f"{p.title}: tried before" for p in answer.proposals if p.fingerprint in known),
+        )
+        champions = self._briefed.pop(answer.request, self._state.champions)
+        drafts = tuple(ev.Draft(proposal.parent, champions) for proposal in fresh)
+        event = ev.Answered(item.at, answer.request, drafts, item.seconds)
+        return event, Contents(proposals=fresh, answer=replace(answer, refused=refused))
+
+    def _follow(self, transition: Transition, contents: Contents) -> None:
+        """Do beside the database what the facts ask for."""
+        for fact in transition.facts:
+            match fact:
+                case ev.ExperimentAdded():
+                    self._artifacts.write_experiment(fact.id)
+                case ev.TrialMoved(slot=int()):
+                    self._begin_trial(self._state.trials[fact.id])
+                case ev.TrialMoved():
+                    self._end_trial(fact.id)
+                case ev.Crowned():
+                    self._artifacts.write_best(fact.experiment)
+        if contents.outcome is not None:
+            self._keep_log(contents.outcome)
+
+    def _begin_trial(self, trial: TrialEntry) -> None:
+        experiment = self._reader.experiment(trial.experiment)
+        assert experiment is not None
+        self._assigned[trial.id] = time.time()
+        self._titles[trial.id] = experiment.title
+        self._artifacts.start_log(trial.experiment, trial.id)
+
+    def _end_trial(self, trial: int) -> None:
+        self._progress.pop(trial, None)
+        self._assigned.pop(trial, None)
+        self._titles.pop(trial, None)
+
+    def _keep_log(self, outcome: Outcome) -> None:
+        record = self._reader.trial(outcome.trial)
+        if record is not None and record.outcome is not None:
+            self._artifacts.finish_log(record.experiment, outcome.trial, outcome.log)
+
+    def _slots(self) -> tuple[SlotView, ...]:
+        views = {number: SlotView(number) for number in self._state.free}
+        for trial in self._state.trials.values():
+            if trial.slot is None:
+                continue
+            progress = self._progress.get(trial.id)
+            view = SlotView(
+                slot=trial.slot,
+                trial=trial.id,
+                experiment=trial.experiment,
+                title=self._titles.get(trial.id, ""),
+                seconds=time.time() - self._assigned.get(trial.id, time.time()),
+            )
+            if progress is not None:
+                view = replace(
+                    view,
+                    phase=progress.phase,
+                    fraction=progress.fraction,
+                    step=progress.step,
+                    loss=progress.loss,
+                    tokens_per_second=progress.tokens_per_second,
+                )
+            views[trial.slot] = view
+        return tuple(views[number] for number in sorted(views))
+
+
+def _versions() -> Mapping[str, str]:
+    return {name: metadata.version(name) for name in VERSIONED}

@@ -1,0 +1,1 @@
+"""Decisions: the state machine of a study and the rules that it consults. Pure."""

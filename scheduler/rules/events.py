@@ -1,0 +1,226 @@
+"""What can happen to a study (events), what follows (facts), and what is to be done (actions).
+
+    event --step--> facts     written to the store in one transaction with the event
+                    actions   written to its outbox, then carried out by the driver
+
+All plain data. An event carries the time at which it happened, `at` (Unix seconds), so that
+the rules never look at a clock. Contents (code, logs) stay outside: the rules need numbers.
+"""
+
+from dataclasses import dataclass
+
+from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from workers import OutcomeStatus
+
+# ---- events ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A driver took the study up, for the first time or again."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class SlotsCounted:
+    """The cluster offers this many slots now."""
+
+    at: float
+    slots: int
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A proposal, as far as the rules need to know it."""
+
+    parent: int
+    champions: int  # how many champions there had been when its briefing was written
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The agent answered a request; `drafts` are the proposals that passed the checks."""
+
+    at: float
+    request: int
+    drafts: tuple[Draft, ...]
+    seconds: float  # from the request to the answer
+
+
+@dataclass(frozen=True)
+class AnswerFailed:
+    """A request came to nothing."""
+
+    at: float
+    request: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A trial ended with an outcome. `metric` is set if and only if status is DONE."""
+
+    at: float
+    trial: int
+    status: OutcomeStatus
+    metric: float | None = None
+    reason: str = ""
+    seconds: float = 0.0  # for which it held its slot
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A trial ended without an outcome: its worker, node or driver is gone."""
+
+    at: float
+    trial: int
+    reason: str
+    blamed: bool = True  # False where the trial can't have caused it, as when its driver died
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True)
+class DrainAsked:
+    """A person asked the study to end once the running trials have ended."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class CancelAsked:
+    """A person asked the study to end now; running trials are cut short and run again later."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class Ticked:
+    """Time has passed."""
+
+    at: float
+
+
+Event = (
+    Opened
+    | SlotsCounted
+    | Answered
+    | AnswerFailed
+    | Reported
+    | Lost
+    | DrainAsked
+    | CancelAsked
+    | Ticked
+)
+
+# ---- facts ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ExperimentAdded:
+    """A new experiment. `draft` is its place in the event's drafts; None for the baseline."""
+
+    id: int
+    draft: int | None
+    parent: int | None
+    wanted: int = 1  # outcomes that its decision needs
+
+
+@dataclass(frozen=True)
+class ExperimentMoved:
+    """An experiment changed its state."""
+
+    id: int
+    state: ExperimentState
+    metric: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class TrialPlanned:
+    """A trial is to be run."""
+
+    id: int
+    experiment: int
+    number: int
+    seed: int
+    first: bool = False  # at the front of the queue
+
+
+@dataclass(frozen=True)
+class TrialMoved:
+    """A trial changed its state. `slot` is set when it starts."""
+
+    id: int
+    state: TrialState
+    slot: int | None = None
+    reason: str = ""
+    blamed: bool = False  # lost, and its experiment may be the cause
+
+
+@dataclass(frozen=True)
+class ExperimentStarted:
+    """The first trial of an experiment started, this many champions after its briefing."""
+
+    id: int
+    staleness: int
+
+
+@dataclass(frozen=True)
+class Crowned:
+    """There is a new champion."""
+
+    experiment: int
+    metric: float
+
+
+@dataclass(frozen=True)
+class StudyMoved:
+    """The study changed its state."""
+
+    state: StudyState
+    reason: StopReason | None = None
+    text: str = ""
+
+
+Fact = (
+    ExperimentAdded
+    | ExperimentMoved
+    | ExperimentStarted
+    | TrialPlanned
+    | TrialMoved
+    | Crowned
+    | StudyMoved
+)
+
+# ---- actions --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StartTrial:
+    """Run this trial."""
+
+    trial: int
+
+
+@dataclass(frozen=True)
+class CancelTrial:
+    """Cut this trial short, if it still runs."""
+
+    trial: int
+
+
+@dataclass(frozen=True)
+class RequestProposals:
+    """Ask the agent for this many proposals."""
+
+    request: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Nothing is left to do: end the loop."""
+
+
+Action = StartTrial | CancelTrial | RequestProposals | Finish

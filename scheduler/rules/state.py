@@ -1,0 +1,122 @@
+"""What the rules remember: the part of a study that decisions depend on.
+
+Immutable, and of a size that depends on the slots and the queue, not on the length of the
+study: finished experiments live in the store alone. `immutables.Map` is a hash trie, so that
+a changed copy costs the logarithm of its size.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from immutables import Map
+
+from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The part of the configuration that decides."""
+
+    minimize: bool = True
+    seed: int = 0
+    baseline_repeats: int = 1
+    max_experiments: int | None = None  # beside the baseline
+    max_seconds: float | None = None  # of time in which the study was open, all sessions
+    plateau: int | None = None  # experiments in a row without a new champion
+    failures_in_row: int = 8  # pause after so many; a broken task should not burn a night
+    proposals_per_call: int = 4
+    calls_in_flight: int = 4
+
+
+@dataclass(frozen=True)
+class ExperimentEntry:
+    """An experiment that is not decided yet."""
+
+    id: int
+    parent: int | None  # None: a baseline
+    champions: int  # how many champions there had been at its briefing
+    state: ExperimentState = ExperimentState.QUEUED
+    wanted: int = 1  # trials with an outcome that the decision needs
+    metrics: tuple[float, ...] = ()
+    losses: int = 0
+    open: tuple[int, ...] = ()  # its trials without an outcome, planned or running
+
+
+@dataclass(frozen=True)
+class TrialEntry:
+    """A trial that has no outcome yet."""
+
+    id: int
+    experiment: int
+    number: int
+    state: TrialState = TrialState.PLANNED
+    slot: int | None = None
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The best confirmed experiment. `count` says how many there have been."""
+
+    experiment: int
+    metric: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Measured durations, as exponential averages; None until the first."""
+
+    answer_seconds: float | None = None  # from a request to its answer
+    trial_seconds: float | None = None  # for which a trial holds its slot
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counters that the stops depend on."""
+
+    proposed: int = 0  # experiments beside the baselines
+    since_champion: int = 0  # decided experiments since the last champion
+    failures_in_row: int = 0
+    losses_in_row: int = 0
+    empty_in_row: int = 0  # requests in a row that brought nothing
+    ask_after: float = 0.0  # Unix seconds before which the agent is left alone
+    seconds_before: float = 0.0  # open time of the earlier sessions
+    opened_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that `step` reads and changes."""
+
+    policy: Policy
+    study: StudyState = StudyState.STOPPED
+    reason: StopReason | None = None
+    slots: int = 0
+    free: tuple[int, ...] = ()  # slot numbers without a trial; the last one is used next
+    next_experiment: int = 0
+    next_trial: int = 1
+    next_request: int = 1
+    champion: Champion | None = None
+    experiments: Map[int, ExperimentEntry] = field(default_factory=Map)
+    trials: Map[int, TrialEntry] = field(default_factory=Map)
+    ready: tuple[int, ...] = ()  # planned trials, the next one first
+    waiting: tuple[int, ...] = ()  # experiments whose outcome waits for the baseline's
+    asked: Map[int, int] = field(default_factory=Map)  # request -> proposals wanted
+    pace: Pace = field(default_factory=Pace)
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def running(self) -> int:
+        """How many trials hold a slot."""
+        return len(self.trials) - len(self.ready)
+
+    @property
+    def champions(self) -> int:
+        """How many champions there have been."""
+        return self.champion.count if self.champion else 0
+
+
+def free_slots(slots: int, trials: Mapping[int, TrialEntry]) -> tuple[int, ...]:
+    """The slot numbers below `slots` that no trial holds; the lowest stands last, to go first."""
+    taken = {t.slot for t in trials.values()}
+    return tuple(n for n in reversed(range(slots)) if n not in taken)

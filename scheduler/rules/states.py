@@ -1,0 +1,74 @@
+"""The states of an experiment, a trial and a study: one enum each, with its questions.
+
+Names and meaning are those of the plan; every table, page and export uses these words.
+"""
+
+from enum import StrEnum
+
+
+class ExperimentState(StrEnum):
+    """Where an experiment stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CONFIRMING = "confirming"  # more trials decide; also: its outcome waits for the baseline's
+    KEEP = "keep"  # better than the champion of its day
+    DISCARD = "discard"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    REJECTED = "rejected"  # the preflight or the referee refused it
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self not in (self.QUEUED, self.RUNNING, self.CONFIRMING)
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it ended without a metric by its own fault."""
+        return self in (self.CRASH, self.TIMEOUT, self.OOM, self.REJECTED)
+
+
+class TrialState(StrEnum):
+    """Where a trial stands. A lost trial is planned again under a new id."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    DONE = "done"  # it has an outcome, whatever its status
+    LOST = "lost"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self not in (self.PLANNED, self.RUNNING)
+
+
+class StudyState(StrEnum):
+    """Where a study stands."""
+
+    RUNNING = "running"
+    PAUSED = "paused"  # starts nothing until it is resumed; the reason is recorded
+    DRAINING = "draining"  # running trials end, nothing new starts
+    STOPPED = "stopped"  # for a typed reason; can be resumed
+    FAILED = "failed"  # the scheduler itself could not go on
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the loop has nothing left to do."""
+        return self in (self.STOPPED, self.FAILED)
+
+
+class StopReason(StrEnum):
+    """Why a study stopped or paused."""
+
+    MAX_EXPERIMENTS = "max_experiments"
+    MAX_HOURS = "max_hours"
+    PLATEAU = "plateau"
+    SIGNAL = "signal"
+    NO_PROPOSALS = "no_proposals"  # the agent has no more ideas
+    BASELINE_FAILED = "baseline_failed"
+    FAILURES = "failures"  # many experiments in a row failed
+    INFRASTRUCTURE = "infrastructure"  # trials are lost again and again

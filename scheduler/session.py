@@ -1,0 +1,144 @@
+"""One session of a study, from its folder to its end: prepares, connects, runs the loop.
+
+In: a study's folder and configuration. Out: the study as it stands at the end. The command line
+decides what is shown; nothing here prints.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+
+from agent import Proposal
+from agent.source import identify
+from scheduler.cluster import RayAgent, RayExecutor, RayResults, count_slots, nodes
+from scheduler.loop import Loop
+from scheduler.results import Plan
+from scheduler.study.config import Config
+from scheduler.study.data import PackedData, baseline_files, prepare_data, task_folder
+from scheduler.study.folder import StudyFolder
+from scheduler.study.records import Live
+from workers import Resources
+from workers.bundle import Bundle, cache_folder, pack
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What a study's trials are made of."""
+
+    baseline: Proposal
+    task: Bundle
+    data: Bundle
+    packed: PackedData
+
+
+def gather_materials(config: Config) -> Materials:
+    """Read the task, pack the data where that has not been done. Raises UsageError."""
+    task = task_folder(config)
+    files = baseline_files(config, task)
+    packed = prepare_data(config, cache_folder(), task)
+    identity = identify(files)
+    baseline = Proposal(
+        title="baseline",
+        hypothesis="The code as it is: everything else is measured against it.",
+        parent=0,
+        files=files,
+        origin="baseline",
+        fingerprint=identity.fingerprint,
+        skeleton=identity.skeleton,
+        constants=identity.constants,
+    )
+    return Materials(
+        baseline=baseline,
+        task=pack(task, name="train_template", exclude=config.task.editable),
+        data=pack(packed.folder, name="data"),
+        packed=packed,
+    )
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What the connected cluster offers a study."""
+
+    slots: int  # now; they may become more or fewer
+    resources: Resources  # of one slot
+
+
+def measure_capacity(config: Config) -> Capacity:
+    """Count the slots, and divide the memory of this node among those that it may hold."""
+    limit = None if config.workers.slots == "auto" else config.workers.slots
+    slots = count_slots(nodes(), config.trial_resources(0, 1), limit)
+    memory = psutil.virtual_memory().total
+    return Capacity(slots, config.trial_resources(memory, slots))
+
+
+async def run_session(
+    folder: StudyFolder,
+    config: Config,
+    materials: Materials,
+    *,
+    capacity: Capacity,
+    show: Callable[[Live], None],
+    interrupted: Callable[[int], None],
+) -> Live:
+    """Run the study until it stops, pauses, or is interrupted; return its last state.
+
+    `interrupted` is told of each signal: the first drains, the second cuts short.
+    """
+    plan = Plan(
+        baseline=materials.baseline,
+        task=materials.task.hash,
+        data=materials.data.hash,
+        resources=capacity.resources,
+    )
+    results = RayResults(folder.path, config, plan)
+    await results.begin_session(os.getpid(), socket.gethostname())
+    executor = RayExecutor(
+        capacity.resources,
+        None if config.workers.slots == "auto" else config.workers.slots,
+        materials.task,
+        materials.data,
+        results.actor,
+    )
+    last: list[Live] = []
+
+    def remember(live: Live) -> None:
+        last[:] = [live]
+        show(live)
+
+    loop = Loop(results, executor, RayAgent(results), show=remember)
+    with _signals(loop, interrupted):
+        try:
+            await loop.run()
+        finally:
+            await results.close()
+    return last[0]
+
+
+@contextmanager
+def _signals(loop: Loop, interrupted: Callable[[int], None]) -> Iterator[None]:
+    """The first SIGINT or SIGTERM drains the study, the second cuts its trials short."""
+    count = 0
+
+    def on_signal() -> None:
+        nonlocal count
+        count += 1
+        interrupted(count)
+        if count == 1:
+            loop.drain()
+        else:
+            loop.cancel()
+
+    running = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        running.add_signal_handler(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            running.remove_signal_handler(number)

@@ -1,0 +1,79 @@
+"""The files of each experiment, beside the database: for people, editors and scripts.
+
+Everything here follows from the database but the whole log of a trial, of which the database
+keeps the tail only. It is written after the commit, so that a crash in between leaves a study
+that is complete where it counts.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from scheduler.study.folder import StudyFolder
+from scheduler.study.reader import Reader
+
+
+class Artifacts:
+    """Writes `experiments/ID/` and `best/` of one study."""
+
+    def __init__(self, folder: StudyFolder, reader: Reader) -> None:
+        self._folder = folder
+        self._reader = reader
+
+    def write_experiment(self, number: int) -> None:
+        """Write an experiment's files, its difference from the parent and its proposal."""
+        experiment = self._reader.experiment(number)
+        if experiment is None:
+            return
+        home = self._folder.experiment(number)
+        files = self._reader.files(number)
+        for name, text in files.items():
+            _write(home.file(name), text)
+        if experiment.parent is not None:
+            before = self._reader.files(experiment.parent)
+            _write(home.diff, unified_diff(before, files))
+        proposal = {
+            name: value
+            for name, value in asdict(experiment).items()
+            if name in ("id", "parent", "title", "hypothesis", "origin", "constants", "created_at")
+        }
+        _write(home.proposal, json.dumps(proposal, indent=2) + "\n")
+
+    def start_log(self, experiment: int, trial: int) -> None:
+        """Begin the log of a trial; a repeat starts it again."""
+        _write(self._folder.experiment(experiment).log, f"--- trial {trial}\n")
+
+    def append_log(self, experiment: int, text: str) -> None:
+        """Add what a running trial has printed."""
+        with self._folder.experiment(experiment).log.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def finish_log(self, experiment: int, trial: int, text: str) -> None:
+        """Put the whole log of a trial in the place of what was streamed."""
+        _write(self._folder.experiment(experiment).log, f"--- trial {trial}\n{text}")
+
+    def write_best(self, experiment: int) -> None:
+        """Put the champion's files into `best/`."""
+        for name, text in self._reader.files(experiment).items():
+            _write(self._folder.best / name, text)
+
+
+def unified_diff(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """A patch from one set of files to another, in the format that `git apply` reads."""
+    parts: list[str] = []
+    for path in sorted({*before, *after}):
+        old = before.get(path, "").splitlines(keepends=True)
+        new = after.get(path, "").splitlines(keepends=True)
+        parts += (
+            line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+            for line in difflib.unified_diff(old, new, f"a/{path}", f"b/{path}")
+        )
+    return "".join(parts)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Line ends stay as they are: the hash of a file is taken over its very characters.
+    path.write_text(text, "utf-8", newline="")

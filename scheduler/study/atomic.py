@@ -1,0 +1,27 @@
+"""Writing a file so that a reader sees the old one or the new one, never a part.
+
+In: the path that is to change. Out: a path beside it to write to, which then takes its place.
+It outlives a crash of the process, not a cut of power: exports can be written again.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scheduler.study.folder import PARTIAL
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a new path in the same folder; rename it to `path` unless something is raised.
+
+    Raises OSError where the folder is missing or can't be written to; `path` is as before then.
+    """
+    # The pid keeps two processes that export at the same time apart.
+    draft = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,46 @@
+"""From what a person calls a study to the folder where it lies.
+
+In: a name, a path or nothing. Out: a folder's path, which may not exist yet. Nothing is made.
+"""
+
+import os
+from pathlib import Path
+
+from scheduler.errors import UsageError
+from scheduler.study.config import Config
+from scheduler.study.folder import StudyFolder
+
+STUDIES = Path("studies")
+"""Where studies lie by default, in the current folder."""
+
+
+def resolve_study(
+    wanted: str | Path | None, config: Config | None = None, preset: str = ""
+) -> Path:
+    """The folder of a study.
+
+    A plain word lies under `studies/`; anything with a separator, `.` or `~` is a path as it is.
+    None: `study.path` of the config, else `studies/<preset>`; `preset` is the name of the
+    configuration in use (see `config_file.find_source`).
+    """
+    if wanted is None and config is not None:
+        wanted = config.study.path
+    text = str(wanted or preset or "study")
+    if os.sep in text or text.startswith(("~", ".")) or isinstance(wanted, Path):
+        return Path(text).expanduser()
+    return STUDIES / text
+
+
+def latest_study(studies: Path = STUDIES) -> StudyFolder:
+    """The study that changed last, for verbs that read. Raises UsageError where there is none."""
+    found = [StudyFolder(path.parent) for path in studies.glob("*/config.yaml")]
+    if not found:
+        raise UsageError("no study here; start one with: autoresearch run")
+    return max(found, key=_changed_at)
+
+
+def _changed_at(study: StudyFolder) -> float:
+    """Unix seconds of the newest change: of the database, its log, the live view or the config."""
+    wal = study.database.with_name(study.database.name + "-wal")
+    files = (study.config, study.database, wal, study.live)
+    return max(path.stat().st_mtime for path in files if path.exists())

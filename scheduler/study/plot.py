@@ -1,0 +1,259 @@
+"""`progress.png`: every decided experiment a point, and the line of the best so far.
+
+In: a study's reader. Out: one PNG, renamed into place. It shows the range in which progress
+happens: what lies far outside is counted in the legend, not drawn, so that one diverged run does
+not flatten a night's work. Decides nothing; the order of experiments is that of their ids.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import quantiles
+from typing import TYPE_CHECKING, Any
+
+from scheduler.rules.states import ExperimentState
+from scheduler.study.atomic import replacing
+from scheduler.study.reader import Reader
+from scheduler.study.records import Experiment
+from workers.log import sentence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+KEPT, BEST, DISCARDED, FAILED = "#1a7f37", "#1a7f37", "#b6bcc4", "#cf4a3d"
+INK, GRID = "#24292f", "#e6e8eb"
+SIZE, DPI = (11.0, 5.6), 130  # inches, pixels per inch
+LABELS = 12
+LABEL_LENGTH = 34  # characters
+UNITS = {"val_bpb": "bits per byte"}
+PLACES = (  # of a label relative to its point, in points, nearest first
+    (9, 9, "left"),
+    (9, -15, "left"),
+    (-9, -15, "right"),
+    (-9, 9, "right"),
+    (16, 24, "left"),
+    (-12, -32, "right"),
+    (16, 42, "left"),
+    (-16, -50, "right"),
+    (16, 62, "left"),
+    (22, 84, "left"),
+)
+
+
+@dataclass
+class Points:
+    """What is drawn: (id, metric) pairs, and the ids of failures."""
+
+    kept: list[Experiment] = field(default_factory=list)
+    discarded: list[tuple[int, float]] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    last: int = 0
+
+    @property
+    def metrics(self) -> list[float]:
+        """All metrics, kept and discarded."""
+        return [*(_metric(e) for e in self.kept), *(metric for _, metric in self.discarded)]
+
+
+def write_plot(
+    reader: Reader, path: Path, *, metric: str = "val_bpb", minimize: bool = True
+) -> None:
+    """Draw the study into a PNG of about 1430 x 730 pixels. Raises OSError."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    points = _collect(reader)
+    figure = Figure(figsize=SIZE, dpi=DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    _style(axes, points, metric, minimize=minimize)
+    if points.metrics:
+        low, high = visible_range(points, minimize=minimize)
+        axes.set_ylim(low, high)
+        _draw(axes, points, (low, high), minimize=minimize)
+        figure.draw_without_rendering()  # labels need the final places of the points
+        figure.set_layout_engine("none")
+        _label(figure, axes, _chosen(points.kept))
+    else:
+        _draw_failures(axes, points)
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "no metric yet", transform=axes.transAxes, ha="center", color=INK)
+    with replacing(path) as draft:
+        figure.savefig(draft, format="png")
+
+
+def visible_range(points: Points, *, minimize: bool) -> tuple[float, float]:
+    """The range of the metric in which progress happens: from the best to a bit past the start.
+
+    On the worse side it ends where Tukey's fence (the quartile and 1.5 interquartile ranges)
+    does, but not further from the baseline than the progress made, where there is any.
+    """
+    sign = 1.0 if minimize else -1.0
+    values = sorted(sign * value for value in points.metrics)
+    best, worst = values[0], values[-1]
+    start = sign * _metric(points.kept[0]) if points.kept else worst
+    first, _, third = quantiles(values, n=4) if len(values) > 3 else (best, start, worst)
+    fence = min(worst, third + 1.5 * (third - first))
+    gain = start - best
+    end = min(max(fence, start + 0.1 * gain), start + gain) if gain > 0 else max(fence, start)
+    margin = 0.07 * (end - best) or 0.01 * abs(best) or 0.01
+    edges = sign * (best - margin), sign * (end + 1.6 * margin)
+    return min(edges), max(edges)
+
+
+def _collect(reader: Reader) -> Points:
+    points = Points()
+    for experiment in reader.experiments():
+        if not experiment.state.is_final:
+            continue
+        points.last = experiment.id
+        if experiment.state is ExperimentState.KEEP:
+            points.kept.append(experiment)
+        elif experiment.metric is not None:
+            points.discarded.append((experiment.id, experiment.metric))
+        elif experiment.state.is_failure:
+            points.failed.append(experiment.id)
+    return points
+
+
+def _style(axes: "Axes", points: Points, metric: str, *, minimize: bool) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    better = f"{'lower' if minimize else 'higher'} is better"
+    words = f"{UNITS[metric]}, {better}" if metric in UNITS else better
+    axes.set_ylabel(f"{sentence(metric, 40)} ({words})", color=INK, fontsize=11, parse_math=False)
+    axes.set_xlabel("experiment", color=INK, fontsize=11)
+    margin = max(0.7, 0.02 * points.last)
+    axes.set_xlim(-margin, max(1, points.last) + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.ticklabel_format(useOffset=False)
+    axes.grid(visible=True, axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, labelsize=10, length=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(GRID)
+
+
+def _draw(axes: "Axes", points: Points, shown: tuple[float, float], *, minimize: bool) -> None:
+    small = len(points.discarded) > 300
+    inside = [(x, y) for x, y in points.discarded if shown[0] <= y <= shown[1]]
+    outside = len(points.discarded) - len(inside)
+    if points.discarded:
+        words = f"discarded: {len(points.discarded):,}"
+        if outside:
+            words += f" ({outside:,} of them off the {'top' if minimize else 'bottom'})"
+        axes.scatter(
+            [x for x, _ in inside],
+            [y for _, y in inside],
+            s=9 if small else 26,
+            color=DISCARDED,
+            alpha=0.55 if small else 0.9,
+            linewidths=0,
+            label=words,
+        )
+    line = list(_best_so_far(points.kept, minimize=minimize))
+    axes.step(
+        [*(x for x, _ in line), points.last],
+        [*(y for _, y in line), line[-1][1]] if line else [],
+        where="post",
+        color=BEST,
+        linewidth=1.8,
+        alpha=0.75,
+        label="best so far",
+    ) if line else None
+    axes.scatter(
+        [e.id for e in points.kept],
+        [_metric(e) for e in points.kept],
+        s=48,
+        color=KEPT,
+        edgecolors="white",
+        linewidths=1.0,
+        zorder=4,
+        label=f"kept: {len(points.kept):,}",
+    )
+    _draw_failures(axes, points)
+    axes.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=4,
+        frameon=False,
+        fontsize=10,
+        labelcolor=INK,
+    )
+
+
+def _draw_failures(axes: "Axes", points: Points) -> None:
+    """Failures have no metric: small marks along the top edge, at no height of the scale."""
+    if points.failed:
+        axes.scatter(
+            points.failed,
+            [0.988] * len(points.failed),
+            transform=axes.get_xaxis_transform(),
+            marker="x",
+            s=16 if len(points.failed) < 100 else 7,
+            color=FAILED,
+            linewidths=1.0 if len(points.failed) < 100 else 0.5,
+            label=f"failed: {len(points.failed):,}",
+        )
+
+
+def _best_so_far(kept: Sequence[Experiment], *, minimize: bool) -> Iterator[tuple[int, float]]:
+    """The kept ones that were the best up to their id; later ids may have been decided before."""
+    best: float | None = None
+    for experiment in kept:
+        metric = _metric(experiment)
+        if best is None or (metric < best if minimize else metric > best):
+            best = metric
+            yield experiment.id, metric
+
+
+def _chosen(kept: Sequence[Experiment]) -> list[Experiment]:
+    """Which points get a label: the first, the last, and those with the largest steps."""
+    if len(kept) <= LABELS:
+        return list(kept)
+    steps = {
+        after.id: abs(_metric(after) - _metric(before))
+        for before, after in zip(kept, kept[1:], strict=False)
+    }
+    largest = sorted(kept[1:-1], key=lambda e: steps[e.id], reverse=True)[: LABELS - 2]
+    return [kept[-1], kept[0], *largest]
+
+
+def _label(figure: "Figure", axes: "Axes", chosen: Sequence[Experiment]) -> None:
+    """Write each title where it covers no other title; leave it out where there is no room."""
+    from matplotlib import patheffects
+
+    halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
+    renderer: Any = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    room = axes.get_window_extent(renderer)
+    taken: list[Any] = []
+    for experiment in chosen:
+        for x, y, side in PLACES:
+            label = axes.annotate(
+                f"#{experiment.id} {sentence(experiment.title, LABEL_LENGTH)}",
+                (experiment.id, _metric(experiment)),
+                xytext=(x, y),
+                textcoords="offset points",
+                ha=side,
+                fontsize=8.5,
+                color=INK,
+                path_effects=halo,
+                parse_math=False,
+                zorder=5,
+                arrowprops={"arrowstyle": "-", "color": DISCARDED, "linewidth": 0.7, "shrinkB": 4}
+                if abs(y) > 15
+                else None,
+            )
+            box = label.get_window_extent(renderer).padded(2)
+            fits = room.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and room.y0 <= box.y0
+            if fits and box.y1 <= room.y1 and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            label.remove()
+
+
+def _metric(experiment: Experiment) -> float:
+    assert experiment.metric is not None, f"experiment {experiment.id} is kept without a metric"
+    return experiment.metric

@@ -1,0 +1,258 @@
+"""The read side of a study's database: every question that a view, an export or a briefing asks.
+
+Read-only, so that it may be used while the study runs, and from any process of the node. Every
+query has a bound or an index: its time does not grow with the length of the study, but for
+those that return all of it (`experiments`, `trials`).
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+
+from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from scheduler.study.database import open_for_reading
+from scheduler.study.records import ChampionRecord, Experiment, Study, TrialRecord
+from scheduler.study.resume import read_scalars
+from workers import Outcome, OutcomeStatus, Timings
+
+GAPS = 500  # newest trials from which "seconds lost between trials" is taken
+
+
+class Reader:
+    """A read-only connection to one study. Used by one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the database; raises UsageError where there is none that can be read."""
+        self._db = open_for_reading(path)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def __enter__(self) -> "Reader":
+        """Use as a context manager: it closes itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self.close()
+
+    # ---- the study --------------------------------------------------------------------------
+
+    def study(self) -> Study:
+        """The study as a whole."""
+        scalars = read_scalars(self._db)
+        counts = self._db.execute(
+            "SELECT state, count(*) FROM experiment GROUP BY state"
+        ).fetchall()
+        champions = self.champions()
+        held, trained = self._one(
+            "SELECT total(startup + warm_up + train + eval + teardown), total(train) FROM outcome"
+        )
+        calls, tokens, dollars, priced = self._one(
+            "SELECT count(answered_at), total(input_tokens) + total(output_tokens),"
+            " total(dollars), count(dollars) FROM request WHERE seconds IS NOT NULL"
+        )
+        tally = scalars.get("tally", {})
+        reason = scalars.get("reason")
+        return Study(
+            state=StudyState(scalars.get("study", StudyState.STOPPED)),
+            reason=StopReason(reason) if reason else None,
+            text=scalars.get("text", ""),
+            slots=scalars.get("slots", 0),
+            counts={ExperimentState(state): count for state, count in counts},
+            champion=champions[-1] if champions else None,
+            baseline=champions[0].metric if champions else None,
+            opened_at=tally.get("opened_at", 0.0),
+            seconds=tally.get("seconds_before", 0.0),
+            trial_seconds=held,
+            train_seconds=trained,
+            lost_between_trials=self._lost_between_trials(),
+            tokens=int(tokens),
+            dollars=dollars if priced == calls else None,
+        )
+
+    def _lost_between_trials(self) -> float | None:
+        """Median seconds from the end of a trial to the start of the next on its slot."""
+        rows = self._db.execute(
+            "SELECT slot, started_at, finished_at FROM trial JOIN outcome ON trial = id"
+            " WHERE started_at >= (SELECT max(opened_at) FROM session)"
+            " ORDER BY id DESC LIMIT ?",
+            (GAPS,),
+        ).fetchall()
+        ends: dict[int, float] = {}
+        gaps = []
+        for slot, started, finished in sorted(map(tuple, rows), key=lambda r: r[1]):
+            if slot in ends:
+                gaps.append(max(0.0, started - ends[slot]))
+            ends[slot] = finished
+        return median(gaps) if gaps else None
+
+    def champions(self) -> list[ChampionRecord]:
+        """The line of the best, the baseline first."""
+        return [
+            ChampionRecord(*row)
+            for row in self._db.execute(
+                "SELECT number, experiment, metric, at FROM champion ORDER BY number"
+            )
+        ]
+
+    # ---- experiments ------------------------------------------------------------------------
+
+    def experiment(self, number: int) -> Experiment | None:
+        """One experiment, or None where there is no such number."""
+        return next(self._experiments("WHERE id = ?", (number,)), None)
+
+    def baseline(self) -> Experiment | None:
+        """The newest baseline: the one that is the champion, or that is to become it."""
+        return next(self._experiments("WHERE parent IS NULL ORDER BY id DESC LIMIT 1"), None)
+
+    def experiments(self) -> Iterator[Experiment]:
+        """All experiments, in order of their numbers."""
+        return self._experiments("ORDER BY id")
+
+    def leaders(self, count: int, *, minimize: bool = True) -> list[Experiment]:
+        """The best by metric, the best first. Failures have no metric and no rank."""
+        order = "ASC" if minimize else "DESC"
+        return list(
+            self._experiments(
+                f"WHERE metric IS NOT NULL ORDER BY metric {order}, id LIMIT ?", (count,)
+            )
+        )
+
+    def recent(self, count: int) -> list[Experiment]:
+        """The latest to be decided, the newest first."""
+        return list(
+            self._experiments(
+                "WHERE decided_at IS NOT NULL ORDER BY decided_at DESC, id DESC LIMIT ?", (count,)
+            )
+        )
+
+    def alike(self, skeleton: str, count: int) -> list[Experiment]:
+        """The newest decided ones that differ from a code in the values of constants only."""
+        return list(
+            self._experiments(
+                "WHERE skeleton = ? AND decided_at IS NOT NULL ORDER BY id DESC LIMIT ?",
+                (skeleton, count),
+            )
+        )
+
+    def undecided(self) -> list[Experiment]:
+        """Queued, running or waiting for a decision, in order of their numbers."""
+        return list(self._experiments("WHERE decided_at IS NULL ORDER BY id"))
+
+    def queue(self, count: int) -> list[Experiment]:
+        """The experiments whose trials are planned, in the order of the queue."""
+        return list(
+            self._experiments(
+                "JOIN (SELECT experiment AS queued, min(rank) AS rank FROM trial"
+                " WHERE state = 'planned' GROUP BY experiment) ON queued = id"
+                " ORDER BY rank LIMIT ?",
+                (count,),
+            )
+        )
+
+    def known_fingerprints(self, fingerprints: Sequence[str]) -> set[str]:
+        """Those of the given fingerprints that an experiment of the study has."""
+        marks = ", ".join("?" * len(fingerprints))
+        rows = self._db.execute(
+            f"SELECT DISTINCT fingerprint FROM experiment WHERE fingerprint IN ({marks})",  # noqa: S608
+            tuple(fingerprints),
+        )
+        return {row[0] for row in rows}
+
+    def files(self, experiment: int) -> dict[str, str]:
+        """The editable files of an experiment: relative path -> text."""
+        rows = self._db.execute(
+            "SELECT path, text FROM file JOIN blob ON blob = hash WHERE experiment = ?"
+            " ORDER BY path",
+            (experiment,),
+        )
+        return {row["path"]: row["text"] for row in rows}
+
+    def _experiments(self, rest: str, values: Sequence[object] = ()) -> Iterator[Experiment]:
+        query = f"SELECT experiment.* FROM experiment {rest}"  # noqa: S608 - from this file only
+        for row in self._db.execute(query, tuple(values)):
+            yield Experiment(
+                id=row["id"],
+                parent=row["parent"],
+                title=row["title"],
+                hypothesis=row["hypothesis"],
+                origin=row["origin"],
+                state=ExperimentState(row["state"]),
+                metric=row["metric"],
+                reason=row["reason"],
+                staleness=row["staleness"],
+                fingerprint=row["fingerprint"],
+                skeleton=row["skeleton"],
+                constants=json.loads(row["constants"]),
+                created_at=row["created_at"],
+                decided_at=row["decided_at"],
+            )
+
+    # ---- trials -----------------------------------------------------------------------------
+
+    def trials(self, experiment: int | None = None) -> list[TrialRecord]:
+        """The trials of one experiment, or of all, in order of their ids."""
+        where, values = (
+            ("WHERE experiment = ?", (experiment,)) if experiment is not None else ("", ())
+        )
+        return self._trials(f"{where} ORDER BY trial.id", values)
+
+    def trial(self, number: int) -> TrialRecord | None:
+        """One trial, or None where there is no such number."""
+        return next(iter(self._trials("WHERE trial.id = ?", (number,))), None)
+
+    def running_trials(self) -> list[TrialRecord]:
+        """The trials that hold a slot, in order of the slots."""
+        return self._trials("WHERE trial.state = 'running' ORDER BY slot")
+
+    def _trials(self, rest: str, values: Sequence[object] = ()) -> list[TrialRecord]:
+        rows = self._db.execute(
+            "SELECT trial.*, outcome.*, trial.reason AS why FROM trial"  # noqa: S608
+            f" LEFT JOIN outcome ON outcome.trial = trial.id {rest}",
+            tuple(values),
+        )
+        return [
+            TrialRecord(
+                id=row["id"],
+                experiment=row["experiment"],
+                number=row["number"],
+                seed=row["seed"],
+                state=TrialState(row["state"]),
+                slot=row["slot"],
+                reason=row["why"],
+                planned_at=row["planned_at"],
+                assigned_at=row["assigned_at"],
+                ended_at=row["ended_at"],
+                outcome=_outcome(row) if row["trial"] is not None else None,
+            )
+            for row in rows
+        ]
+
+    def _one(self, query: str) -> tuple[float, ...]:
+        return tuple(self._db.execute(query).fetchone())
+
+
+def _outcome(row: sqlite3.Row) -> Outcome:
+    return Outcome(
+        trial=row["trial"],
+        status=OutcomeStatus(row["status"]),
+        reason=row["reason"],
+        metric=row["metric"],
+        timings=Timings(row["startup"], row["warm_up"], row["train"], row["eval"], row["teardown"]),
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        steps=row["steps"],
+        tokens=row["tokens"],
+        parameters=row["parameters"],
+        train_loss=row["train_loss"],
+        peak_memory_bytes=row["peak_memory_bytes"],
+        peak_device_memory_bytes=row["peak_device_memory_bytes"],
+        device=row["device"],
+        gpu_ids=tuple(filter(None, row["gpu_ids"].split(","))),
+        node=row["node"],
+        log=row["log_tail"],
+    )

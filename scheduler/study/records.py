@@ -1,0 +1,116 @@
+"""What the database holds, as frozen records: what every reader of a study gets.
+
+These are facts, not rules: nothing here decides. Times are Unix seconds, durations seconds,
+memory bytes. A metric is None where there is none, never 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from workers import Outcome
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One version of the code with its hypothesis and its parent."""
+
+    id: int
+    parent: int | None  # None: a baseline
+    title: str
+    hypothesis: str
+    origin: str  # "baseline", "tuner", "person", or a model's name
+    state: ExperimentState
+    metric: float | None
+    reason: str
+    staleness: int | None  # champions that came between its briefing and its start
+    fingerprint: str
+    skeleton: str
+    constants: Mapping[str, int | float]
+    created_at: float
+    decided_at: float | None
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One execution of an experiment; `outcome` is set once it is done.
+
+    The outcome's log is only the tail that the database keeps.
+    """
+
+    id: int
+    experiment: int
+    number: int
+    seed: int
+    state: TrialState
+    slot: int | None
+    reason: str
+    planned_at: float
+    assigned_at: float | None
+    ended_at: float | None
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True)
+class ChampionRecord:
+    """An experiment that was the best of its day."""
+
+    number: int  # 1 is the baseline
+    experiment: int
+    metric: float
+    at: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as a whole, at one moment."""
+
+    state: StudyState
+    reason: StopReason | None
+    text: str  # what a person should know about the state
+    slots: int
+    counts: Mapping[ExperimentState, int]  # experiments in each state that occurs
+    champion: ChampionRecord | None
+    baseline: float | None  # metric of the first champion
+    opened_at: float  # of the newest session
+    seconds: float  # of open time, all sessions
+    trial_seconds: float  # held by trials in all, and ...
+    train_seconds: float  # ... of those spent on training
+    lost_between_trials: float | None  # median seconds between two trials on one slot
+    tokens: int  # of the agent's calls, in and out
+    dollars: float | None  # None: a price is not known
+
+    @property
+    def experiments(self) -> int:
+        """How many experiments there are in all."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True)
+class SlotView:
+    """A slot, as a live view shows it. Empty slots have no trial."""
+
+    slot: int
+    trial: int | None = None
+    experiment: int | None = None
+    title: str = ""
+    phase: str = ""
+    fraction: float = 0.0  # share of the budget used
+    step: int = 0
+    loss: float | None = None
+    tokens_per_second: float = 0.0
+    seconds: float = 0.0  # since the slot was given to it
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running study at one moment, for a live view. Never stored in the database."""
+
+    at: float
+    study: Study
+    slots: tuple[SlotView, ...] = ()
+    queue: tuple[Experiment, ...] = ()  # the next to run first
+    recent: tuple[Experiment, ...] = ()  # newest first
+    champion: Experiment | None = None
+    metric: str = "val_bpb"
+    budget: str = ""

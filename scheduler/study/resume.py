@@ -1,0 +1,113 @@
+"""Reading the rules' state back from a study's database. Decides nothing, changes nothing."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from immutables import Map
+
+from scheduler.rules import events as ev
+from scheduler.rules.state import (
+    Champion,
+    ExperimentEntry,
+    Pace,
+    Policy,
+    State,
+    Tally,
+    TrialEntry,
+    free_slots,
+)
+from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+
+ACTIONS: dict[str, type[ev.Action]] = {
+    kind.__name__: kind for kind in (ev.StartTrial, ev.CancelTrial, ev.RequestProposals, ev.Finish)
+}
+
+
+def read_scalars(db: sqlite3.Connection) -> dict[str, Any]:
+    """The part of the state that stands in no table of its own."""
+    rows = db.execute("SELECT name, value FROM scalar").fetchall()
+    return {row["name"]: json.loads(row["value"]) for row in rows}
+
+
+def last_event(db: sqlite3.Connection) -> int:
+    """The number of the newest event of this session; 0 before the first."""
+    return int(read_scalars(db).get("event", 0))
+
+
+def load_outbox(db: sqlite3.Connection) -> tuple[ev.Action, ...]:
+    """The actions of the newest event."""
+    rows = db.execute("SELECT action, data FROM outbox ORDER BY seq").fetchall()
+    return tuple(ACTIONS[row["action"]](**json.loads(row["data"])) for row in rows)
+
+
+def load_state(db: sqlite3.Connection, policy: Policy) -> State:
+    """The state after the newest event; a new study's state where there was none."""
+    scalars = read_scalars(db)
+    if "study" not in scalars:
+        return State(policy)
+    trials = _open_trials(db)
+    state = State(
+        policy,
+        study=StudyState(scalars["study"]),
+        reason=StopReason(scalars["reason"]) if scalars["reason"] else None,
+        slots=scalars["slots"],
+        next_experiment=_next(db, "experiment", 0),
+        next_trial=_next(db, "trial", 1),
+        next_request=_next(db, "request", 1),
+        champion=_champion(db),
+        experiments=Map(_open_experiments(db, trials)),
+        trials=Map(trials),
+        ready=tuple(t.id for t in trials.values() if t.state is TrialState.PLANNED),
+        waiting=tuple(scalars["waiting"]),
+        asked=Map({int(request): count for request, count in scalars["asked"].items()}),
+        pace=Pace(**scalars["pace"]),
+        tally=Tally(**scalars["tally"]),
+    )
+    return replace(state, free=free_slots(state.slots, state.trials))
+
+
+def _next(db: sqlite3.Connection, table: str, first: int) -> int:
+    highest = db.execute(f"SELECT max(id) FROM {table}").fetchone()[0]  # noqa: S608
+    return first if highest is None else int(highest) + 1
+
+
+def _champion(db: sqlite3.Connection) -> Champion | None:
+    row = db.execute("SELECT * FROM champion ORDER BY number DESC LIMIT 1").fetchone()
+    return row and Champion(row["experiment"], row["metric"], row["number"])
+
+
+def _open_trials(db: sqlite3.Connection) -> dict[int, TrialEntry]:
+    """Planned and running trials, in the order of the queue."""
+    rows = db.execute("SELECT * FROM trial WHERE state IN ('planned', 'running') ORDER BY rank")
+    return {
+        row["id"]: TrialEntry(
+            row["id"], row["experiment"], row["number"], TrialState(row["state"]), row["slot"]
+        )
+        for row in rows
+    }
+
+
+def _open_experiments(
+    db: sqlite3.Connection, trials: Mapping[int, TrialEntry]
+) -> dict[int, ExperimentEntry]:
+    entries = {}
+    for row in db.execute("SELECT * FROM experiment WHERE decided_at IS NULL").fetchall():
+        metrics = db.execute(
+            "SELECT outcome.metric FROM trial JOIN outcome ON outcome.trial = trial.id"
+            " WHERE experiment = ? AND outcome.metric IS NOT NULL ORDER BY trial.ended_at",
+            (row["id"],),
+        ).fetchall()
+        entries[row["id"]] = ExperimentEntry(
+            row["id"],
+            row["parent"],
+            row["champions"],
+            ExperimentState(row["state"]),
+            row["wanted"],
+            tuple(m["metric"] for m in metrics),
+            row["losses"],
+            tuple(sorted(t.id for t in trials.values() if t.experiment == row["id"])),
+        )
+    return entries

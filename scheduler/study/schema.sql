@@ -1,0 +1,128 @@
+-- The database of one study. Written by the results actor alone; anyone may read it.
+-- Times are Unix seconds, durations seconds, memory bytes. A failure has no metric: NULL, never 0.
+
+CREATE TABLE session (        -- one row for each time that a driver took the study up
+    id          INTEGER PRIMARY KEY,
+    opened_at   REAL NOT NULL,
+    pid         INTEGER NOT NULL,
+    host        TEXT NOT NULL,
+    versions    TEXT NOT NULL  -- JSON: package -> version
+);
+
+CREATE TABLE blob (           -- texts by content: an unchanged file is stored once
+    hash        TEXT PRIMARY KEY,
+    text        TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE experiment (
+    id          INTEGER PRIMARY KEY,
+    parent      INTEGER REFERENCES experiment,  -- NULL: a baseline
+    title       TEXT NOT NULL,
+    hypothesis  TEXT NOT NULL,
+    origin      TEXT NOT NULL,  -- baseline, tuner, person, or a model's name
+    request     INTEGER,        -- the request for proposals that it answers
+    state       TEXT NOT NULL,
+    metric      REAL,           -- mean over its trials, once decided
+    reason      TEXT NOT NULL DEFAULT '',
+    wanted      INTEGER NOT NULL DEFAULT 1,  -- outcomes that its decision needs
+    losses      INTEGER NOT NULL DEFAULT 0,  -- trials lost for which it may be to blame
+    champions   INTEGER NOT NULL,  -- how many there had been at its briefing
+    staleness   INTEGER,        -- champions that came between its briefing and its start
+    fingerprint TEXT NOT NULL,
+    skeleton    TEXT NOT NULL,
+    constants   TEXT NOT NULL,  -- JSON: name -> number
+    created_at  REAL NOT NULL,
+    decided_at  REAL
+);
+CREATE INDEX experiment_baseline ON experiment (id) WHERE parent IS NULL;
+CREATE INDEX experiment_by_metric ON experiment (metric) WHERE metric IS NOT NULL;
+CREATE INDEX experiment_by_decision ON experiment (decided_at) WHERE decided_at IS NOT NULL;
+CREATE INDEX experiment_open ON experiment (id) WHERE decided_at IS NULL;
+CREATE INDEX experiment_by_fingerprint ON experiment (fingerprint);
+CREATE INDEX experiment_by_skeleton ON experiment (skeleton, metric);
+
+CREATE TABLE file (           -- every editable file of every experiment, also of discarded ones
+    experiment  INTEGER NOT NULL REFERENCES experiment,
+    path        TEXT NOT NULL,
+    blob        TEXT NOT NULL REFERENCES blob,
+    PRIMARY KEY (experiment, path)
+) WITHOUT ROWID;
+
+CREATE TABLE trial (
+    id          INTEGER PRIMARY KEY,
+    experiment  INTEGER NOT NULL REFERENCES experiment,
+    number      INTEGER NOT NULL,
+    seed        INTEGER NOT NULL,
+    rank        INTEGER NOT NULL,  -- order in the queue; negative: first in line
+    state       TEXT NOT NULL,
+    slot        INTEGER,
+    reason      TEXT NOT NULL DEFAULT '',  -- why it was lost or cancelled
+    planned_at  REAL NOT NULL,
+    assigned_at REAL,              -- when it was given a slot
+    ended_at    REAL
+);
+CREATE INDEX trial_by_experiment ON trial (experiment);
+CREATE INDEX trial_open ON trial (rank) WHERE state IN ('planned', 'running');
+
+CREATE TABLE outcome (        -- at most one for each trial: its id is the idempotency key
+    trial       INTEGER PRIMARY KEY REFERENCES trial,
+    status      TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    metric      REAL,
+    startup     REAL NOT NULL,  -- seconds in each phase
+    warm_up     REAL NOT NULL,
+    train       REAL NOT NULL,
+    eval        REAL NOT NULL,
+    teardown    REAL NOT NULL,
+    started_at  REAL NOT NULL,
+    finished_at REAL NOT NULL,
+    steps       INTEGER NOT NULL,
+    tokens      INTEGER NOT NULL,
+    parameters  INTEGER NOT NULL,
+    train_loss  REAL,
+    peak_memory_bytes        INTEGER NOT NULL,
+    peak_device_memory_bytes INTEGER NOT NULL,
+    device      TEXT NOT NULL,
+    gpu_ids     TEXT NOT NULL,  -- comma-separated
+    node        TEXT NOT NULL,
+    log_tail    TEXT NOT NULL   -- the whole log lies in experiments/ID/run.log
+);
+
+CREATE TABLE champion (       -- the line of the best; a later one overtakes, none is revoked
+    number      INTEGER PRIMARY KEY,
+    experiment  INTEGER NOT NULL REFERENCES experiment,
+    metric      REAL NOT NULL,
+    at          REAL NOT NULL
+);
+
+CREATE TABLE request (        -- calls to the agent
+    id          INTEGER PRIMARY KEY,
+    count       INTEGER NOT NULL,
+    asked_at    REAL NOT NULL,
+    answered_at REAL,
+    accepted    INTEGER,
+    refused     TEXT NOT NULL DEFAULT '[]',  -- JSON: why proposals were refused
+    error       TEXT NOT NULL DEFAULT '',
+    seconds     REAL,
+    input_tokens  INTEGER,
+    output_tokens INTEGER,
+    dollars     REAL
+);
+
+CREATE TABLE journal (        -- every fact in order, for those who follow the study
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    at          REAL NOT NULL,
+    fact        TEXT NOT NULL,
+    data        TEXT NOT NULL  -- JSON
+);
+
+CREATE TABLE outbox (         -- actions of the newest event, until the next event confirms them
+    seq         INTEGER PRIMARY KEY,
+    action      TEXT NOT NULL,
+    data        TEXT NOT NULL  -- JSON
+);
+
+CREATE TABLE scalar (         -- the rest of the rules' state: one JSON value a name
+    name        TEXT PRIMARY KEY,
+    value       TEXT NOT NULL
+) WITHOUT ROWID;

@@ -1,0 +1,306 @@
+"""Whatever a candidate does, run_trial returns the right Outcome and leaves nothing behind."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fixtures.candidates import ROOT, data_folder, scripted_trial, task_folder
+from workers import Outcome, OutcomeStatus, Phase, Progress, Resources, Trial, run_trial
+
+Run = Callable[[Trial], Outcome]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("places")
+    return task_folder(folder), data_folder(folder)
+
+
+@pytest.fixture
+def reports() -> list[Progress]:
+    return []
+
+
+@pytest.fixture
+def run(
+    places: tuple[Path, Path],
+    reports: list[Progress],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Run]:
+    """Run a trial; afterwards its work folder and every child of this process must be gone."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = set(psutil.Process().children(recursive=True))
+    yield lambda trial: run_trial(trial, task=places[0], data=places[1], report=reports.append)
+    assert set(psutil.Process().children(recursive=True)) <= before
+    assert list(tmp_path.glob("trial-*")) == []
+
+
+def sleepers(seconds: int) -> list[psutil.Process]:
+    """The processes `sleep SECONDS`: a number that only one test uses marks its own."""
+    wanted = ["sleep", str(seconds)]
+    return [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == wanted]
+
+
+def test_an_honest_candidate_is_done(run: Run, reports: list[Progress]) -> None:
+    outcome = run(scripted_trial("print('hello')\nhonest(1.25)"))
+    assert (outcome.status, outcome.metric, outcome.reason) == (OutcomeStatus.DONE, 1.25, "")
+    assert (outcome.steps, outcome.tokens, outcome.parameters) == (2, 20, 7)
+    assert (outcome.train_loss, outcome.device, outcome.log) == (2.25, "test device", "hello\n")
+    assert list(dict.fromkeys(report.phase for report in reports)) == list(Phase)
+
+
+def test_the_timings_sum_up_to_the_time_that_the_slot_was_held(run: Run) -> None:
+    outcome = run(scripted_trial("import time\nhonest()\ntime.sleep(0.3)"))
+    held = outcome.finished_at - outcome.started_at
+    assert outcome.timings.total == pytest.approx(held, rel=0.05)
+    assert outcome.timings.teardown > 0.3
+
+
+def test_training_data_comes_with_go(run: Run) -> None:
+    outcome = run(scripted_trial("print(go())"))
+    assert outcome.log == "b'12345'\n"
+
+
+SIGNAL_SELF = "import os, signal\ngo()\nos.kill(os.getpid(), signal.{})"
+FAILURES = {
+    "exits": ("raise SystemExit(3)", "crash", "exit code 3 in startup"),
+    "exits quietly": ("go()", "crash", "exit code 0 in train"),
+    "raises": ("go()\nraise ValueError('no')", "crash", "exit code 1 in train"),
+    "segfaults": (SIGNAL_SELF.format("SIGSEGV"), "crash", "SIGSEGV in train"),
+    "is killed": (SIGNAL_SELF.format("SIGKILL"), "oom", "SIGKILL in train"),
+    "says failed": ("say('FAILED', text='oom\\n\x1b[1mtoo big')", "oom", "^too big$"),
+    "blames others": ("say('FAILED', text='lost\\nnot me')", "crash", "^not me$"),
+    "nan": ("honest(float('nan'))", "rejected", "metric is nan"),
+    "infinite": ("honest(float('inf'))", "rejected", "metric is inf"),
+    "negative": ("honest(-0.5)", "rejected", "metric is -0.5"),
+    "no training": ("say('HELLO')\nsay('SCORED', value=0.1)", "crash", "SCORED in warm_up"),
+    "trains twice": ("go()\nsay('READY')", "crash", "READY in train"),
+    "garbage": ("channel.sendall(b'\\x93' * 5000)", "crash", "without the magic bytes"),
+    "hangs up": (
+        "import time\nsay('HELLO')\nchannel.close()\ntime.sleep(60)",
+        "crash",
+        "closed its connection in warm_up",
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "status", "reason"), FAILURES.values(), ids=FAILURES)
+def test_a_failure_has_its_status_and_its_reason(
+    run: Run, script: str, status: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.judge.TEARDOWN_SECONDS", 0.3)
+    outcome = run(scripted_trial(script))
+    assert outcome.status == status
+    assert re.search(reason, outcome.reason)
+    assert outcome.metric is None
+
+
+def test_sleeping_in_startup_is_a_timeout(run: Run) -> None:
+    outcome = run(scripted_trial("import time\ntime.sleep(60)", startup_seconds=0.5))
+    assert (outcome.status, outcome.timings.warm_up) == (OutcomeStatus.TIMEOUT, 0.0)
+    assert "startup" in outcome.reason
+
+
+def test_sleeping_in_training_is_a_timeout(run: Run) -> None:
+    script = "import time\ngo()\ntime.sleep(60)"
+    outcome = run(scripted_trial(script, step_limit_seconds=0.3))
+    assert outcome.status is OutcomeStatus.TIMEOUT
+    assert outcome.reason == "train outlasted its limit of 0.3 s"
+
+
+def test_sleeping_in_eval_is_a_timeout(run: Run) -> None:
+    script = "import time\ngo()\nsay('TRAINED')\ntime.sleep(60)"
+    outcome = run(scripted_trial(script, eval_seconds=0.3))
+    assert outcome.status is OutcomeStatus.TIMEOUT
+    assert outcome.reason == "eval outlasted its limit of 0.3 s"
+
+
+def test_a_candidate_that_refuses_to_end_keeps_its_metric(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.judge.TEARDOWN_SECONDS", 0.3)
+    script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nhonest()\ntime.sleep(60)"
+    assert run(scripted_trial(script)).status is OutcomeStatus.DONE
+
+
+def test_a_hundred_megabytes_of_log_pass(run: Run) -> None:
+    script = "import os\nfor _ in range(1600): os.write(1, b'x' * 65535 + b'\\n')\nhonest()"
+    outcome = run(scripted_trial(script))
+    assert outcome.status is OutcomeStatus.DONE
+    assert f"{1600 * 65536 - 2 * 65536} bytes left out" in outcome.log
+
+
+def test_the_log_holds_no_escapes(run: Run) -> None:
+    outcome = run(scripted_trial("print('\\x1b[2J\\x1b]0;owned\\x07plain')\nhonest()"))
+    assert outcome.log == "plain\n"
+
+
+def test_a_flood_of_messages_makes_few_reports(run: Run, reports: list[Progress]) -> None:
+    outcome = run(
+        scripted_trial(
+            "go()\nfor step in range(20000): say('PROGRESS', step=step)\n"
+            "say('TRAINED', step=20000)\nsay('SCORED', value=1.0)"
+        )
+    )
+    assert (outcome.status, outcome.steps) == (OutcomeStatus.DONE, 20000)
+    assert len(reports) < 200
+
+
+def test_memory_of_the_whole_tree_is_limited(run: Run) -> None:
+    child = "import time; block = b'x' * 250_000_000; time.sleep(60)"
+    script = (
+        "import subprocess, sys\ngo()\n"
+        f"for _ in range(2): child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "child.wait()"
+    )
+    outcome = run(scripted_trial(script, resources=Resources(memory_bytes=400_000_000)))
+    assert outcome.status is OutcomeStatus.OOM
+    assert "400 MB is the limit" in outcome.reason
+    assert outcome.peak_memory_bytes > 400_000_000
+
+
+DAEMON = """
+import os, subprocess, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execvp("sleep", ["sleep", "{seconds}"])
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_daemon_does_not_outlive_an_honest_candidate(run: Run) -> None:
+    seconds = random.randrange(10**7, 10**8)
+    outcome = run(scripted_trial(DAEMON.format(seconds=seconds) + "honest()"))
+    assert outcome.status is OutcomeStatus.DONE
+    assert sleepers(seconds) == []
+
+
+def test_a_daemon_does_not_outlive_a_killed_candidate(run: Run) -> None:
+    seconds = random.randrange(10**7, 10**8)
+    script = DAEMON.format(seconds=seconds) + "go()\ntime.sleep(60)"
+    assert run(scripted_trial(script, step_limit_seconds=0.3)).status is OutcomeStatus.TIMEOUT
+    assert sleepers(seconds) == []
+
+
+def test_a_candidate_that_kills_its_keeper_leaves_nothing(run: Run) -> None:
+    seconds = random.randrange(10**7, 10**8)
+    script = DAEMON.format(seconds=seconds) + (
+        "go()\ntime.sleep(1)\nos.kill(os.getppid(), 9)\ntime.sleep(60)"
+    )
+    outcome = run(scripted_trial(script))
+    assert outcome.status is OutcomeStatus.CRASH
+    assert sleepers(seconds) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS has no subreaper")
+def test_nothing_outlives_a_supervisor_that_is_killed(
+    places: tuple[Path, Path], tmp_path: Path
+) -> None:
+    seconds = random.randrange(10**7, 10**8)
+    script = DAEMON.format(seconds=seconds) + "go()\ntime.sleep(600)"
+    program = (
+        "from pathlib import Path\n"
+        "from tests.fixtures.candidates import scripted_trial\nfrom workers import run_trial\n"
+        f"run_trial(scripted_trial({script!r}, seconds=600), report=print,"
+        f" task=Path({str(places[0])!r}), data=Path({str(places[1])!r}))"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+    )
+    wait_until(lambda: bool(sleepers(seconds)))
+    tree = psutil.Process(supervisor.pid).children(recursive=True)
+    supervisor.kill()
+    supervisor.wait()
+    wait_until(lambda: not sleepers(seconds))
+    _, alive = psutil.wait_procs(tree, timeout=20)
+    assert alive == []
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that must come; the limit only ends a test that has failed."""
+    limit = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def test_a_cancellation_passes_through_and_kills(run: Run, reports: list[Progress]) -> None:
+    seconds = random.randrange(10**7, 10**8)
+
+    def interrupt() -> None:
+        wait_until(lambda: bool(sleepers(seconds)))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(scripted_trial(DAEMON.format(seconds=seconds) + "go()\ntime.sleep(60)"))
+    thread.join()
+    assert sleepers(seconds) == []
+
+
+def test_secrets_do_not_reach_a_candidate(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    monkeypatch.setenv("PYTORCH_TOKEN", "sk-2")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "sk-3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    script = "import os\nprint(sorted(os.environ), os.environ['CUDA_VISIBLE_DEVICES'])"
+    outcome = run(scripted_trial(script, resources=Resources(gpus=2)))
+    assert outcome.gpu_ids == ("2", "3")
+    assert "2,3" in outcome.log
+    assert not [word for word in ("KEY", "TOKEN", "RAY", "sk-") if word in outcome.log]
+
+
+def test_a_trial_without_gpus_sees_none(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    outcome = run(scripted_trial("import os\nprint(repr(os.environ['CUDA_VISIBLE_DEVICES']))"))
+    assert (outcome.log, outcome.gpu_ids) == ("''\n", ())
+
+
+def test_signals_are_at_their_defaults_in_a_candidate(run: Run) -> None:
+    script = (
+        "import signal\n"
+        "print(signal.pthread_sigmask(signal.SIG_BLOCK, []),\n"
+        "      signal.getsignal(signal.SIGINT) is signal.default_int_handler,\n"
+        "      signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)"
+    )
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
+    try:
+        assert run(scripted_trial(script)).log == "set() True True\n"
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+@pytest.mark.parametrize("name", ["../train.py", "/etc/x", "train.py/x", ".tmp", "a\0b"])
+def test_a_file_that_leaves_the_work_folder_is_rejected(run: Run, name: str) -> None:
+    trial = scripted_trial("honest()")
+    trial = replace(trial, files={**trial.files, name: ""})
+    assert run(trial).status is OutcomeStatus.REJECTED
+
+
+def test_missing_data_or_task_is_lost(places: tuple[Path, Path], tmp_path: Path) -> None:
+    for task, data in ((tmp_path, places[1]), (places[0], tmp_path)):
+        outcome = run_trial(scripted_trial("honest()"), task=task, data=data, report=print)
+        assert outcome.status is OutcomeStatus.LOST
+        assert str(tmp_path) in outcome.reason
+
+
+def test_importing_workers_imports_neither_ray_nor_torch() -> None:
+    program = "import sys, workers; print(sorted({'ray', 'torch'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", program], cwd=ROOT) == b"[]\n"

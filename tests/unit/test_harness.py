@@ -1,0 +1,361 @@
+"""The harness: what a train.py may rely on, and what becomes of one that fails.
+
+Most claims run the harness in this process with a recording transport; the last ones start the
+real process and speak the real wire, with the supervisor's own code at the other end.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from train_template import harness, wire
+from train_template.device import choose_device
+from train_template.job import Job, Settings
+from train_template.prepare import prepare
+from workers import wire as supervisor
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {"sequence_length": 16, "validation_tokens": 512, "eval_batch_tokens": 128}
+HONEST = """
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+def train(session):
+    model = nn.Sequential(nn.Embedding(session.vocab_size, 8), nn.Linear(8, session.vocab_size))
+    for tokens, targets in session.batches(4):
+        loss = cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
+        loss.backward()
+        session.log(loss=loss)
+    return model
+"""
+ONE_BATCH = """
+def train(session):
+    for tokens, targets in session.batches(4):
+        {body}
+    {after}
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "text.txt").write_text("to be or not to be, that is the question\n" * 1000)
+    spec = {"source": "path", "root": str(folder), "paths": ["text.txt"]}
+    return prepare(folder / "cache", spec).folder
+
+
+@pytest.fixture(autouse=True)
+def clean_imports() -> Iterator[None]:
+    """The harness expects a process of its own: undo what it adds to this one."""
+    path, modules = list(sys.path), set(sys.modules)
+    yield
+    sys.path[:] = path
+    for name in {"train", "sibling"} & (set(sys.modules) - modules):
+        del sys.modules[name]
+
+
+class Recorder:
+    """A transport that keeps the messages and hands the data over at once."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.messages: list[wire.Message] = []
+
+    def send(self, message: wire.Message) -> None:
+        self.messages.append(message)
+
+    def receive_data(self) -> int:
+        return os.open(self.data / "train.bin", os.O_RDONLY)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [message.kind.name for message in self.messages]
+
+
+Run = Callable[..., Recorder]
+
+
+@pytest.fixture
+def run(data: Path, tmp_path: Path) -> Run:
+    """Run a train.py, given as text, and return what it reported."""
+
+    def start(text: str, steps: int | None = 3, seconds: float | None = None) -> Recorder:
+        (tmp_path / "train.py").write_text(text)
+        recorder = Recorder(data)
+        job = Job(-1, tmp_path, data, 1, seconds, steps, Settings(**SETTINGS), 0.0)
+        harness.run(job, recorder)
+        return recorder
+
+    return start
+
+
+def failure(recorder: Recorder) -> tuple[str, str]:
+    """Status and sentence of the one failure that was reported, as the last message."""
+    assert recorder.kinds.count("FAILED") == 1
+    assert recorder.kinds[-1] == "FAILED"
+    status, sentence = recorder.messages[-1].text.split("\n")
+    return status, sentence
+
+
+def test_an_honest_run_reports_its_phases_in_order_and_a_metric(run: Run) -> None:
+    recorder = run(HONEST)
+    kinds = recorder.kinds
+    assert [*dict.fromkeys(kinds)] == ["HELLO", "READY", "PROGRESS", "TRAINED", "SCORED"]
+    assert [kinds.count(kind) for kind in ("HELLO", "READY", "TRAINED", "SCORED")] == [1] * 4
+    last = recorder.messages[-1]
+    assert (last.step, last.tokens, last.fraction) == (3, 3 * 4 * 16, 1.0)
+    assert last.parameters == 257 * 8 + 8 * 257 + 257
+    assert 6 < last.value < 12  # an untrained guess over 257 tokens is 8 bits
+    assert last.loss > 0
+
+
+def test_a_budget_in_seconds_ends_the_batches(run: Run) -> None:
+    recorder = run(HONEST, steps=None, seconds=0.2)
+    assert recorder.kinds[-1] == "SCORED"
+    fractions = [m.fraction for m in recorder.messages if m.kind is wire.Kind.PROGRESS]
+    assert fractions == sorted(fractions)
+    assert all(0 <= fraction < 1 for fraction in fractions)
+
+
+def test_leaving_the_batches_early_ends_the_training_phase(run: Run) -> None:
+    recorder = run(ONE_BATCH.format(body="break", after="return lambda x: x.new_zeros(1)"))
+    assert recorder.kinds.count("TRAINED") == 1
+    assert recorder.messages[recorder.kinds.index("TRAINED")].step == 1
+
+
+def test_targets_are_the_tokens_that_follow(run: Run) -> None:
+    checks = """
+        assert tokens.shape == targets.shape == (4, 16) and tokens.dtype == targets.dtype
+        assert (tokens[:, 1:] == targets[:, :-1]).all()
+        text = bytes(tokens[0].tolist()).decode()
+        assert text in 'to be or not to be, that is the question\\n' * 3
+        raise KeyError('checked')
+    """
+    # The text of one document: the separator stands before it, and may be the first token.
+    text = ONE_BATCH.format(body=checks.strip(), after="")
+    assert failure(run(text))[1].startswith("KeyError: 'checked'")
+
+
+def test_the_run_does_not_depend_on_the_warm_up(run: Run) -> None:
+    text = (
+        "import torch\ndef train(session):\n    {warm}\n"
+        "    for tokens, targets in session.batches(2):\n"
+        "        session.log(loss=torch.rand(()) + tokens.sum())\n    return None"
+    )
+    losses = set()
+    for warm in (
+        "for _ in session.warm_up(2): pass",
+        "for _ in session.warm_up(8, steps=9): torch.rand(5)",
+        "for _ in session.warm_up(2): break",
+    ):
+        recorder = run(text.format(warm=warm))
+        losses.add(recorder.messages[-1].loss)
+    assert len(losses) == 1
+
+
+def test_edited_files_can_import_each_other_and_shadow_nothing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "sibling.py").write_text("NAME = 'sibling'")
+    (tmp_path / "json.py").write_text("raise RuntimeError('shadowed')")
+    recorder = run("import json, sibling\nraise KeyError(sibling.NAME, len(json.dumps(1)))")
+    assert failure(recorder) == ("crash", "KeyError: ('sibling', 1) (train.py, line 2)")
+
+
+FAILURES = {
+    "raises in training": (
+        ONE_BATCH.format(body="1 / 0", after=""),
+        "crash",
+        "ZeroDivisionError: division by zero (train.py, line 4)",
+    ),
+    "raises in scoring": (
+        ONE_BATCH.format(body="pass", after="return lambda x: x[99]"),
+        "crash",
+        "IndexError: index 99 is out of bounds for dimension 0 with size 8 (train.py, line 5)",
+    ),
+    "does not parse": ("def train(:\n", "crash", "SyntaxError: invalid syntax (train.py, line 1)"),
+    "fails on import": (
+        "import no_such_module",
+        "crash",
+        "ModuleNotFoundError: No module named 'no_such_module' (train.py, line 1)",
+    ),
+    "ends the process": (
+        "import sys\nsys.exit(0)",
+        "crash",
+        "train.py ended the process: sys.exit(0) (train.py, line 2)",
+    ),
+    "has no train": (
+        "x = 1",
+        "crash",
+        "train.py defines no function train(session) that returns a model",
+    ),
+    "returns no model": (
+        ONE_BATCH.format(body="pass", after="return 7"),
+        "crash",
+        (
+            "train(session) must return the trained model, which maps tokens [B, T] to logits "
+            "[B, T, 257]; it returned int"
+        ),
+    ),
+    "trains on nothing": (
+        "def train(session): return lambda x: x",
+        "crash",
+        "train(session) took no batch from session.batches(batch_size), so nothing was trained",
+    ),
+    "diverges": (
+        ONE_BATCH.format(
+            body="session.log(loss=float('nan') if session.step == 2 else 1.0)",
+            after="return lambda x: x",
+        ),
+        "crash",
+        "the training loss became nan at step 2 (train.py, line 3)",
+    ),
+    "takes a batch of no size": (
+        "def train(session): next(session.batches(0))",
+        "crash",
+        "batches(0, 16): both must be 1 or more (train.py, line 1)",
+    ),
+    "needs more memory than there is": (
+        "import torch\ntorch.empty(2**60)",
+        "oom",
+        None,
+    ),
+    "raises MemoryError": (
+        "raise MemoryError('big')",
+        "oom",
+        "MemoryError: big (train.py, line 1)",
+    ),
+    "wraps an error of memory": (
+        (
+            "import torch\ntry:\n    raise torch.OutOfMemoryError('CUDA out of memory')\n"
+            "except RuntimeError as error:\n    raise ValueError('compiler') from error"
+        ),
+        "oom",
+        "ValueError: compiler (train.py, line 5)",
+    ),
+    "answers nan": (
+        ONE_BATCH.format(
+            body="pass",
+            after="return lambda x: x.new_full((*x.shape, 257), float('nan'), dtype=float)",
+        ),
+        "rejected",
+        "val_bpb is nan: the model's logits are not finite numbers",
+    ),
+    "answers in another shape": (
+        ONE_BATCH.format(body="pass", after="return lambda x: x.float()"),
+        "rejected",
+        "the model gave logits of shape [8, 16], not [8, 16, 257] (batch, sequence, vocabulary)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "status", "sentence"), FAILURES.values(), ids=FAILURES)
+def test_a_failure_is_reported_with_its_status_and_one_sentence(
+    run: Run, text: str, status: str, sentence: str | None
+) -> None:
+    reported = failure(run(text))
+    assert reported[0] == status
+    assert sentence is None or reported[1] == sentence
+
+
+def test_divergence_counts_even_where_train_goes_on(run: Run) -> None:
+    text = (
+        "def train(session):\n    try:\n"
+        "        for batch in session.batches(2): session.log(loss=float('inf'))\n"
+        "    except Exception: pass\n    return lambda x: x.new_zeros((*x.shape, 257)).float()"
+    )
+    assert failure(run(text))[1].startswith("the training loss became inf at step 1")
+
+
+def test_the_traceback_of_a_failure_is_printed(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    run("def helper():\n    raise KeyError('here')\nhelper()")
+    error = capfd.readouterr().err
+    assert "in helper" in error
+    assert "KeyError: 'here'" in error
+
+
+class Child:
+    """The real process, and the supervisor's end of its socket."""
+
+    def __init__(self, work: Path, data: Path, text: str) -> None:
+        (work / "train.py").write_text(text)
+        self.connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.connection.settimeout(60)
+        job = {
+            "socket": theirs.fileno(),
+            "work": str(work),
+            "data": str(data),
+            "seed": 1,
+            "seconds": None,
+            "steps": 3,
+            "settings": SETTINGS,
+            "progress_seconds": 0.0,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "train_template.harness", "--job", json.dumps(job)],
+            cwd=work,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+
+    def receive(self) -> supervisor.Message | None:
+        data = self.connection.recv(supervisor.SIZE, socket.MSG_WAITALL)
+        return supervisor.unpack(data) if data else None
+
+
+@pytest.fixture
+def child(tmp_path: Path, data: Path) -> Iterator[Callable[[str], Child]]:
+    children: list[Child] = []
+
+    def start(text: str) -> Child:
+        children.append(Child(tmp_path, data, text))
+        return children[-1]
+
+    yield start
+    for one in children:
+        one.connection.close()
+        one.process.kill()
+        one.process.wait()
+
+
+def test_the_real_process_trains_over_the_real_wire(
+    child: Callable[[str], Child], data: Path, tmp_path: Path
+) -> None:
+    # In the work folder, which is the process's current folder, lies what could shadow.
+    (tmp_path / "torch.py").write_text("raise RuntimeError('shadowed')")
+    candidate = child("import sys\nassert 'torch._dynamo' not in sys.modules\n" + HONEST)
+    kinds = []
+    while message := candidate.receive():
+        kinds.append(message.kind.name)
+        if message.kind is supervisor.Kind.READY:
+            with (data / "train.bin").open("rb") as file:
+                supervisor.send_go(candidate.connection, file.fileno())
+    assert [*dict.fromkeys(kinds)] == ["HELLO", "READY", "PROGRESS", "TRAINED", "SCORED"]
+    assert candidate.process.wait(timeout=60) == 0
+
+
+def test_the_process_ends_when_its_supervisor_is_gone(child: Callable[[str], Child]) -> None:
+    candidate = child("while True: pass")
+    hello = candidate.receive()
+    assert hello is not None
+    candidate.connection.close()
+    assert candidate.process.wait(timeout=60) == 1
+
+
+def test_on_a_cpu_the_threads_are_those_that_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    try:
+        choose_device()
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

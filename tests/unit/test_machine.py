@@ -1,0 +1,541 @@
+"""The rules of a study, as claims. Pure: no store, no clock, no processes."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.rules import events as ev
+from scheduler.rules.machine import Transition, step
+from scheduler.rules.state import Policy, State
+from scheduler.rules.states import ExperimentState, StopReason, StudyState
+from scheduler.rules.stopping import EMPTY_ANSWERS, LOSSES_IN_ROW
+from workers import OutcomeStatus
+
+
+class Play:
+    """A study under a policy, and everything that it has said so far."""
+
+    def __init__(self, slots: int = 2, **policy: object) -> None:
+        self.state = State(Policy(**policy))  # type: ignore[arg-type]
+        self.facts: list[ev.Fact] = []
+        self.actions: list[ev.Action] = []
+        self.now = 0.0
+        self.send(ev.Opened(self.tick()))
+        self.send(ev.SlotsCounted(self.tick(), slots))
+
+    def tick(self, seconds: float = 1.0) -> float:
+        self.now += seconds
+        return self.now
+
+    def send(self, event: ev.Event) -> Transition:
+        transition = step(self.state, event)
+        self.state = transition.state
+        self.facts += transition.facts
+        self.actions += transition.actions
+        return transition
+
+    def done(self, trial: int, metric: float) -> Transition:
+        return self.send(
+            ev.Reported(self.tick(), trial, OutcomeStatus.DONE, metric=metric, seconds=10.0)
+        )
+
+    def failed(self, trial: int, status: OutcomeStatus = OutcomeStatus.CRASH) -> Transition:
+        return self.send(ev.Reported(self.tick(), trial, status, reason="it broke", seconds=1.0))
+
+    def lost(self, trial: int, *, blamed: bool = True, memory: bool = False) -> Transition:
+        return self.send(
+            ev.Lost(self.tick(), trial, "worker gone", blamed=blamed, out_of_memory=memory)
+        )
+
+    def answer(self, count: int | None = None) -> Transition:
+        """Answer the oldest open request, with as many proposals as were asked for."""
+        request, wanted = min(self.state.asked.items())
+        drafts = (ev.Draft(0, self.state.champions),) * (wanted if count is None else count)
+        return self.send(ev.Answered(self.tick(), request, drafts, seconds=1.0))
+
+    def running(self) -> list[int]:
+        return sorted(t.id for t in self.state.trials.values() if t.slot is not None)
+
+    def trial_of(self, experiment: int) -> int:
+        return next(t.id for t in self.state.trials.values() if t.experiment == experiment)
+
+    def fate(self, experiment: int) -> ExperimentState:
+        """The last state that was reported of an experiment."""
+        return next(
+            f.state
+            for f in reversed(self.facts)
+            if isinstance(f, ev.ExperimentMoved) and f.id == experiment
+        )
+
+    def after_baseline(self, metric: float = 1.0) -> "Play":
+        self.done(1, metric)
+        return self
+
+
+def of_kind(items: Sequence[object], kind: type) -> list[object]:
+    return [item for item in items if type(item) is kind]
+
+
+# ---- the first experiment ---------------------------------------------------------------------
+
+
+def test_the_baseline_runs_first() -> None:
+    play = Play()
+    assert play.state.experiments[0].parent is None
+    assert play.running() == [1]
+    assert play.actions[0] == ev.StartTrial(1)
+
+
+def test_the_baseline_becomes_the_first_champion() -> None:
+    play = Play().after_baseline(1.25)
+    assert play.fate(0) is ExperimentState.KEEP
+    assert play.state.champion is not None
+    assert (play.state.champion.experiment, play.state.champion.metric) == (0, 1.25)
+
+
+def test_the_baseline_is_the_mean_of_its_repeats_each_with_its_own_seed() -> None:
+    play = Play(slots=3, baseline_repeats=3, seed=7)
+    for trial, metric in ((1, 1.0), (2, 1.2), (3, 1.4)):
+        play.done(trial, metric)
+    planned = of_kind(play.facts, ev.TrialPlanned)[:3]
+    assert [p.seed for p in planned] == [7, 8, 9]  # type: ignore[attr-defined]
+    assert play.state.champion is not None
+    assert play.state.champion.metric == pytest.approx(1.2)
+
+
+def test_what_ends_before_the_baseline_waits_and_is_decided_in_the_order_of_its_end() -> None:
+    play = Play(slots=3)
+    play.answer(2)
+    play.done(play.trial_of(2), 0.8)
+    play.done(play.trial_of(1), 0.9)
+    assert play.fate(1) is play.fate(2) is ExperimentState.CONFIRMING
+    play.done(1, 1.0)
+    assert [f.experiment for f in play.facts if isinstance(f, ev.Crowned)] == [0, 2]
+    assert play.fate(1) is ExperimentState.DISCARD
+
+
+def test_a_baseline_that_fails_pauses_the_study_and_says_why() -> None:
+    play = Play()
+    play.failed(1)
+    assert (play.state.study, play.state.reason) == (
+        StudyState.PAUSED,
+        StopReason.BASELINE_FAILED,
+    )
+    moved = of_kind(play.facts, ev.StudyMoved)[-1]
+    assert "it broke" in moved.text  # type: ignore[attr-defined]
+    assert play.actions[-1] == ev.Finish()
+
+
+def test_reopening_after_a_failed_baseline_tries_a_new_one() -> None:
+    play = Play()
+    play.failed(1)
+    play.send(ev.Opened(play.tick()))
+    play.send(ev.SlotsCounted(play.tick(), 2))
+    assert play.state.experiments[1].parent is None
+    assert play.running() == [2]
+
+
+def test_experiments_that_waited_for_a_failed_baseline_are_decided_by_the_next_one() -> None:
+    play = Play(slots=2)
+    play.answer(1)
+    play.done(play.trial_of(1), 0.5)
+    play.failed(1)
+    play.send(ev.Opened(play.tick()))
+    play.send(ev.SlotsCounted(play.tick(), 2))
+    play.done(play.trial_of(2), 1.0)
+    assert play.fate(1) is ExperimentState.KEEP
+
+
+# ---- keep and discard -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("minimize", "metric", "state"),
+    [
+        (True, 0.999, ExperimentState.KEEP),
+        (True, 1.0, ExperimentState.DISCARD),
+        (True, 1.001, ExperimentState.DISCARD),
+        (False, 1.001, ExperimentState.KEEP),
+        (False, 1.0, ExperimentState.DISCARD),
+        (False, 0.999, ExperimentState.DISCARD),
+    ],
+)
+def test_keep_is_strictly_better(minimize: bool, metric: float, state: ExperimentState) -> None:
+    play = Play(minimize=minimize).after_baseline(1.0)
+    play.answer(1)
+    play.done(play.trial_of(1), metric)
+    assert play.fate(1) is state
+
+
+def test_an_experiment_is_compared_with_the_champion_of_the_day_on_which_it_ends() -> None:
+    play = Play().after_baseline(1.0)
+    play.answer(2)
+    first, second = play.trial_of(1), play.trial_of(2)
+    play.done(second, 0.8)
+    play.done(first, 0.9)
+    assert play.fate(1) is ExperimentState.DISCARD
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        OutcomeStatus.CRASH,
+        OutcomeStatus.TIMEOUT,
+        OutcomeStatus.OOM,
+        OutcomeStatus.REJECTED,
+    ],
+)
+def test_a_failure_is_final_and_has_no_metric(status: OutcomeStatus) -> None:
+    play = Play().after_baseline()
+    play.answer(1)
+    play.failed(play.trial_of(1), status)
+    moved = next(f for f in reversed(play.facts) if isinstance(f, ev.ExperimentMoved) and f.id == 1)
+    assert (moved.state.value, moved.metric) == (status.value, None)
+
+
+def test_staleness_counts_the_champions_between_briefing_and_start() -> None:
+    play = Play(slots=1).after_baseline()
+    play.answer(2)
+    play.done(play.trial_of(1), 0.5)
+    started = {f.id: f.staleness for f in play.facts if isinstance(f, ev.ExperimentStarted)}
+    assert started == {0: 0, 1: 0, 2: 1}
+
+
+# ---- trials that give no outcome --------------------------------------------------------------
+
+
+def test_a_lost_trial_goes_first_in_line_under_a_new_id_with_the_same_seed() -> None:
+    play = Play(slots=1).after_baseline()
+    play.answer(2)
+    lost = play.trial_of(1)
+    play.lost(lost)
+    again = play.trial_of(1)
+    assert again not in (lost, play.trial_of(2))
+    assert play.running() == [again]
+    seeds = {f.id: f.seed for f in play.facts if isinstance(f, ev.TrialPlanned)}
+    assert seeds[again] == seeds[lost]
+
+
+def test_a_lost_trial_is_not_counted_as_an_experiment_of_its_own() -> None:
+    play = Play(slots=1, max_experiments=1).after_baseline()
+    play.answer(1)
+    play.lost(play.trial_of(1))
+    assert play.state.tally.proposed == 1
+    play.done(play.trial_of(1), 0.9)
+    assert (play.state.study, play.state.reason) == (StudyState.STOPPED, StopReason.MAX_EXPERIMENTS)
+
+
+@pytest.mark.parametrize(
+    ("memory", "state"), [(False, ExperimentState.CRASH), (True, ExperimentState.OOM)]
+)
+def test_the_second_blamed_loss_is_the_experiments_own_failure(
+    memory: bool, state: ExperimentState
+) -> None:
+    play = Play().after_baseline()
+    play.answer(1)
+    play.lost(play.trial_of(1))
+    play.lost(play.trial_of(1), memory=memory)
+    assert play.fate(1) is state
+
+
+def test_losses_without_blame_never_fail_an_experiment() -> None:
+    play = Play().after_baseline()
+    play.answer(1)
+    for _ in range(5):
+        play.lost(play.trial_of(1), blamed=False)
+    play.done(play.trial_of(1), 0.9)
+    assert play.fate(1) is ExperimentState.KEEP
+
+
+def test_an_outcome_that_says_lost_is_a_loss() -> None:
+    play = Play().after_baseline()
+    play.answer(1)
+    lost = play.trial_of(1)
+    play.failed(lost, OutcomeStatus.LOST)
+    assert play.trial_of(1) != lost
+
+
+def test_many_losses_in_a_row_pause_the_study() -> None:
+    play = Play(slots=1, failures_in_row=100).after_baseline()
+    play.answer(4)
+    for _ in range(LOSSES_IN_ROW):
+        if not play.running():
+            play.answer(4)
+        play.lost(play.running()[0])
+    assert (play.state.study, play.state.reason) == (StudyState.PAUSED, StopReason.INFRASTRUCTURE)
+
+
+def test_reopening_runs_what_ran_before_first_and_in_the_same_order() -> None:
+    play = Play(slots=2).after_baseline()
+    play.answer(3)
+    before = [play.state.trials[n].experiment for n in play.running()]
+    play.send(ev.Opened(play.tick()))
+    play.send(ev.SlotsCounted(play.tick(), 2))
+    assert [play.state.trials[n].experiment for n in play.running()] != []
+    assert sorted(play.state.trials[n].experiment for n in play.running()) == before
+    starts = of_kind(play.actions, ev.StartTrial)[-2:]
+    assert [play.state.trials[a.trial].experiment for a in starts] == before  # type: ignore[attr-defined]
+
+
+def test_late_and_double_outcomes_change_nothing() -> None:
+    play = Play().after_baseline()
+    play.answer(1)
+    trial = play.trial_of(1)
+    play.done(trial, 0.9)
+    before = play.state
+    assert play.done(trial, 0.1).facts == ()
+    assert play.done(1, 0.1).facts == ()
+    assert play.lost(trial).facts == ()
+    assert play.done(99, 0.1).facts == ()
+    assert play.state == before
+
+
+def test_a_double_answer_changes_nothing() -> None:
+    play = Play().after_baseline()
+    request = min(play.state.asked)
+    answer = ev.Answered(play.tick(), request, (ev.Draft(0, 1),), seconds=1.0)
+    play.send(answer)
+    before = play.state
+    assert play.send(answer).facts == ()
+    assert play.state == before
+
+
+# ---- stopping ---------------------------------------------------------------------------------
+
+
+def play_to_the_end(play: Play, metric: float = 2.0) -> None:
+    while not of_kind(play.actions, ev.Finish):
+        if play.running():
+            play.done(play.running()[0], metric)
+        else:
+            play.answer()
+
+
+@pytest.mark.parametrize("limit", [0, 1, 5, 17])
+def test_max_experiments_is_met_exactly(limit: int) -> None:
+    play = Play(slots=3, max_experiments=limit, proposals_per_call=4)
+    play_to_the_end(play)
+    assert play.state.reason is StopReason.MAX_EXPERIMENTS
+    assert play.state.next_experiment == limit + 1
+
+
+def test_proposals_beyond_max_experiments_are_not_added() -> None:
+    play = Play(max_experiments=2).after_baseline()
+    play.answer(5)
+    assert play.state.next_experiment == 3
+
+
+def test_requests_never_exceed_what_is_left() -> None:
+    play = Play(slots=8, max_experiments=3)
+    assert sum(play.state.asked.values()) == 3
+    play.answer()
+    assert not play.state.asked
+
+
+def test_a_plateau_ends_the_study_once_the_running_trials_have_ended() -> None:
+    play = Play(slots=2, plateau=2).after_baseline()
+    play.answer(4)
+    for _ in range(2):
+        play.done(play.running()[0], 1.5)
+    assert (play.state.study, play.state.reason) == (StudyState.DRAINING, StopReason.PLATEAU)
+    while play.running():
+        play.done(play.running()[0], 1.5)
+    assert play.state.study is StudyState.STOPPED
+
+
+def test_a_new_champion_begins_the_plateau_anew() -> None:
+    play = Play(slots=1, plateau=2).after_baseline()
+    play.answer(4)
+    for metric in (1.5, 0.9, 1.5):
+        play.done(play.running()[0], metric)
+    assert play.state.study is StudyState.RUNNING
+
+
+def test_hours_count_the_time_of_earlier_sessions() -> None:
+    play = Play(max_seconds=100.0).after_baseline()
+    play.tick(60)
+    play.send(ev.CancelAsked(play.tick()))
+    play.tick(10_000)  # closed: does not count
+    play.send(ev.Opened(play.tick()))
+    play.tick(30)
+    play.send(ev.Ticked(play.tick()))
+    assert play.state.study is StudyState.RUNNING
+    play.tick(20)
+    play.send(ev.Ticked(play.tick()))
+    assert play.state.reason is StopReason.MAX_HOURS
+
+
+def test_failures_in_a_row_pause_the_study_and_say_so() -> None:
+    play = Play(slots=1, failures_in_row=3).after_baseline()
+    play.answer(4)
+    for _ in range(3):
+        play.failed(play.running()[0])
+    assert (play.state.study, play.state.reason) == (StudyState.PAUSED, StopReason.FAILURES)
+    assert of_kind(play.facts, ev.StudyMoved)[-1].text == "3 experiments in a row failed"  # type: ignore[attr-defined]
+
+
+def test_a_success_between_failures_begins_their_count_anew() -> None:
+    play = Play(slots=1, failures_in_row=3).after_baseline()
+    play.answer(5)
+    for _ in range(2):
+        play.failed(play.running()[0])
+    play.done(play.running()[0], 1.5)
+    play.failed(play.running()[0])
+    assert play.state.study is StudyState.RUNNING
+
+
+def test_an_agent_without_ideas_ends_the_study() -> None:
+    play = Play(slots=1).after_baseline()
+    for _ in range(EMPTY_ANSWERS):
+        assert play.state.study is StudyState.RUNNING
+        play.answer(0)
+        play.send(ev.Ticked(play.tick(120.0)))
+    while play.state.asked:
+        play.answer(0)
+    assert (play.state.study, play.state.reason) == (StudyState.STOPPED, StopReason.NO_PROPOSALS)
+
+
+def test_an_agent_that_fails_is_left_alone_for_a_while_and_asked_again() -> None:
+    play = Play(slots=1).after_baseline()
+    while play.state.asked:
+        request = min(play.state.asked)
+        play.send(ev.AnswerFailed(play.tick(0.01), request, "no connection"))
+    play.send(ev.Ticked(play.tick(0.01)))
+    assert not play.state.asked
+    play.send(ev.Ticked(play.tick(120.0)))
+    assert play.state.asked
+
+
+def test_draining_lets_running_trials_end_and_starts_nothing() -> None:
+    play = Play(slots=2).after_baseline()
+    play.answer(4)
+    running = play.running()
+    play.send(ev.DrainAsked(play.tick()))
+    play.actions.clear()
+    play.done(running[0], 1.5)
+    assert play.actions == []
+    play.done(running[1], 1.5)
+    assert play.actions == [ev.Finish()]
+    assert (play.state.study, play.state.reason) == (StudyState.STOPPED, StopReason.SIGNAL)
+
+
+def test_cancelling_cuts_trials_short_and_queues_their_experiments_first() -> None:
+    play = Play(slots=2).after_baseline()
+    play.answer(4)
+    running = play.running()
+    experiments = [play.state.trials[n].experiment for n in running]
+    play.actions.clear()
+    play.send(ev.CancelAsked(play.tick()))
+    assert {a.trial for a in play.actions if isinstance(a, ev.CancelTrial)} == set(running)
+    assert play.actions[-1] == ev.Finish()
+    first = [play.state.trials[n].experiment for n in play.state.ready[:2]]
+    assert first == experiments
+    assert all(play.fate(e) is ExperimentState.QUEUED for e in experiments)
+
+
+# ---- slots ------------------------------------------------------------------------------------
+
+
+def test_no_slot_is_idle_while_a_trial_is_ready() -> None:
+    play = Play(slots=2).after_baseline()
+    play.answer(4)
+    play.send(ev.SlotsCounted(play.tick(), 4))
+    assert len(play.running()) == 4
+
+
+def test_a_slot_that_went_away_is_not_used_again_once_its_trial_has_ended() -> None:
+    play = Play(slots=3).after_baseline()
+    play.answer(4)
+    play.send(ev.SlotsCounted(play.tick(), 1))
+    above = [n for n in play.running() if (play.state.trials[n].slot or 0) > 0]
+    for trial in above:
+        play.done(trial, 1.5)
+    assert {play.state.trials[n].slot for n in play.running()} == {0}
+
+
+# ---- whatever happens -------------------------------------------------------------------------
+
+Choice = tuple[int, int]
+choices = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 2**16)), max_size=150)
+
+
+def happen(play: Play, kind: int, pick: int) -> Transition | None:  # noqa: PLR0911 - one a kind
+    """One of the things that can happen now."""
+    running = play.running()
+    if kind < 40 and running:
+        return play.done(running[pick % len(running)], metric=(pick % 97) / 50)
+    if kind < 52 and running:
+        return play.failed(running[pick % len(running)])
+    if kind < 62 and running:
+        return play.lost(running[pick % len(running)], blamed=pick % 3 > 0, memory=pick % 2 > 0)
+    if kind < 84 and play.state.asked:
+        wanted = min(play.state.asked.items())[1]
+        return play.answer(min(pick % 6, wanted))
+    if kind < 87 and play.state.asked:
+        return play.send(ev.AnswerFailed(play.tick(), min(play.state.asked), "no connection"))
+    if kind < 91:
+        return play.send(ev.SlotsCounted(play.tick(), pick % 6))
+    if kind < 93:
+        return play.send(ev.DrainAsked(play.tick()))
+    if kind < 94:
+        return play.send(ev.CancelAsked(play.tick()))
+    if kind < 96:
+        return play.done(pick % (play.state.next_trial + 1), 0.001) if not running else None
+    if kind < 98 or play.state.study in (StudyState.STOPPED, StudyState.PAUSED):
+        return play.send(ev.Opened(play.tick()))
+    return play.send(ev.Ticked(play.tick(30.0)))
+
+
+@settings(max_examples=80, deadline=None)
+@given(choices, st.sampled_from([None, 0, 3, 12]), st.integers(1, 3))
+def test_the_invariants_hold_whatever_happens(
+    course: list[Choice], limit: int | None, repeats: int
+) -> None:
+    play = Play(slots=3, max_experiments=limit, baseline_repeats=repeats, failures_in_row=4)
+    for kind, pick in course:
+        transition = happen(play, kind, pick)
+        check_now(play, transition)
+    check_history(play)
+
+
+def check_now(play: Play, transition: Transition | None) -> None:
+    state = play.state
+    held = [t.slot for t in state.trials.values() if t.slot is not None]
+    assert len(set(held)) == len(held), "two trials on one slot"
+    assert not set(held) & set(state.free), "a slot is free and held"
+    assert len(set(state.free)) == len(state.free)
+    assert all(slot < state.slots for slot in state.free)
+    assert set(state.ready) == {t.id for t in state.trials.values() if t.slot is None}
+    assert all(t.experiment in state.experiments for t in state.trials.values())
+    for entry in state.experiments.values():
+        trials = {t.id for t in state.trials.values() if t.experiment == entry.id}
+        assert set(entry.open) == trials
+        waits = entry.id in state.waiting
+        assert waits or len(trials) + len(entry.metrics) == entry.wanted
+    if state.study is StudyState.RUNNING:
+        assert not (state.free and state.ready), "an idle slot beside a ready trial"
+    if state.policy.max_experiments is not None:
+        under_way = sum(state.asked.values()) if state.study is StudyState.RUNNING else 0
+        assert state.tally.proposed + under_way <= state.policy.max_experiments
+    if transition and state.study is not StudyState.RUNNING:
+        assert not of_kind(transition.actions, ev.StartTrial)
+
+
+def check_history(play: Play) -> None:
+    added = [f.id for f in play.facts if isinstance(f, ev.ExperimentAdded)]
+    planned = [f.id for f in play.facts if isinstance(f, ev.TrialPlanned)]
+    assert added == list(range(len(added))), "experiment ids have gaps"
+    assert planned == list(range(1, len(planned) + 1)), "trial ids have gaps"
+    decided = [f.id for f in play.facts if isinstance(f, ev.ExperimentMoved) and f.state.is_final]
+    assert len(set(decided)) == len(decided), "decided twice"
+    assert set(decided) | set(play.state.experiments) == set(added)
+    ended = [f.id for f in play.facts if isinstance(f, ev.TrialMoved) and f.state.is_final]
+    assert len(set(ended)) == len(ended), "ended twice"
+    started = [a.trial for a in play.actions if isinstance(a, ev.StartTrial)]
+    assert len(set(started)) == len(started), "started twice"
+    crowned = [f.metric for f in play.facts if isinstance(f, ev.Crowned)]
+    assert crowned == sorted(crowned, reverse=True)
+    assert len(set(crowned)) == len(crowned)
+

@@ -1,0 +1,168 @@
+"""The database of a study: what was written is what is read, after every event."""
+
+import random
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import Proposal
+from scheduler.errors import StudyError, UsageError
+from scheduler.rules import events as ev
+from scheduler.rules.machine import step
+from scheduler.rules.state import Policy
+from scheduler.rules.states import ExperimentState, StudyState, TrialState
+from scheduler.study.database import SCHEMA_VERSION
+from scheduler.study.reader import Reader
+from scheduler.study.store import Contents, Store
+from tests.synthetic import START, Course, World, baseline, make_study
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "study.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    store = Store(path)
+    store._db.execute("PRAGMA synchronous = OFF")  # a power cut is not what is tested here
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_every_event_the_database_holds_the_rules_state(store: Store, seed: int) -> None:
+    luck = random.Random(seed)
+    policy = Policy(max_experiments=40, baseline_repeats=1 + seed % 3, seed=seed)
+    course = Course(policy, store)
+    world = World(course, luck, losses=0.15)
+    world.open(slots=3)
+    for number in range(250):
+        if number % 60 == 59:
+            world.send((ev.CancelAsked, ev.DrainAsked)[number // 60 % 2](world.now))
+        elif luck.random() < 0.02:
+            world.send(ev.SlotsCounted(world.now, luck.randint(0, 5)))
+        elif not world.happen() or luck.random() < 0.02:
+            world.open(slots=luck.randint(1, 5))  # the driver died, or the study had ended
+        assert store.load(policy) == course.state
+        assert store.last_event() == course.event
+    assert {f.state for f in course.facts if isinstance(f, ev.TrialMoved)} == {
+        TrialState.RUNNING,
+        TrialState.DONE,
+        TrialState.LOST,
+        TrialState.CANCELLED,
+    }
+
+
+def test_the_outbox_holds_the_actions_of_the_newest_event(store: Store) -> None:
+    course = Course(Policy(), store)
+    course.begin_session(START)
+    course.send(ev.Opened(START))
+    assert store.outbox() == ()
+    transition = course.send(ev.SlotsCounted(START + 1, 2))
+    assert store.outbox() == transition.actions != ()
+
+
+def test_a_commit_that_fails_in_the_middle_leaves_everything_as_it_was(
+    store: Store, path: Path
+) -> None:
+    course = Course(Policy(), store)
+    course.begin_session(START)
+    course.send(ev.Opened(START))
+    course.send(ev.SlotsCounted(START + 1, 2))
+    before = dump(path)
+    request = min(course.state.asked)
+    event = ev.Answered(START + 2, request, (ev.Draft(0, 0), ev.Draft(0, 0)), 1.0)
+    broken = Proposal("half", "", 0, {"train.py": None}, "tuner")  # type: ignore[dict-item]
+    with pytest.raises(AttributeError):
+        store.commit(
+            course.event + 1,
+            event,
+            step(course.state, event),
+            Contents(proposals=(baseline(), broken)),
+        )
+    assert dump(path) == before
+    assert store.load(course.policy) == course.state
+    course.send(event, Contents(proposals=(baseline(), baseline())))
+    assert sorted(course.state.experiments) == [0, 1, 2]
+
+
+def test_a_new_session_numbers_its_events_from_one(store: Store) -> None:
+    course = Course(Policy(), store)
+    course.begin_session(START)
+    course.send(ev.Opened(START))
+    course.begin_session(START + 9)
+    assert store.last_event() == 0
+
+
+def test_unchanged_files_come_from_the_parent(store: Store, path: Path) -> None:
+    course = Course(Policy(), store)
+    course.begin_session(START)
+    first = Proposal("baseline", "", 0, {"a.py": "1", "b.py": "2"}, "baseline")
+    course.send(ev.Opened(START), Contents(baseline=first))
+    course.send(ev.SlotsCounted(START, 1))
+    request = min(course.state.asked)
+    edit = Proposal("edit", "", 0, {"b.py": "3"}, "tuner")
+    event = ev.Answered(START, request, (ev.Draft(0, 0),), 1.0)
+    course.send(event, Contents(proposals=(edit,)))
+    with Reader(path) as reader:
+        assert reader.files(1) == {"a.py": "1", "b.py": "3"}
+
+
+def test_a_failure_has_no_metric_and_no_rank(tmp_path: Path) -> None:
+    with Reader(make_study(tmp_path / "s", experiments=40, seed=3) / "study.db") as reader:
+        failures = [e for e in reader.experiments() if e.state.is_failure]
+        ranked = {e.id for e in reader.leaders(100)}
+    assert failures
+    assert {e.metric for e in failures} == {None}
+    assert not ranked & {e.id for e in failures}
+
+
+def test_a_synthetic_study_is_decided_whole(tmp_path: Path) -> None:
+    with Reader(make_study(tmp_path / "s", experiments=30, seed=1) / "study.db") as reader:
+        study = reader.study()
+        champions = reader.champions()
+    assert study.state is StudyState.STOPPED
+    assert study.experiments >= 31
+    assert all(state.is_final for state in study.counts)
+    assert study.counts[ExperimentState.KEEP] == len(champions)
+
+
+def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = make_study(tmp_path / "s", experiments=1) / "study.db"
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    db.close()
+    before = path.read_bytes()
+    for open_it in (Store, Reader):
+        with pytest.raises(UsageError, match="newer autoresearch"):
+            open_it(path)
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_database_is_named_in_the_error(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(StudyError, match=r"study\.db"):
+        Reader(path)
+
+
+def test_a_study_in_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", experiments=3)
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        with Reader(folder / "study.db") as reader:
+            assert reader.study().experiments == 4
+    finally:
+        folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def dump(path: Path) -> list[str]:
+    with sqlite3.connect(path) as db:
+        return list(db.iterdump())

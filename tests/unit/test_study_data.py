@@ -1,0 +1,136 @@
+"""Claims about what a study takes from its task: packed data and the baseline's files.
+
+The bundled task's own packing runs here, as a real process, on small real files; where its
+failures are meant, a task of two lines stands in for it.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from agent.source import read_constants
+from scheduler.errors import StudyError, UsageError
+from scheduler.study.bundled import bundled_task
+from scheduler.study.config import Config
+from scheduler.study.data import PackedData, baseline_files, prepare_data, task_folder
+
+ROW = "It was the best of times, it was the worst of times.\n"
+
+
+def on_paths(*paths: str, tokens: int = 64) -> Config:
+    sizes = {"sequence_length": 16, "validation_tokens": tokens, "eval_batch_tokens": 16}
+    return Config.model_validate({"data": {"source": "path", "paths": paths, **sizes}})
+
+
+def with_task(**task: object) -> Config:
+    return Config.model_validate({"task": task})
+
+
+def make_task(folder: Path, **files: str) -> Path:
+    task = folder / "train_template"
+    task.mkdir()
+    for name in ("__init__", "prepare", *files):
+        (task / f"{name}.py").write_text(files.get(name, ""))
+    return task
+
+
+def pack(folder: Path, *paths: str, tokens: int = 64) -> PackedData:
+    return prepare_data(on_paths(*paths, tokens=tokens), folder / "cache", bundled_task())
+
+
+def test_data_is_packed_by_the_task_and_found_again(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(ROW * 400)
+    first = pack(tmp_path, str(tmp_path / "*.txt"))
+    assert first.folder.name == first.hash
+    assert first.tokens["train"] > first.tokens["validation"] > 64
+    assert pack(tmp_path, str(tmp_path / "*.txt")) == first
+
+
+def test_the_same_files_give_the_same_data_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = tmp_path / "texts" / "deep"
+    texts.mkdir(parents=True)
+    for number in range(30):  # enough that each file is assigned to a split by its name
+        (texts / f"{number}.txt").write_text(f"{number}: {ROW}" * 20)
+    from_afar = pack(tmp_path, str(texts / "*.txt"))
+    monkeypatch.chdir(texts)
+    assert pack(tmp_path, "*.txt").hash == from_afar.hash
+
+
+def test_data_that_can_not_be_used_is_refused_in_the_task_s_words(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"data.paths: .*no.txt matches no file"):
+        pack(tmp_path, str(tmp_path / "no.txt"))
+
+
+def test_more_validation_tokens_than_there_are_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(ROW * 400)
+    with pytest.raises(UsageError, match=r"set data.validation_tokens to at most \d+ or"):
+        pack(tmp_path, str(tmp_path / "a.txt"), tokens=10**6)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        ("raise SystemExit('no space left')", "exit code 1: no space left"),
+        ("print('done')", "without saying where it lies: 'done'"),
+    ],
+)
+def test_a_packing_that_fails_says_how(tmp_path: Path, prepare: str, message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        prepare_data(Config(), tmp_path, make_task(tmp_path, prepare=prepare))
+
+
+def test_the_current_folder_can_not_shadow_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_task(tmp_path, prepare="raise SystemExit('the wrong one')")
+    (tmp_path / "a.txt").write_text(ROW * 400)
+    monkeypatch.chdir(tmp_path)
+    assert pack(tmp_path, "a.txt").tokens["train"] > 0
+
+
+def test_the_baseline_has_the_constants_of_the_config() -> None:
+    files = baseline_files(with_task(constants={"DEPTH": 3}), bundled_task())
+    assert read_constants(files["train.py"])["DEPTH"] == 3
+    original = (bundled_task() / "train.py").read_text()
+    assert [a == b for a, b in zip(
+        files["train.py"].splitlines(), original.splitlines(), strict=True
+    )].count(False) == 1  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", ["local", "gpu", "cluster"])
+def test_every_preset_fits_the_bundled_task(preset: str) -> None:
+    from scheduler.study.config_file import load_config
+
+    config = load_config(preset, [], {})
+    assert set(baseline_files(config, task_folder(config))) == {"train.py"}
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (
+            {"constants": {"DETPH": 3}},
+            (
+                "task.constants.DETPH: no such constant at the top of "
+                r"train.py; did you mean DEPTH\?"
+            ),
+        ),
+        ({"constants": {"DEPTH": 2.5}}, "DEPTH"),
+        ({"editable": ("model.py",)}, "task.editable: model.py can't be read"),
+    ],
+)
+def test_a_baseline_that_lacks_something_is_refused(
+    tmp_path: Path, task: dict[str, object], message: str
+) -> None:
+    folder = make_task(tmp_path, train="DEPTH = 8\n")
+    with pytest.raises(UsageError, match=message):
+        baseline_files(with_task(**task), folder)
+
+
+def test_a_task_of_one_s_own_is_a_folder_with_prepare(tmp_path: Path) -> None:
+    own = make_task(tmp_path)
+    assert task_folder(with_task(source=str(own))) == own
+    with pytest.raises(UsageError, match=r"holds no prepare\.py"):
+        task_folder(with_task(source=str(tmp_path)))

@@ -1,0 +1,28 @@
+"""The errors of the bundled task, in one tree.
+
+TemplateError
+  DataError        the text or its packed form can't be used: says what to do about it
+  ContractError    the edited train.py does not keep to the contract of train(session)
+    DivergedError  its loss became nan or infinite
+  RejectedError    the model's answers give no metric that can be believed
+"""
+
+
+class TemplateError(Exception):
+    """Anything that the bundled task refuses; the message is one sentence for a person."""
+
+
+class DataError(TemplateError):
+    """The text can't be packed, or the packed data can't be used."""
+
+
+class ContractError(TemplateError):
+    """The edited train.py does not do what the harness asks of it."""
+
+
+class DivergedError(ContractError):
+    """The training loss is no longer a finite number."""
+
+
+class RejectedError(TemplateError):
+    """The model can't be scored: logits of the wrong shape, or numbers that are not finite."""

@@ -1,0 +1,69 @@
+"""The environment variables that a candidate gets: a short list, so that no key or token slips by.
+
+In: the worker's own environment, which holds every secret of the driver. Out: what an interpreter,
+CUDA and torch need, and private folders in place of the user's.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from workers.trial import Resources
+
+TEMPORARY = ".tmp"  # the temporary folder's name inside the work folder
+
+_NAMES = frozenset(
+    {
+        "PATH",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "VIRTUAL_ENV",
+        "PYTHONHASHSEED",
+        "CUDA_VISIBLE_DEVICES",
+        "CUDA_HOME",
+        "CUDA_PATH",
+        "CUDA_DEVICE_ORDER",
+        "CUDA_MODULE_LOADING",
+        "CUBLAS_WORKSPACE_CONFIG",
+        "LD_LIBRARY_PATH",
+        "NVIDIA_VISIBLE_DEVICES",
+        "NVIDIA_DRIVER_CAPABILITIES",
+        "TRITON_PTXAS_PATH",
+        "CC",
+        "CXX",
+    }
+)
+_PREFIXES = ("LC_", "PYTORCH_")
+_SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+
+
+def candidate_environment(
+    environment: Mapping[str, str], *, task: Path, work: Path, resources: Resources
+) -> dict[str, str]:
+    """The whole environment of a candidate that runs in `work` and imports from `task`.
+
+    A trial that claims no GPU sees none: Ray leaves the variable as it finds it there, and an
+    unset one shows every device of the node.
+    """
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if (name in _NAMES or name.startswith(_PREFIXES))
+        and not any(word in name for word in _SECRETS)
+    }
+    if not resources.gpus:
+        kept["CUDA_VISIBLE_DEVICES"] = ""
+    return kept | {
+        "HOME": str(work),
+        "TMPDIR": str(work / TEMPORARY),
+        "PYTHONPATH": str(task),
+        "PYTHONUNBUFFERED": "1",
+        # The task's folder is shared by every trial of the node: nothing is written there.
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": str(max(1, int(resources.cpus))),
+    }
+
+
+def visible_gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The GPU ids that `CUDA_VISIBLE_DEVICES` names, as text; empty if it is unset or empty."""
+    return tuple(filter(None, environment.get("CUDA_VISIBLE_DEVICES", "").split(",")))

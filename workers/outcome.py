@@ -1,0 +1,96 @@
+"""What comes out of a worker: reports while a trial runs, and one Outcome at its end.
+
+Plain data. How the figures are obtained is the supervisor's business; what they mean for the
+study is the scheduler's.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """Where a trial is. The phases follow each other in this order."""
+
+    STARTUP = "startup"  # process start and imports
+    WARM_UP = "warm_up"  # building and compiling the model, on synthetic batches
+    TRAIN = "train"  # the budget: real batches
+    EVAL = "eval"  # the validation metric
+    TEARDOWN = "teardown"  # ending the processes, removing the work folder
+
+
+class OutcomeStatus(StrEnum):
+    """How a trial ended."""
+
+    DONE = "done"  # it has a metric
+    CRASH = "crash"  # its own code failed
+    TIMEOUT = "timeout"  # a phase outlasted its limit
+    OOM = "oom"  # it needed more memory than there is
+    REJECTED = "rejected"  # its metric can't be believed or is no number
+    LOST = "lost"  # the infrastructure failed: not the experiment's fault
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the experiment itself is to blame."""
+        return self not in (OutcomeStatus.DONE, OutcomeStatus.LOST)
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds that a trial spent in each phase; `train` is the only one that the budget pays."""
+
+    startup: float = 0.0
+    warm_up: float = 0.0
+    train: float = 0.0
+    eval: float = 0.0
+    teardown: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Seconds for which the trial held its slot."""
+        return self.startup + self.warm_up + self.train + self.eval + self.teardown
+
+    @property
+    def outside_budget(self) -> float:
+        """Seconds for which the slot was held without training."""
+        return self.total - self.train
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life of a running trial. Never stored; only the newest of a trial is kept."""
+
+    trial: int
+    phase: Phase
+    fraction: float  # share of the budget used, 0 to 1
+    step: int = 0
+    loss: float | None = None  # training loss as the candidate logs it, nats per token
+    tokens_per_second: float = 0.0
+    log: str = ""  # what the candidate printed since the last report (bounded)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one trial gave. `metric` is set if and only if `status` is DONE."""
+
+    trial: int
+    status: OutcomeStatus
+    reason: str = ""  # one sentence for a person and for the agent; empty when done
+    metric: float | None = None  # val_bpb: bits per byte on the validation split
+    timings: Timings = field(default_factory=Timings)
+    started_at: float = 0.0  # Unix seconds, on the worker's node
+    finished_at: float = 0.0
+    steps: int = 0
+    tokens: int = 0
+    parameters: int = 0  # of the model, as the harness counts them
+    train_loss: float | None = None  # the last that was logged, nats per token
+    peak_memory_bytes: int = 0  # host, resident, whole process tree
+    peak_device_memory_bytes: int = 0
+    device: str = ""  # "cpu", or the accelerator's name
+    gpu_ids: tuple[str, ...] = ()  # what CUDA_VISIBLE_DEVICES named
+    node: str = ""
+    log: str = ""  # what it printed: head and tail, cleaned of terminal escapes
+
+    def __post_init__(self) -> None:
+        """A failure has no score: never 0, never a rank."""
+        if (self.metric is not None) != (self.status is OutcomeStatus.DONE):
+            raise ValueError(f"a {self.status} outcome with metric {self.metric}")

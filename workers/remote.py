@@ -1,0 +1,102 @@
+"""Trials on Ray: bundles to the nodes that lack them, one pinned task a trial, Progress to a sink.
+
+In: a Trial, Shipments of the task and of the data, and an actor with a method `progress`. Out: an
+ObjectRef of the Outcome. It requeues nothing: a task that dies with its node raises Ray's own error
+where the result is fetched. Import this module only where Ray is wanted; `workers` does not.
+"""
+
+import functools
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from workers.bundle import Bundle, Cache, cache_folder
+from workers.errors import BundleError
+from workers.outcome import Outcome, OutcomeStatus, Progress, Timings
+from workers.supervisor import run_trial
+from workers.trial import Trial
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """A bundle in the object store. Small: the bytes travel only when `receive` asks for them.
+
+    Ray resolves a bare ObjectRef among a task's arguments and copies it to the node in any case;
+    one that stands inside an object, as here, stays a reference.
+    """
+
+    hash: str
+    name: str
+    ref: Any  # ObjectRef of the Bundle; Ray's types are not generic here
+
+
+def ship(bundle: Bundle) -> Shipment:
+    """Put a bundle into the object store; the calling process owns it and must outlive trials."""
+    return Shipment(bundle.hash, bundle.name, ray.put(bundle))
+
+
+def receive(shipment: Shipment, cache: Cache) -> Path:
+    """The bundle's folder on this node, fetched if it is not in the cache or is damaged there.
+
+    Raises BundleError, OSError or RayError if it can't be had.
+    """
+    if found := cache.find(shipment.hash, shipment.name):
+        return found
+    bundle: Bundle = ray.get(shipment.ref)
+    if (bundle.hash, bundle.name) != (shipment.hash, shipment.name):
+        raise BundleError(f"another bundle came in the place of {shipment.name!r}")
+    return cache.unpack(bundle)
+
+
+@functools.cache
+def _cache() -> Cache:
+    """One a process: Ray runs many trials in one, and the cache knows what it has checked."""
+    return Cache(cache_folder())
+
+
+def _run(trial: Trial, task: Shipment, data: Shipment, sink: Any) -> Outcome:
+    """Fetch what is missing here and run the trial; the fetching counts as startup."""
+    started_at, started = time.time(), time.monotonic()
+    try:
+        task_folder = receive(task, _cache()).parent
+        data_folder = receive(data, _cache())
+    except (BundleError, OSError, RayError) as error:
+        return Outcome(
+            trial=trial.id,
+            status=OutcomeStatus.LOST,
+            reason=f"the task or the data did not arrive: {error}",
+            timings=Timings(startup=time.monotonic() - started),
+            started_at=started_at,
+            finished_at=time.time(),
+        )
+    fetched = time.monotonic() - started
+
+    def report(progress: Progress) -> None:
+        if sink is not None:
+            sink.progress.remote(progress)
+
+    outcome = run_trial(trial, task=task_folder, data=data_folder, report=report)
+    timings = replace(outcome.timings, startup=outcome.timings.startup + fetched)
+    return replace(outcome, timings=timings, started_at=started_at)
+
+
+# max_calls=0 keeps the worker for the next trial (Ray throws GPU workers away, at 0.5 s a call);
+# max_retries=0: a second try is the scheduler's decision.
+run_on_ray = ray.remote(max_retries=0, max_calls=0, num_cpus=0)(_run)
+
+
+def submit(trial: Trial, task: Shipment, data: Shipment, sink: Any = None) -> Any:
+    """Start the trial as soon as Ray has the resources that it claims; the Outcome's ObjectRef.
+
+    `task` is the bundle of the folder `train_template`, under that name; `data` that of the packed
+    data; `sink` an actor handle with a method `progress(Progress)`, or None.
+    """
+    claims = trial.resources
+    options = {"num_gpus": claims.gpus, "num_cpus": claims.cpus, "name": f"trial-{trial.id}"}
+    if claims.accelerator:
+        options["accelerator_type"] = claims.accelerator
+    return run_on_ray.options(**options).remote(trial, task, data, sink)

@@ -1,0 +1,73 @@
+"""What goes into a worker: one trial, complete.
+
+A Trial says everything that a node needs to run one execution of one experiment: the edited
+files, the hashes of the fixed files and of the data, the seed, the budget and the limits. It
+is plain data: no paths of the head, no handles. Nothing here starts anything.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long each phase of a trial may last.
+
+    Exactly one of `seconds` (wall clock, from the first real batch) and `steps` (optimizer
+    steps, for tests and exact repeats) is set. The other limits are seconds of wall clock.
+    """
+
+    seconds: float | None = 300.0
+    steps: int | None = None
+    startup_seconds: float = 120.0  # process start, imports, warm-up and compilation
+    eval_seconds: float = 120.0  # scoring on the validation split
+    step_limit_seconds: float = 3600.0  # the training phase's limit where `steps` is the budget
+
+    def __post_init__(self) -> None:
+        """Refuse a budget that is ambiguous."""
+        if (self.seconds is None) == (self.steps is None):
+            raise ValueError("a budget has either seconds or steps")
+
+    @property
+    def grace_seconds(self) -> float:
+        """Seconds past the budget after which a candidate that still trains is stopped.
+
+        A fair candidate overruns by one step at most. Ten per cent, and never under five
+        seconds, leaves room for a slow step and none for a second helping of data.
+        """
+        return max(5.0, 0.1 * (self.seconds or 0.0))
+
+    @property
+    def train_limit_seconds(self) -> float:
+        """Seconds from the first real batch after which the trial is a timeout."""
+        if self.seconds is None:
+            return self.step_limit_seconds
+        return self.seconds + self.grace_seconds
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a slot claims from Ray, and the memory that its processes may use."""
+
+    gpus: float = 0.0
+    cpus: float = 1.0
+    accelerator: str | None = None  # a Ray accelerator type, such as "H100"
+    memory_bytes: int | None = None  # resident memory of the process tree; None: no limit
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One execution of an experiment on one pinned device, with one seed and one budget."""
+
+    id: int
+    experiment: int
+    number: int  # 1 for the first trial of its experiment, 2 for the first repeat, ...
+    seed: int
+    slot: int  # the display position and the key of the "seconds lost" figure
+    files: Mapping[str, str]  # the edited files: relative path -> text
+    task: str  # content hash of the task's fixed files
+    data: str  # content hash of the packed data
+    budget: Budget
+    resources: Resources
+    settings: Mapping[str, int] = field(default_factory=dict)  # for the harness, as it defines
+    progress_seconds: float = 1.0  # the shortest time between two progress reports
