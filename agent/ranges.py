@@ -50,7 +50,6 @@ class Range:
     low: float
     high: float
     grain: int = 1  # MULTIPLE: values stay multiples of it
-    bound: float = math.inf  # LOG: the largest value
 
     @property
     def whole(self) -> bool:
@@ -82,7 +81,7 @@ class Range:
         """The value at a coordinate, rounded to two digits that matter."""
         match self.scale:
             case Scale.LOG:
-                return min(_two_digits(math.exp(coordinate)), self.bound)
+                return _two_digits(math.exp(coordinate))
             case Scale.TAIL:
                 return round(1.0 - _two_digits(math.exp(-coordinate)), 12)
             case Scale.LINEAR:
@@ -132,9 +131,8 @@ def _of_float(name: str, value: float) -> Range:
         return Range(name, value, Scale.TAIL, max(0.0, place - span), place + span)
     if 0.1 < value < 1.0 and not is_rate:
         return Range(name, value, Scale.LINEAR, max(0.0, value - WIDTH), min(1.0, value + WIDTH))
-    bound = 1.0 if value <= 0.1 and not is_rate else math.inf
     place = math.log(value)
-    return Range(name, value, Scale.LOG, place - span, place + span, bound=bound)
+    return Range(name, value, Scale.LOG, place - span, place + span)
 
 
 def _grain(value: int) -> int:

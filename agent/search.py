@@ -44,7 +44,7 @@ class Search:
 
     @property
     def explores(self) -> bool:
-        """Whether too little has finished to know where the good values lie."""
+        """Whether the sampler still draws blindly: too little has finished."""
         return self._known < EXPLORE
 
     def add_measured(self, constants: Constants, metric: float) -> None:

@@ -44,7 +44,11 @@ def simulate(slots: int, experiments: int) -> tuple[float, float, float]:
                 seconds = TRIAL_SECONDS * chance.uniform(0.95, 1.05)
                 held += seconds
                 metric = chance.gauss(1.0, 0.01)
-                plan(ev.Reported(now + seconds, action.trial, OutcomeStatus.DONE, metric, "", seconds))
+                plan(
+                    ev.Reported(
+                        now + seconds, action.trial, OutcomeStatus.DONE, metric, "", seconds
+                    )
+                )
             elif isinstance(action, ev.RequestProposals):
                 drafts = (ev.Draft(0, state.champions),) * action.count
                 seconds = ANSWER_SECONDS * chance.uniform(0.8, 1.2)
@@ -61,7 +65,13 @@ def simulate(slots: int, experiments: int) -> tuple[float, float, float]:
 def main() -> None:
     """Print the table."""
     print(f"{'slots':>7} {'experiments':>12} {'us/event early':>15} {'late':>7} {'occupancy':>10}")
-    for slots, experiments in ((1, 2_000), (16, 2_000), (16, 50_000), (1_000, 50_000), (10_000, 100_000)):
+    for slots, experiments in (
+        (1, 2_000),
+        (16, 2_000),
+        (16, 50_000),
+        (1_000, 50_000),
+        (10_000, 100_000),
+    ):
         early, late, occupancy = simulate(slots, experiments)
         print(f"{slots:>7,} {experiments:>12,} {early:>15.0f} {late:>7.0f} {occupancy:>10.1%}")
 

@@ -1,7 +1,8 @@
 """A study without training: the real rules and the real store, driven in virtual time.
 
 In: how many experiments, and a seed. Out: a study's folder with `config.yaml`, `program.md` and a
-`study.db` that holds what a study of that course would have written. Artifacts are not made. Equal arguments give equal studies. No Ray, no processes: durations, metrics, crashes and lost
+`study.db` that holds what a study of that course would have written; no artifacts beside it.
+Equal arguments give equal studies. No Ray, no processes: durations, metrics, crashes and lost
 workers are drawn at random, everything that follows from them is not.
 """
 
@@ -10,6 +11,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from agent import Answer, Proposal
@@ -24,7 +26,7 @@ from workers import Outcome, OutcomeStatus, Timings
 
 START = 1_750_000_000.0  # Unix seconds at which every synthetic study begins
 BUDGET = 300.0  # seconds of training
-BASELINE_METRIC = 1.1
+BASELINE_METRIC, BEST_METRIC = 1.1, 0.9  # where it starts, and what it nears but never reaches
 SIGMA = 0.002  # of the metric, between seeds
 CONSTANTS = {"DEPTH": 8, "WIDTH": 512, "LEARNING_RATE": 0.02, "WARM_UP": 0.05, "DECAY": 0.1}
 IDEAS = (
@@ -132,13 +134,11 @@ class World:
         for action in self.course.send(event, contents).actions:
             match action:
                 case ev.StartTrial(trial):
-                    self._plan(self.luck.gauss(BUDGET + 25, 3), lambda t=trial: self._end(t))
+                    self._plan(self.luck.gauss(BUDGET + 25, 3), partial(self._end, trial))
                 case ev.CancelTrial(trial):
                     self._cancelled.add(trial)
                 case ev.RequestProposals(request, count):
-                    self._plan(
-                        self.luck.uniform(5, 60), lambda r=request, c=count: self._answer(r, c)
-                    )
+                    self._plan(self.luck.uniform(5, 60), partial(self._answer, request, count))
                 case ev.Finish():
                     self.finished = True
 
@@ -156,8 +156,9 @@ class World:
         first = self.course.state.next_experiment
         for number, proposal in enumerate(proposals, first):
             self._constants[number] = dict(proposal.constants)
-            change = self.luck.gauss(0.004, 0.006) + (0.15 if self.luck.random() < 0.05 else 0)
-            self._metrics[number] = self._metrics.get(parent, BASELINE_METRIC) + change
+            before = self._metrics.get(parent, BASELINE_METRIC)
+            change = self.luck.gauss(0.004, 0.006) * (before - BEST_METRIC) / 0.2
+            self._metrics[number] = before + change + (0.15 if self.luck.random() < 0.05 else 0)
         event = ev.Answered(self.now, request, drafts, 9.0)
         self.send(event, Contents(proposals=proposals, answer=answer))
 
@@ -165,8 +166,9 @@ class World:
         constants = dict(self._constants.get(parent, CONSTANTS))
         name = self.luck.choice(sorted(constants))
         before = constants[name]
-        value = before * self.luck.choice((0.5, 0.7, 1.4, 2.0))
-        constants[name] = max(1, round(value)) if isinstance(before, int) else float(f"{value:.3g}")
+        constants[name] = self.luck.choice(
+            [value for value in _values(CONSTANTS[name]) if value != before]
+        )
         by_tuner = self.luck.random() < 0.7
         title = f"{name} {before:g} -> {constants[name]:g}"
         return Proposal(
@@ -224,6 +226,12 @@ class World:
             node="node-1",
             log="step 0 loss 5.5\n" + (f"Traceback ...\n{reason}\n" if reason else "done\n"),
         )
+
+
+def _values(middle: float) -> list[float]:
+    """What a constant may become: whole numbers stay whole."""
+    values = [middle * factor for factor in (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)]
+    return [round(v) if isinstance(middle, int) else float(f"{v:.3g}") for v in values]
 
 
 def _ending(chance: float) -> tuple[OutcomeStatus, str]:

@@ -81,9 +81,14 @@ def _count_parameters(model: Model) -> int:
 
 def main() -> int:
     """Run the job of the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="train_template.harness", description=__doc__)
-    parser.add_argument("--job", required=True, type=parse_job, help="see train_template/job.py")
-    job: Job = parser.parse_args().job
+    parser = argparse.ArgumentParser(
+        prog="train_template.harness", description="Train and score once."
+    )
+    parser.add_argument("--job", required=True, help="JSON: see train_template/job.py")
+    try:
+        job = parse_job(parser.parse_args().job)
+    except ValueError as error:
+        parser.error(str(error))
     connection = socket.socket(fileno=job.socket)
     connection.set_inheritable(False)
     end_with(connection)

@@ -162,9 +162,8 @@ class Session:
         """
         if self._text is not None and not self._ended:
             self._settle()
-            self._end()
-        if self._failure is not None:
-            raise self._failure
+            if not self._ended:
+                self._end()
 
     def report(self, kind: wire.Kind, **fields: object) -> None:
         """Send a message with the session's counts in it; the harness calls it."""
@@ -214,7 +213,7 @@ class Session:
             self._progress = min(1.0, (now - self._started) / self._plan.seconds)
         if self._progress >= 1.0 and not self._ended:
             self._end()
-        elif now - self._reported >= self._plan.progress_seconds:
+        elif not self._ended and now - self._reported >= self._plan.progress_seconds:
             self._reported = now
             self.report(wire.Kind.PROGRESS)
 

@@ -31,9 +31,8 @@ HEAD_WIDTH = 128  # channels a head, rounded to a multiple of 8
 MLP_RATIO = 4.0  # hidden channels of the MLP for each channel of the model
 LOGIT_CAP = 15.0  # logits are bent softly into (-LOGIT_CAP, LOGIT_CAP)
 
-# Sizes of a step, in tokens; both are rounded to whole sequences.
-BATCH_TOKENS = 131072  # in one optimizer step
-PIECE_TOKENS = 65536  # at most so many go through the model at once: memory, not learning
+# Size of a step.
+BATCH_TOKENS = 131072  # tokens in one optimizer step, rounded to whole sequences
 
 # Muon, for the matrices inside the blocks.
 MATRIX_LR = 0.02  # learning rate
@@ -85,6 +84,11 @@ def train(session: Session) -> nn.Module:
     for tokens, targets in session.batches(sequences):
         session.log(loss=step(optimizers, tokens, targets))
     return model
+
+
+# Tokens that go through the model at once. Memory, not learning: so it is not one of the knobs
+# at the top, which the tuner turns.
+PIECE_TOKENS = 65536
 
 
 def batch_shape(sequence_length: int) -> tuple[int, int]:

@@ -57,9 +57,19 @@ class Message:
         """The message as `SIZE` bytes; a long text is cut at a character's border."""
         text = self.text.encode("utf-8", "replace")[:TEXT_BYTES]
         text = text.decode("utf-8", "ignore").encode()
-        return LAYOUT.pack(MAGIC, self.kind, len(text), self.step, self.tokens,
-                           self.device_memory, self.parameters, self.fraction, self.loss,
-                           self.value, text)
+        return LAYOUT.pack(
+            MAGIC,
+            self.kind,
+            len(text),
+            self.step,
+            self.tokens,
+            self.device_memory,
+            self.parameters,
+            self.fraction,
+            self.loss,
+            self.value,
+            text,
+        )
 
 
 def send(connection: socket.socket, message: Message) -> None:

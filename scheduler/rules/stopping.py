@@ -3,7 +3,7 @@
 from scheduler.rules.state import State
 from scheduler.rules.states import StopReason
 
-EMPTY_ANSWERS = 5  # requests in a row that bring nothing, with nothing running: out of ideas
+EMPTY_ANSWERS = 4  # requests in a row that bring nothing, with nothing running: out of ideas
 LOSSES_IN_ROW = 10  # lost trials in a row without one outcome: the cluster is ill, not the code
 
 

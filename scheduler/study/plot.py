@@ -5,8 +5,10 @@ happens: what lies far outside is counted in the legend, not drawn, so that one 
 not flatten a night's work. Decides nothing; the order of experiments is that of their ids.
 """
 
+# ruff: noqa: PLC0415 - importing matplotlib takes half a second, which only this drawing should cost
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
@@ -74,7 +76,7 @@ def write_plot(
         _draw(axes, points, (low, high), minimize=minimize)
         figure.draw_without_rendering()  # labels need the final places of the points
         figure.set_layout_engine("none")
-        _label(figure, axes, _chosen(points.kept))
+        _label(figure, axes, points.kept, list(_best_so_far(points.kept, minimize=minimize)))
     else:
         _draw_failures(axes, points)
         axes.set_yticks([])
@@ -87,7 +89,8 @@ def visible_range(points: Points, *, minimize: bool) -> tuple[float, float]:
     """The range of the metric in which progress happens: from the best to a bit past the start.
 
     On the worse side it ends where Tukey's fence (the quartile and 1.5 interquartile ranges)
-    does, but not further from the baseline than the progress made, where there is any.
+    does, but not further from the baseline than the progress made, where there is any; three
+    quarters of the points are always shown.
     """
     sign = 1.0 if minimize else -1.0
     values = sorted(sign * value for value in points.metrics)
@@ -96,7 +99,9 @@ def visible_range(points: Points, *, minimize: bool) -> tuple[float, float]:
     first, _, third = quantiles(values, n=4) if len(values) > 3 else (best, start, worst)
     fence = min(worst, third + 1.5 * (third - first))
     gain = start - best
-    end = min(max(fence, start + 0.1 * gain), start + gain) if gain > 0 else max(fence, start)
+    end = max(fence, start)
+    if gain > 0:
+        end = max(min(fence, start + gain), start + 0.1 * gain, third)
     margin = 0.07 * (end - best) or 0.01 * abs(best) or 0.01
     edges = sign * (best - margin), sign * (end + 1.6 * margin)
     return min(edges), max(edges)
@@ -125,7 +130,7 @@ def _style(axes: "Axes", points: Points, metric: str, *, minimize: bool) -> None
     axes.set_ylabel(f"{sentence(metric, 40)} ({words})", color=INK, fontsize=11, parse_math=False)
     axes.set_xlabel("experiment", color=INK, fontsize=11)
     margin = max(0.7, 0.02 * points.last)
-    axes.set_xlim(-margin, max(1, points.last) + margin)
+    axes.set_xlim(-margin, points.last + margin)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.ticklabel_format(useOffset=False)
     axes.grid(visible=True, axis="y", color=GRID, linewidth=0.8)
@@ -213,23 +218,23 @@ def _chosen(kept: Sequence[Experiment]) -> list[Experiment]:
     """Which points get a label: the first, the last, and those with the largest steps."""
     if len(kept) <= LABELS:
         return list(kept)
-    steps = {
-        after.id: abs(_metric(after) - _metric(before))
-        for before, after in zip(kept, kept[1:], strict=False)
-    }
+    steps = {after.id: abs(_metric(after) - _metric(before)) for before, after in pairwise(kept)}
     largest = sorted(kept[1:-1], key=lambda e: steps[e.id], reverse=True)[: LABELS - 2]
     return [kept[-1], kept[0], *largest]
 
 
-def _label(figure: "Figure", axes: "Axes", chosen: Sequence[Experiment]) -> None:
-    """Write each title where it covers no other title; leave it out where there is no room."""
+def _label(
+    figure: "Figure", axes: "Axes", kept: Sequence[Experiment], line: Sequence[tuple[int, float]]
+) -> None:
+    """Write titles where they cover neither each other nor the line; leave out what has no room."""
     from matplotlib import patheffects
+    from matplotlib.text import Text
 
     halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
     renderer: Any = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     room = axes.get_window_extent(renderer)
-    taken: list[Any] = []
-    for experiment in chosen:
+    taken = _boxes(axes, line)
+    for experiment in _chosen(kept):
         for x, y, side in PLACES:
             label = axes.annotate(
                 f"#{experiment.id} {sentence(experiment.title, LABEL_LENGTH)}",
@@ -246,12 +251,30 @@ def _label(figure: "Figure", axes: "Axes", chosen: Sequence[Experiment]) -> None
                 if abs(y) > 15
                 else None,
             )
-            box = label.get_window_extent(renderer).padded(2)
-            fits = room.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and room.y0 <= box.y0
-            if fits and box.y1 <= room.y1 and not any(box.overlaps(other) for other in taken):
+            label.update_positions(renderer)
+            # Of the text alone: an arrow may cross the line.
+            box = Text.get_window_extent(label, renderer).padded(2)
+            inside = room.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+            inside = inside and room.y0 <= box.y0 and box.y1 <= room.y1
+            if inside and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
                 break
             label.remove()
+
+
+def _boxes(axes: "Axes", line: Sequence[tuple[int, float]]) -> list[Any]:
+    """The places on the canvas that the step line covers."""
+    from matplotlib.transforms import Bbox
+
+    boxes = []
+    corners = axes.transData.transform(line).tolist() if line else []
+    for (x, y), (next_x, next_y) in pairwise(corners):
+        boxes.append(Bbox.from_extents(x, y - 1, next_x, y + 1))
+        boxes.append(Bbox.from_extents(next_x - 1, min(y, next_y), next_x + 1, max(y, next_y)))
+    if corners:
+        x, y = corners[-1]
+        boxes.append(Bbox.from_extents(x, y - 1, axes.bbox.x1, y + 1))
+    return boxes
 
 
 def _metric(experiment: Experiment) -> float:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from train_template import packed
 from train_template.errors import DataError
 from train_template.packed import Packed
 from train_template.prepare import main, prepare
-from train_template.sources import AUDIT_MODULES, VALIDATION_MODULES
+from train_template.sources import AUDIT_MODULES, VALIDATION_MODULES, StdlibSource
 
 ROOT = Path(__file__).parents[2]
 STDLIB = {"source": "stdlib"}
@@ -33,11 +34,11 @@ def stdlib(cache: Path) -> Packed:
     return prepare(cache, STDLIB)
 
 
-def texts(folder: Path, count: int, size: int = 4000) -> dict[str, object]:
-    """`count` files of text below `folder`, and the specification that names them."""
+def texts(folder: Path, count: int, order: Iterable[int] | None = None) -> dict[str, object]:
+    """Write `count` files of text below `folder`, in an order; return their specification."""
     folder.mkdir(exist_ok=True)
-    for number in range(count):
-        (folder / f"{number:03}.txt").write_text(f"line {number}\n" * (size // 9))
+    for number in order or range(count):
+        (folder / f"{number:03}.txt").write_text(f"line {number}\n" * 444)
     return {"source": "path", "root": str(folder), "paths": ["*.txt"]}
 
 
@@ -102,10 +103,16 @@ def test_the_hash_names_the_content(stdlib: Packed, tmp_path: Path) -> None:
         assert counted == split.bytes
 
 
-def test_packed_data_is_found_again_and_not_written_twice(cache: Path, stdlib: Packed) -> None:
-    before = (stdlib.folder / "train.bin").stat()
-    prepare(cache, STDLIB)
-    assert (stdlib.folder / "train.bin").stat().st_ino == before.st_ino
+def test_packed_data_is_found_again_without_reading_the_text(
+    cache: Path, stdlib: Packed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StdlibSource, "documents", None)
+    assert prepare(cache, STDLIB).folder == stdlib.folder
+
+
+def test_the_training_text_does_not_depend_on_how_python_was_built(stdlib: Packed) -> None:
+    train = stdlib.tokens("train")
+    assert b"build_time_vars = {" not in bytes(train[train < 256].astype(np.uint8))
 
 
 @pytest.mark.parametrize("name", ["train.bin", "meta.json"])
@@ -180,7 +187,7 @@ def test_a_changed_file_gives_other_data(tmp_path: Path) -> None:
 
 def test_documents_keep_their_split_wherever_the_folder_lies(tmp_path: Path) -> None:
     one = prepare(tmp_path / "cache", texts(tmp_path / "one", 40))
-    two = prepare(tmp_path / "cache", texts(tmp_path / "two", 40))
+    two = prepare(tmp_path / "cache", texts(tmp_path / "two", 40, reversed(range(40))))
     assert one.folder == two.folder
     separators = int((one.tokens("validation") == 256).sum())
     assert separators == 2  # 5 % of 40 documents

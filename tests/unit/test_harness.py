@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from train_template import harness, wire
+from train_template import harness, session, wire
 from train_template.device import choose_device
 from train_template.job import Job, Settings
 from train_template.prepare import prepare
@@ -87,10 +89,12 @@ Run = Callable[..., Recorder]
 def run(data: Path, tmp_path: Path) -> Run:
     """Run a train.py, given as text, and return what it reported."""
 
-    def start(text: str, steps: int | None = 3, seconds: float | None = None) -> Recorder:
+    def start(
+        text: str, steps: int | None = 3, seconds: float | None = None, seed: int = 1
+    ) -> Recorder:
         (tmp_path / "train.py").write_text(text)
         recorder = Recorder(data)
-        job = Job(-1, tmp_path, data, 1, seconds, steps, Settings(**SETTINGS), 0.0)
+        job = Job(-1, tmp_path, data, seed, seconds, steps, Settings(**SETTINGS), 0.0)
         harness.run(job, recorder)
         return recorder
 
@@ -117,12 +121,23 @@ def test_an_honest_run_reports_its_phases_in_order_and_a_metric(run: Run) -> Non
     assert last.loss > 0
 
 
-def test_a_budget_in_seconds_ends_the_batches(run: Run) -> None:
-    recorder = run(HONEST, steps=None, seconds=0.2)
-    assert recorder.kinds[-1] == "SCORED"
+def test_a_budget_in_seconds_runs_from_the_first_real_batch_to_its_end(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A clock that goes on by a second whenever the session looks at it.
+    monkeypatch.setattr(session, "time", SimpleNamespace(perf_counter=count().__next__))
+    recorder = run(HONEST, steps=None, seconds=5)
     fractions = [m.fraction for m in recorder.messages if m.kind is wire.Kind.PROGRESS]
-    assert fractions == sorted(fractions)
-    assert all(0 <= fraction < 1 for fraction in fractions)
+    assert fractions == [0.2, 0.4, 0.6, 0.8]
+    trained = recorder.messages[recorder.kinds.index("TRAINED")]
+    assert (trained.step, trained.fraction) == (4, 1.0)
+
+
+def test_once_the_budget_is_used_there_are_no_more_batches(run: Run) -> None:
+    more = "assert not list(session.batches(4)); return None"
+    recorder = run(ONE_BATCH.format(body="pass", after=more))
+    assert recorder.messages[-1].text.endswith("it returned NoneType")
+    assert recorder.kinds[-2:] == ["TRAINED", "FAILED"]
 
 
 def test_leaving_the_batches_early_ends_the_training_phase(run: Run) -> None:
@@ -144,6 +159,13 @@ def test_targets_are_the_tokens_that_follow(run: Run) -> None:
     assert failure(run(text))[1].startswith("KeyError: 'checked'")
 
 
+def test_another_seed_draws_other_text(run: Run) -> None:
+    text = ONE_BATCH.format(body="session.log(loss=tokens.sum())", after="return None")
+    first, again, other = (run(text, seed=seed).messages[-1].loss for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
 def test_the_run_does_not_depend_on_the_warm_up(run: Run) -> None:
     text = (
         "import torch\ndef train(session):\n    {warm}\n"
@@ -161,10 +183,13 @@ def test_the_run_does_not_depend_on_the_warm_up(run: Run) -> None:
     assert len(losses) == 1
 
 
-def test_edited_files_can_import_each_other_and_shadow_nothing(run: Run, tmp_path: Path) -> None:
+def test_edited_files_can_import_each_other_and_shadow_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "stringprep", raising=False)  # nothing needs it
     (tmp_path / "sibling.py").write_text("NAME = 'sibling'")
-    (tmp_path / "json.py").write_text("raise RuntimeError('shadowed')")
-    recorder = run("import json, sibling\nraise KeyError(sibling.NAME, len(json.dumps(1)))")
+    (tmp_path / "stringprep.py").write_text("raise RuntimeError('shadowed')")
+    recorder = run("import sibling, stringprep\nraise KeyError(sibling.NAME, 1)")
     assert failure(recorder) == ("crash", "KeyError: ('sibling', 1) (train.py, line 2)")
 
 

@@ -292,6 +292,14 @@ def test_late_and_double_outcomes_change_nothing() -> None:
     assert play.state == before
 
 
+def test_an_outcome_of_a_trial_that_has_not_started_changes_nothing() -> None:
+    play = Play(slots=1).after_baseline()
+    play.answer(2)
+    before = play.state
+    assert play.done(before.ready[0], 0.1).facts == ()
+    assert play.state == before
+
+
 def test_a_double_answer_changes_nothing() -> None:
     play = Play().after_baseline()
     request = min(play.state.asked)
@@ -538,4 +546,3 @@ def check_history(play: Play) -> None:
     crowned = [f.metric for f in play.facts if isinstance(f, ev.Crowned)]
     assert crowned == sorted(crowned, reverse=True)
     assert len(set(crowned)) == len(crowned)
-

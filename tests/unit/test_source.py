@@ -117,7 +117,7 @@ def test_a_change_of_meaning_changes_the_fingerprint(old: str, new: str) -> None
 def test_the_path_and_other_files_are_part_of_the_fingerprint() -> None:
     prints = {
         fingerprint({"a.py": "X = 1", "b.txt": "1 "}),
-        fingerprint({"c.py": "X = 1", "b.txt": "1 "}),
+        fingerprint({"aa.py": "X = 1", "b.txt": "1 "}),
         fingerprint({"a.py": "X = 1", "b.txt": "2"}),
     }
     assert len(prints) == 3

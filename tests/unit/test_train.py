@@ -2,6 +2,7 @@
 
 import ast
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def trained(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trai
     """Train with these constants, and return the last message."""
 
     def start(*settings: str, steps: int = 2, seed: int = 1, text: str = SCRIPT) -> wire.Message:
-        monkeypatch.setattr("sys.path", [])  # the harness adds the work folder to its own process
+        monkeypatch.setattr("sys.path", list(sys.path))  # the harness adds the work folder
         (tmp_path / "train.py").write_text(run.with_constants(text, [*TINY, *settings]))
         transport = LastMessage(data)
         harness.run(Job(-1, tmp_path, data, seed, None, steps, SETTINGS, 60.0), transport)

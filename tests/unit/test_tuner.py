@@ -107,6 +107,22 @@ def test_values_that_crashed_are_avoided() -> None:
     assert sum(depth > 4 for depth in moved) <= 0.2 * len(moved)
 
 
+def test_a_history_of_failures_alone_is_explored_on() -> None:
+    failed = [experiment(n, {"LR": n / 1000}, state="oom") for n in range(2, 16)]
+    answer = Tuner().propose(briefing(*failed))
+    assert len(answer) == 8
+    assert all(p.hypothesis.startswith("Explores ") for p in answer)
+
+
+def test_the_hypothesis_names_where_the_best_measured_values_lie() -> None:
+    answer = Tuner().propose(briefing(*measured_by_rate()))
+    hypotheses = [p.hypothesis for p in answer if "LR near" in p.hypothesis]
+    # The best six of thirty: the lowest rates, whose median is known from the fixture's seed.
+    best = sorted(e.constants["LR"] for e in measured_by_rate())[:6]
+    assert hypotheses
+    assert all(f"LR near {(best[2] + best[3]) / 2:.3g}" in text for text in hypotheses)
+
+
 def test_experiments_on_other_code_do_not_count() -> None:
     other = [replace(e, skeleton="another") for e in measured_by_rate()]
     assert [p.constants for p in Tuner().propose(briefing(*other))] == [

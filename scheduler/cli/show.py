@@ -1,0 +1,179 @@
+"""The verbs `show` and `diff`: one experiment, and what it changed."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scheduler.cli.reading import Chosen, JsonOption, StudyOption, choose, print_json, screen
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from scheduler.study.records import Experiment, TrialRecord
+
+LOG_LINES = 15
+GIB = 2**30
+DIFF_STYLES = (("+++", "bold"), ("---", "bold"), ("@@", "cyan"), ("+", "green"), ("-", "red"))
+
+ExperimentArgument = Annotated[int, typer.Argument(metavar="ID", help="An experiment's id.")]
+
+
+def show(
+    experiment: ExperimentArgument, study: StudyOption = None, json: JsonOption = False
+) -> None:
+    """Show everything about one experiment."""
+    from rich.text import Text
+
+    from scheduler.cli import texts
+
+    with choose(study) as chosen:
+        found = chosen.experiment(experiment)
+        trials = chosen.reader.trials(experiment)
+        constants = _changed(chosen, found)
+        if json:
+            print_json({"experiment": found, "changed_constants": constants, "trials": trials})
+            return
+        console = screen()
+        console.print(_facts(chosen, found, constants))
+        if trials:
+            console.print(Text("\ntrials", style="bold"))
+            console.print(_trials(trials))
+        for trial in trials:
+            console.print(texts.block(_details(trial)), soft_wrap=True)
+        failed = [t.outcome for t in trials if t.outcome is not None and t.outcome.metric is None]
+        if failed and failed[-1].log:
+            tail = "\n".join(failed[-1].log.splitlines()[-LOG_LINES:])
+            console.print(Text("\nend of the log", style="bold"))
+            console.print(texts.block(tail), soft_wrap=True)
+
+
+def diff(
+    experiment: ExperimentArgument,
+    other: Annotated[
+        int | None, typer.Argument(metavar="[OTHER]", help="Compare with this one instead.")
+    ] = None,
+    study: StudyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what an experiment changed in its parent.
+
+    With a second id: the way from the first experiment to the second.
+    """
+    from scheduler.cli import texts
+    from scheduler.errors import UsageError
+    from scheduler.study.artifacts import unified_diff
+
+    with choose(study) as chosen:
+        found = chosen.experiment(experiment)
+        before, after = (found.parent, found.id) if other is None else (found.id, other)
+        if before is None:
+            raise UsageError(
+                f"experiment {experiment} is a baseline, without a parent; "
+                f"name another one: autoresearch diff {experiment} ID"
+            )
+        chosen.experiment(after)
+        text = unified_diff(chosen.reader.files(before), chosen.reader.files(after))
+    if json:
+        print_json({"from": before, "to": after, "diff": text})
+        return
+    console = screen()
+    for each in texts.block(text).plain.splitlines():
+        style = next((style for start, style in DIFF_STYLES if each.startswith(start)), "")
+        console.print(each, style=style, soft_wrap=True)
+
+
+def _changed(chosen: Chosen, experiment: "Experiment") -> dict[str, dict[str, int | float | None]]:
+    """The constants that differ from the parent's, before and after."""
+    parent = None if experiment.parent is None else chosen.reader.experiment(experiment.parent)
+    if parent is None:
+        return {}
+    names = [*parent.constants, *(n for n in experiment.constants if n not in parent.constants)]
+    pairs = {n: (parent.constants.get(n), experiment.constants.get(n)) for n in names}
+    return {n: {"before": old, "after": new} for n, (old, new) in pairs.items() if old != new}
+
+
+def _facts(
+    chosen: Chosen, experiment: "Experiment", constants: dict[str, dict[str, int | float | None]]
+) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    from scheduler.cli import texts
+
+    champion = chosen.reader.study().champion
+    reference = champion.metric if champion else None
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("experiment", Text(f"#{experiment.id}", style="bold"))
+    grid.add_row("title", texts.block(experiment.title))
+    state = texts.state(experiment)
+    if experiment.reason:
+        state = Text.assemble(state, f": {texts.block(experiment.reason).plain}")
+    grid.add_row("state", state)
+    if experiment.metric is not None:
+        away = texts.difference(experiment.metric, reference)
+        grid.add_row(texts.line(chosen.metric), f"{experiment.metric:.6f} ({away} to the champion)")
+    parent = texts.NONE if experiment.parent is None else f"#{experiment.parent}"
+    grid.add_row("parent", parent)
+    grid.add_row("origin", texts.line(experiment.origin))
+    grid.add_row("hypothesis", texts.block(experiment.hypothesis))
+    if experiment.staleness:
+        grid.add_row(
+            "staleness", f"new champions between its briefing and its start: {experiment.staleness}"
+        )
+    for number, (name, pair) in enumerate(constants.items()):
+        values = (texts.NONE if value is None else f"{value:g}" for value in pair.values())
+        words = f"{texts.line(name).plain} {' -> '.join(values)}"
+        grid.add_row("constants" if number == 0 else "", words)
+    return grid
+
+
+def _trials(trials: list["TrialRecord"]) -> "Table":
+    """Trials with the seconds of each phase."""
+    from rich.table import Table
+
+    from scheduler.cli import texts
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    headings = ("trial", "state", "metric", "startup", "warm-up", "train", "eval", "teardown")
+    for title in headings:
+        table.add_column(title, justify="left" if title == "state" else "right", no_wrap=True)
+    for trial in trials:
+        outcome = trial.outcome
+        if outcome is None:
+            table.add_row(str(trial.id), trial.state.value, *[texts.NONE] * 6)
+            continue
+        seconds = outcome.timings
+        phases = (seconds.startup, seconds.warm_up, seconds.train, seconds.eval, seconds.teardown)
+        table.add_row(
+            str(trial.id),
+            outcome.status.value,
+            texts.metric(outcome.metric),
+            *(f"{each:.1f} s" for each in phases),
+        )
+    return table
+
+
+def _details(trial: "TrialRecord") -> str:
+    """What stands in no column of the table, in one line."""
+    parts = [f"trial {trial.id}: seed {trial.seed}"]
+    if trial.slot is not None:
+        parts.append(f"slot {trial.slot}")
+    if trial.reason:
+        parts.append(trial.reason)
+    if (outcome := trial.outcome) is not None:
+        parts += [f"{outcome.steps:,} steps", f"{outcome.tokens:,} tokens"]
+        parts.append(f"{outcome.parameters:,} parameters")
+        if outcome.device:
+            parts.append(f"on {outcome.device}{_pinned(outcome.gpu_ids)}")
+        parts.append(f"memory {outcome.peak_memory_bytes / GIB:.2f} GiB")
+        if outcome.peak_device_memory_bytes:
+            parts.append(f"device memory {outcome.peak_device_memory_bytes / GIB:.2f} GiB")
+        if outcome.reason:
+            parts.append(outcome.reason)
+    return ", ".join(parts)
+
+
+def _pinned(gpu_ids: tuple[str, ...]) -> str:
+    return f" ({', '.join(gpu_ids)})" if gpu_ids else ""

@@ -1,0 +1,163 @@
+"""The verbs `status` and `top`: a study as a whole, once or as it goes."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scheduler.cli.reading import (
+    Chosen,
+    JsonOption,
+    StudyArgument,
+    StudyOption,
+    choose,
+    print_json,
+    screen,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from scheduler.study.records import Experiment, Live
+
+LEADERS, LATEST = 5, 5
+FRAME_SECONDS = 1.0  # a running study writes live.json as often
+
+
+def status(
+    argument: StudyArgument = None, study: StudyOption = None, json: JsonOption = False
+) -> None:
+    """Show where a study stands.
+
+    Champion against baseline, counts, use of the slots, cost, leaderboard and latest decisions.
+    """
+    from rich.text import Text
+
+    from scheduler.cli import texts
+
+    with choose(study or argument) as chosen:
+        live, is_running = _newest(chosen)
+        leaders = chosen.reader.leaders(LEADERS, minimize=chosen.minimize)
+        if json:
+            print_json(_document(chosen, live, leaders, is_running=is_running))
+            return
+        console = screen()
+        console.print(_facts(chosen, live, is_running=is_running))
+        reference = live.study.champion.metric if live.study.champion else None
+        for heading, rows in (("leaderboard", leaders), ("latest", live.recent[:LATEST])):
+            if rows:
+                console.print(Text(f"\n{heading}", style="bold"))
+                console.print(texts.experiments(list(rows), chosen.metric, reference))
+
+
+def top(
+    argument: StudyArgument = None,
+    study: StudyOption = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one frame and end.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Watch a study as it goes.
+
+    A study that does not run is shown in its last state.
+    """
+    from rich.live import Live as RichLive
+
+    from scheduler.cli.view import render
+    from scheduler.study.live import read_live
+
+    with choose(study or argument) as chosen:
+        live, is_running = _newest(chosen)
+        if json:
+            print_json(live)
+            return
+        console = screen()
+        name = str(chosen.folder.path)
+        if once or not is_running or not console.is_terminal:
+            console.print(render(live, name))
+            return
+        with RichLive(render(live, name), console=console, auto_refresh=False) as frame:
+            while (newest := read_live(chosen.folder.live)) is not None:
+                frame.update(render(newest, name), refresh=True)
+                time.sleep(FRAME_SECONDS)
+            frame.update(render(_newest(chosen)[0], name), refresh=True)
+
+
+def _newest(chosen: Chosen) -> tuple["Live", bool]:
+    """The study now, and whether it is running: from its live view, else from its database."""
+    from scheduler.study.live import read_live
+    from scheduler.study.records import Live
+
+    if (live := read_live(chosen.folder.live)) is not None:
+        return live, True
+    study = chosen.reader.study()
+    champion = chosen.reader.experiment(study.champion.experiment) if study.champion else None
+    live = Live(
+        at=study.opened_at,
+        study=study,
+        queue=tuple(chosen.reader.queue(10)),
+        recent=tuple(chosen.reader.recent(10)),
+        champion=champion,
+        metric=chosen.metric,
+        budget=chosen.budget,
+    )
+    return live, False
+
+
+def _share(part: float, whole: float) -> float | None:
+    """Per cent, or None where there is nothing to divide by."""
+    return 100 * part / whole if whole > 0 else None
+
+
+def _facts(chosen: Chosen, live: "Live", *, is_running: bool) -> "Table":
+    from rich.table import Table
+
+    from scheduler.cli import texts
+
+    study = live.study
+    training = _share(study.train_seconds, study.trial_seconds)
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("study", texts.line(str(chosen.folder.path)))
+    grid.add_row("state", texts.block(_condition(live, is_running=is_running)))
+    grid.add_row("champion", texts.best(study, live.champion.title if live.champion else ""))
+    grid.add_row("experiments", f"{study.experiments}: {texts.counts(study)}")
+    grid.add_row("slots", f"{study.slots}, budget {live.budget}")
+    grid.add_row("open for", texts.duration(texts.elapsed(study, live.at)))
+    if training is not None:
+        grid.add_row("training", f"{training:.1f} % of the time for which trials held a slot")
+    if study.lost_between_trials is not None:
+        lost = f"{study.lost_between_trials:.2f} s between two trials on one slot (median)"
+        grid.add_row("lost", lost)
+    cost = "price not known" if study.dollars is None else f"{study.dollars:.2f} $"
+    grid.add_row("agent", f"{study.tokens:,} tokens, {cost}")
+    return grid
+
+
+def _condition(live: "Live", *, is_running: bool) -> str:
+    from scheduler.cli import texts
+    from scheduler.rules.states import StudyState
+
+    words = texts.condition(live.study)
+    if not is_running and live.study.state in (StudyState.RUNNING, StudyState.DRAINING):
+        return f"{words} when it was last heard of; no process runs it now"
+    return words
+
+
+def _document(
+    chosen: Chosen, live: "Live", leaders: list["Experiment"], *, is_running: bool
+) -> dict[str, object]:
+    study = live.study
+    return {
+        "name": chosen.folder.name,
+        "path": chosen.folder.path.absolute(),
+        "running": is_running,
+        "metric": {"name": chosen.metric, "goal": "minimize" if chosen.minimize else "maximize"},
+        "budget": live.budget,
+        "study": study,
+        "experiments": study.experiments,
+        "training_percent": _share(study.train_seconds, study.trial_seconds),
+        "champion": live.champion,
+        "leaderboard": leaders,
+        "recent": live.recent,
+    }

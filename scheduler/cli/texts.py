@@ -1,0 +1,126 @@
+"""How a study's facts read: numbers, states, titles. Shared by the live view and the verbs.
+
+In: records. Out: strings and rich Texts. Whatever a model, a training script or a person wrote is
+cleaned of escapes here and never read as markup. Prints nothing.
+"""
+
+from datetime import datetime
+
+from rich.table import Table
+from rich.text import Text
+
+from scheduler.rules.states import ExperimentState, StopReason, StudyState
+from scheduler.study.records import Experiment, Study
+from workers.log import clean, sentence
+
+NONE = "-"
+STYLES = {
+    ExperimentState.KEEP: "bold green",
+    ExperimentState.DISCARD: "dim",
+    ExperimentState.RUNNING: "cyan",
+    ExperimentState.CONFIRMING: "cyan",
+}
+REASONS = {
+    StopReason.MAX_EXPERIMENTS: "stop.max_experiments is reached",
+    StopReason.MAX_HOURS: "the hours of stop.max_hours are used up",
+    StopReason.PLATEAU: "stop.plateau experiments in a row brought no new champion",
+    StopReason.SIGNAL: "it was interrupted",
+    StopReason.NO_PROPOSALS: "the agent has no more ideas that were not tried before",
+    StopReason.BASELINE_FAILED: "the baseline failed",
+    StopReason.FAILURES: "too many experiments in a row failed",
+    StopReason.INFRASTRUCTURE: "trials are lost again and again",
+}
+
+
+def line(text: str, style: str = "") -> Text:
+    """Untrusted text as one safe line, cut with an ellipsis where there is no room."""
+    return Text(sentence(text), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def block(text: str) -> Text:
+    """Untrusted text as safe lines."""
+    return Text(clean(text))
+
+
+def state(experiment: Experiment) -> Text:
+    """An experiment's state in its colour."""
+    fallback = "red" if experiment.state.is_failure else ""
+    return Text(experiment.state.value, style=STYLES.get(experiment.state, fallback))
+
+
+def metric(value: float | None) -> str:
+    """A metric with six decimals; failures have none."""
+    return NONE if value is None else f"{value:.6f}"
+
+
+def difference(value: float | None, other: float | None) -> str:
+    """How far a metric lies from another, with its sign."""
+    return NONE if value is None or other is None else f"{value - other:+.6f}"
+
+
+def percent(value: float | None, other: float | None) -> str:
+    """The same in per cent of the other."""
+    return NONE if value is None or not other else f"{100 * (value / other - 1):+.2f} %"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds: `1:02:03`."""
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def clock(at: float) -> str:
+    """A Unix time as this machine's time of day."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+
+
+def condition(study: Study) -> str:
+    """The study's state with its reason, as one safe line."""
+    why = study.text or (REASONS[study.reason] if study.reason else "")
+    return f"{study.state.value}: {sentence(why, 200)}" if why else study.state.value
+
+
+def elapsed(study: Study, at: float) -> float:
+    """Seconds for which the study has been open at the time `at`, all its sessions together."""
+    is_open = study.state in (StudyState.RUNNING, StudyState.DRAINING)
+    return study.seconds + (max(0.0, at - study.opened_at) if is_open else 0.0)
+
+
+def counts(study: Study) -> str:
+    """How many experiments are in each state that occurs."""
+    parts = [f"{study.counts[s]} {s.value}" for s in ExperimentState if study.counts.get(s)]
+    return ", ".join(parts) or "none yet"
+
+
+def best(study: Study, title: str = "") -> Text:
+    """The champion against the baseline, in one line."""
+    champion = study.champion
+    if champion is None:
+        return Text("none yet", style="dim")
+    text = Text(f"#{champion.experiment}  {metric(champion.metric)}", style="bold green")
+    if champion.number > 1 and study.baseline is not None:
+        change = percent(champion.metric, study.baseline)
+        text.append(f"  {change} from the baseline's {metric(study.baseline)}", style="default")
+    text.append(f"  {sentence(title)}", style="default")
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def experiments(
+    rows: tuple[Experiment, ...] | list[Experiment], name: str, reference: float | None
+) -> Table:
+    """A table of experiments that fits 80 columns; differences are to `reference`."""
+    table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim")
+    for title in ("id", line(name), "to champion"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
+    for experiment in rows:
+        table.add_row(
+            f"#{experiment.id}",
+            metric(experiment.metric),
+            difference(experiment.metric, reference),
+            state(experiment),
+            line(experiment.title),
+        )
+    return table

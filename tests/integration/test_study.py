@@ -1,0 +1,333 @@
+"""Whole studies: the real loop, results actor, database, Ray and processes.
+
+What is scripted is the agent, at its seam, and the task: its harness speaks the real wire without
+torch, and an experiment's train.py is the script of what its candidate does.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+
+from agent import Answer, Proposal
+from agent.source import identify
+from scheduler.cluster import RayExecutor, RayResults
+from scheduler.loop import Loop
+from scheduler.results import Plan
+from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from scheduler.study.config import Config
+from scheduler.study.config_file import load_config
+from scheduler.study.folder import StudyFolder
+from scheduler.study.reader import Reader
+from scheduler.study.records import Study
+from tests.fixtures.candidates import ROOT, data_folder, task_folder
+from workers import Resources, pack
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    cache = tmp_path_factory.mktemp("cache")
+    ray.init(
+        num_cpus=4,
+        num_gpus=4,
+        include_dashboard=False,
+        object_store_memory=80 * 1024 * 1024,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), "AUTORESEARCH_CACHE": str(cache)}},
+    )
+    yield
+    ray.shutdown()
+
+
+class Scripted:
+    """An agent that hands out given scripts, in order, and then has no more ideas."""
+
+    def __init__(self, scripts: Sequence[str]) -> None:
+        self._left = list(enumerate(scripts, start=1))
+
+    async def propose(self, request: int, count: int) -> Answer:
+        batch, self._left = self._left[:count], self._left[count:]
+        return Answer(request, tuple(proposal(text, f"script {n}") for n, text in batch))
+
+
+def proposal(script: str, title: str) -> Proposal:
+    files = {"train.py": script}
+    identity = identify(files)
+    return Proposal(
+        title=title,
+        hypothesis="it does what it says",
+        parent=0,
+        files=files,
+        origin="scripted",
+        fingerprint=identity.fingerprint,
+        skeleton=identity.skeleton,
+        constants=identity.constants,
+    )
+
+
+@dataclass
+class Lab:
+    """A study's folder, and the means to run it."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        self.folder = StudyFolder(self.path / "study")
+        self._task = pack(task_folder(self.path) / "train_template")
+        self._data = pack(data_folder(self.path))
+
+    def run(
+        self,
+        scripts: Sequence[str],
+        *settings: str,
+        baseline: str = "honest(2.0)",
+        meanwhile: Callable[[RayResults, Loop], None] | None = None,
+    ) -> Study:
+        config = load_config("local", [f"stop.max_experiments={len(scripts)}", *settings], {})
+        if not self.folder.exists:
+            self.folder.create(config, "# Find what scores lowest")
+        last = asyncio.run(self._run(config, scripts, baseline, meanwhile))
+        assert_nothing_left()
+        return last
+
+    async def _run(
+        self,
+        config: Config,
+        scripts: Sequence[str],
+        baseline: str,
+        meanwhile: Callable[[RayResults, Loop], None] | None,
+    ) -> Study:
+        resources = Resources(gpus=1, cpus=0.5, memory_bytes=500_000_000)
+        plan = Plan(proposal(baseline, "baseline"), self._task.hash, self._data.hash, resources)
+        results = RayResults(self.folder.path, config, plan)
+        await results.begin_session(os.getpid(), "here")
+        executor = RayExecutor(resources, None, self._task, self._data, results.actor)
+        loop = Loop(results, executor, Scripted(scripts))
+        watching = asyncio.to_thread(meanwhile, results, loop) if meanwhile else asyncio.sleep(0)
+        try:
+            await asyncio.gather(loop.run(), watching)
+            return (await results.live()).study
+        finally:
+            await results.close()
+
+    def reader(self) -> Reader:
+        return Reader(self.folder.database)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def assert_nothing_left() -> None:
+    """No process of a trial is alive."""
+    limit = time.monotonic() + 5
+    while left := [p for p in psutil.process_iter() if "train_template.harness" in command(p)]:
+        assert time.monotonic() < limit, left
+        time.sleep(0.05)
+
+
+def command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+# ---- ranking --------------------------------------------------------------------------------
+
+
+def test_what_scores_lower_is_kept_and_the_lowest_is_the_champion(lab: Lab) -> None:
+    scores = [1.9, 1.95, 1.5, 1.7]
+    study = lab.run([f"honest({score})" for score in scores])
+    assert (study.state, study.reason) == (StudyState.STOPPED, StopReason.MAX_EXPERIMENTS)
+    with lab.reader() as reader:
+        experiments = list(reader.experiments())
+        assert [e.metric for e in experiments] == [2.0, *scores]
+        assert [e.id for e in reader.leaders(3)] == [3, 4, 1]
+        assert [c.metric for c in reader.champions()] == sorted(
+            (c.metric for c in reader.champions()), reverse=True
+        )
+    assert study.champion is not None
+    assert study.champion.metric == 1.5
+    assert (lab.folder.best / "train.py").read_text() == "honest(1.5)"
+    assert (lab.folder.experiment(3).path / "train.py").read_text() == "honest(1.5)"
+    assert "+honest(1.5)" in lab.folder.experiment(3).diff.read_text()
+    assert lab.folder.progress.stat().st_size > 1000
+    rows = lab.folder.results.read_text().splitlines()
+    assert [row.split("\t")[1] for row in rows] == [
+        "val_bpb",
+        "2.000000",
+        "1.900000",
+        "1.950000",
+        "1.500000",
+        "1.700000",
+    ]
+
+
+def test_four_run_at_a_time_each_on_a_gpu_of_its_own(lab: Lab) -> None:
+    scripts = [f"import time; time.sleep(1.5); honest({3 + n})" for n in range(8)]
+    lab.run(scripts, "agent.proposals_per_call=8")
+    with lab.reader() as reader:
+        trials = [t for t in reader.trials() if t.experiment > 0]
+    outcomes = [t.outcome for t in trials if t.outcome is not None]
+    assert len(outcomes) == 8
+    most = 0
+    for one in outcomes:
+        during = [o for o in outcomes if o.started_at <= one.started_at < o.finished_at]
+        devices = [o.gpu_ids for o in during]
+        assert len(set(devices)) == len(devices)
+        most = max(most, len(devices))
+    assert most == 4
+    assert {t.slot for t in trials} == {0, 1, 2, 3}
+
+
+# ---- candidates that misbehave --------------------------------------------------------------
+
+BROKEN = {
+    "raises": ("raise RuntimeError('no such layer')", ExperimentState.CRASH, "exit code 1"),
+    "exits": ("import sys; sys.exit(3)", ExperimentState.CRASH, "exit code 3"),
+    "says nothing": ("x = 1", ExperimentState.CRASH, "ended"),
+    "sleeps for ever": ("import time; time.sleep(1e6)", ExperimentState.TIMEOUT, "startup"),
+    "returns nan": ("honest(float('nan'))", ExperimentState.REJECTED, "nan"),
+    "takes all memory": (
+        "x = []\nwhile True: x.append(bytearray(50_000_000))",
+        ExperimentState.OOM,
+        "memory",
+    ),
+}
+
+
+def test_an_edit_that_fails_gets_a_clear_state_and_the_study_goes_on(lab: Lab) -> None:
+    flood = "import sys\nfor _ in range(100): sys.stdout.write('x' * 2**20)\nhonest(1.8)"
+    scripts = [*(script for script, _, _ in BROKEN.values()), flood, "honest(1.5)"]
+    study = lab.run(scripts, "budget.startup_seconds=3")
+    with lab.reader() as reader:
+        for number, (name, (_, state, words)) in enumerate(BROKEN.items(), start=1):
+            experiment = reader.experiment(number)
+            assert experiment is not None
+            assert (name, experiment.state, experiment.metric) == (name, state, None)
+            assert words in experiment.reason
+        assert study.champion is not None
+        assert study.champion.metric == 1.5
+        flooded = reader.experiment(len(BROKEN) + 1)
+        assert flooded is not None
+        assert flooded.metric == 1.8
+    assert lab.folder.experiment(len(BROKEN) + 1).log.stat().st_size < 300_000
+
+
+def test_many_failures_in_a_row_pause_the_study(lab: Lab) -> None:
+    scripts = [f"raise RuntimeError('{n}')" for n in range(20)]
+    study = lab.run(scripts, "stop.failures_in_row=3")
+    assert (study.state, study.reason) == (StudyState.PAUSED, StopReason.FAILURES)
+    assert "experiments in a row failed" in study.text
+
+
+def test_an_agent_without_ideas_ends_the_study(lab: Lab) -> None:
+    study = lab.run(["honest(1.9)"], "stop.max_experiments=5")
+    assert (study.state, study.reason) == (StudyState.STOPPED, StopReason.NO_PROPOSALS)
+
+
+def test_a_baseline_that_fails_pauses_the_study_and_says_why(lab: Lab) -> None:
+    study = lab.run([], baseline="raise RuntimeError('no data')")
+    assert (study.state, study.reason) == (StudyState.PAUSED, StopReason.BASELINE_FAILED)
+    assert "the baseline failed (crash)" in study.text
+    # Mended, it goes on under new numbers.
+    study = lab.run(["honest(1.0)"])
+    assert study.champion is not None
+    assert study.champion.metric == 1.0
+    with lab.reader() as reader:
+        states = {e.id: e.state for e in reader.experiments()}
+    assert states[0] is ExperimentState.CRASH
+    assert states[1] is ExperimentState.KEEP
+    assert sorted(states) == [0, 1, 2]
+
+
+# ---- interruptions --------------------------------------------------------------------------
+
+SLOW = "import time; time.sleep(3); honest(1.{n})"
+
+
+def running(lab: Lab) -> list[int]:
+    with lab.reader() as reader:
+        return [t.id for t in reader.running_trials() if t.experiment > 0]
+
+
+def test_a_drained_study_ends_its_trials_and_resumes_with_the_rest(lab: Lab) -> None:
+    scripts = [SLOW.format(n=n) for n in range(1, 8)]
+
+    def drain(_: RayResults, loop: Loop) -> None:
+        wait_for(lambda: len(running(lab)) == 4)
+        loop.drain()
+
+    study = lab.run(scripts, "agent.proposals_per_call=7", meanwhile=drain)
+    assert (study.state, study.reason) == (StudyState.STOPPED, StopReason.SIGNAL)
+    with lab.reader() as reader:
+        assert all(t.state is not TrialState.RUNNING for t in reader.trials())
+        queued = [e.id for e in reader.undecided()]
+    assert queued
+    study = lab.run([], f"stop.max_experiments={queued[-1]}")
+    assert study.reason is StopReason.MAX_EXPERIMENTS
+    with lab.reader() as reader:
+        experiments = list(reader.experiments())
+        assert [e.id for e in experiments] == list(range(queued[-1] + 1))
+        assert all(e.state.is_final for e in experiments)
+        done = [t.experiment for t in reader.trials() if t.state is TrialState.DONE]
+    assert sorted(done) == [e.id for e in experiments]
+
+
+def test_a_cancelled_study_runs_what_it_cut_short_again(lab: Lab) -> None:
+    def cancel(_: RayResults, loop: Loop) -> None:
+        wait_for(lambda: len(running(lab)) == 2)
+        loop.cancel()
+
+    lab.run([SLOW.format(n=n) for n in (1, 2)], meanwhile=cancel)
+    with lab.reader() as reader:
+        cut = [e.state for e in reader.undecided() if e.id > 0]
+    assert cut == [ExperimentState.QUEUED] * 2
+    study = lab.run([], "stop.max_experiments=2")
+    assert study.champion is not None
+    assert study.champion.metric == 1.1
+    with lab.reader() as reader:
+        states = [t.state for t in reader.trials(1)]
+    assert states == [TrialState.CANCELLED, TrialState.DONE]
+
+
+def test_a_killed_worker_loses_its_trial_which_runs_again(lab: Lab) -> None:
+    def kill(_: RayResults, __: Loop) -> None:
+        wait_for(lambda: len(running(lab)) == 1)
+        name = f"ray::trial-{running(lab)[0]}"
+        wait_for(lambda: any(name in command(p) for p in psutil.process_iter()))
+        next(p for p in psutil.process_iter() if name in command(p)).kill()
+
+    lab.run([SLOW.format(n=1)], meanwhile=kill)
+    with lab.reader() as reader:
+        assert [t.state for t in reader.trials(1)] == [TrialState.LOST, TrialState.DONE]
+        experiment = reader.experiment(1)
+    assert experiment is not None
+    assert experiment.state is ExperimentState.KEEP
+
+
+def test_a_killed_results_actor_comes_back_and_the_study_goes_on(lab: Lab) -> None:
+    def kill(results: RayResults, __: Loop) -> None:
+        wait_for(lambda: len(running(lab)) == 2)
+        ray.kill(results.actor, no_restart=False)
+
+    study = lab.run([SLOW.format(n=n) for n in (1, 2, 3)], meanwhile=kill)
+    assert study.champion is not None
+    assert study.champion.metric == 1.1
+    with lab.reader() as reader:
+        assert [t.state for t in reader.trials()] == [TrialState.DONE] * 4

@@ -1,0 +1,270 @@
+"""The reading verbs of the command line, on a study that is not running and on one that is."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.cli.app import main
+from scheduler.rules.states import ExperimentState
+from scheduler.study.folder import StudyFolder
+from scheduler.study.live import write_live
+from scheduler.study.reader import Reader
+from scheduler.study.records import Live
+from scheduler.study.store import Store
+from tests.synthetic import make_study
+
+ROOT = Path(__file__).resolve().parents[2]
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_study(tmp_path_factory.mktemp("verbs") / "studies" / "s", experiments=40, seed=3)
+
+
+@pytest.fixture(scope="module")
+def crash(folder: Path) -> int:
+    """The id of an experiment that crashed."""
+    with Reader(folder / "study.db") as reader:
+        return next(e.id for e in reader.experiments() if e.state is ExperimentState.CRASH)
+
+
+def call(*arguments: str | Path | int) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(each) for each in arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def document(output: Output) -> Any:
+    return json.loads(output.readouterr().out)
+
+
+# ---- status, top ------------------------------------------------------------------------------
+
+
+def test_status_says_where_the_study_stands(folder: Path, capsys: Output) -> None:
+    assert call("status", folder) == 0
+    text = capsys.readouterr().out
+    for part in ("stopped", "stop.max_experiments", "champion", "from the baseline", "leaderboard"):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_status_as_json_has_numbers_and_nulls(folder: Path, capsys: Output) -> None:
+    assert call("status", "-s", folder, "--json") == 0
+    status = document(capsys)
+    assert status["running"] is False
+    assert status["study"]["reason"] == "max_experiments"
+    assert isinstance(status["leaderboard"][0]["metric"], float)
+    failures = [e for e in status["recent"] if e["state"] in ("crash", "oom")]
+    assert all(e["metric"] is None for e in failures)
+
+
+def test_without_a_name_the_latest_study_is_read(
+    folder: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parents[1])
+    assert call("status", "--json") == 0
+    assert document(capsys)["name"] == "s"
+
+
+def test_a_running_study_is_shown_from_its_live_view(folder: Path, capsys: Output) -> None:
+    with Reader(folder / "study.db") as reader:
+        live = Live(at=time.time(), study=replace(reader.study(), slots=77))
+    write_live(folder / "live.json", live)
+    try:
+        assert call("status", folder, "--json") == 0
+    finally:
+        (folder / "live.json").unlink()
+    status = document(capsys)
+    assert (status["running"], status["study"]["slots"]) == (True, 77)
+
+
+def test_top_shows_the_last_state_of_a_study_that_does_not_run(
+    folder: Path, capsys: Output
+) -> None:
+    assert call("top", folder) == 0
+    assert "stopped" in capsys.readouterr().out
+
+
+# ---- one experiment ---------------------------------------------------------------------------
+
+
+def test_show_says_why_an_experiment_failed(folder: Path, crash: int, capsys: Output) -> None:
+    assert call("show", crash, "-s", folder) == 0
+    text = capsys.readouterr().out
+    assert "crash: RuntimeError: mat1 and mat2" in text
+    assert "Traceback" in text
+    assert "NVIDIA H100" in text
+
+
+def test_show_names_the_constants_that_differ_from_the_parent(folder: Path, capsys: Output) -> None:
+    with Reader(folder / "study.db") as reader:
+        found = next(e for e in reader.experiments() if e.origin == "tuner")
+    assert call("show", found.id, "-s", folder, "--json") == 0
+    changed = document(capsys)["changed_constants"]
+    (name,) = changed
+    assert found.title.startswith(f"{name} ")
+    assert changed[name]["after"] == found.constants[name]
+
+
+def test_diff_shows_the_edit_of_the_parent(folder: Path, crash: int, capsys: Output) -> None:
+    assert call("diff", crash, "-s", folder) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("--- a/train.py\n+++ b/train.py\n")
+
+
+def test_a_diff_with_itself_is_empty(folder: Path, capsys: Output) -> None:
+    assert call("diff", 3, 3, "-s", folder) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_the_baseline_has_no_diff_of_its_own(folder: Path, capsys: Output) -> None:
+    assert call("diff", 0, "-s", folder) == 2
+    assert "is a baseline" in capsys.readouterr().err
+
+
+def test_what_a_script_printed_cannot_steer_the_terminal(tmp_path: Path, capsys: Output) -> None:
+    folder = make_study(tmp_path / "s", experiments=1)
+    path = StudyFolder(folder).experiment(1).log
+    path.parent.mkdir(parents=True)
+    path.write_text("[bold]as it is[/bold] \x1b[2J\x1b]0;owned\x07\n")
+    store = Store(folder / "study.db")
+    store._db.execute(
+        "UPDATE experiment SET title = '[red]\x1b[31mT', hypothesis = '[/nope]\x1b[2J'"
+    )
+    store.close()
+    for verb in (("log", 1), ("show", 1), ("status",), ("top",)):
+        assert call(*verb, "-s", folder) == 0
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert "[bold]as it is[/bold]" in text
+    assert "[/nope]" in text
+
+
+def test_the_tail_of_a_log(folder: Path, crash: int, capsys: Output) -> None:
+    assert call("log", crash, "--tail", 1, "-s", folder) == 0
+    assert capsys.readouterr().out.startswith("RuntimeError")
+
+
+def test_following_a_log_ends_when_the_experiment_is_decided(
+    tmp_path: Path, capsys: Output
+) -> None:
+    folder = make_study(tmp_path / "s", experiments=1)
+    path = StudyFolder(folder).experiment(1).log
+    path.parent.mkdir(parents=True)
+    path.write_text("before\n")
+    store = Store(folder / "study.db")
+    (final,) = store._db.execute("SELECT state FROM experiment WHERE id = 1").fetchone()
+    store._db.execute("UPDATE experiment SET state = 'running' WHERE id = 1")
+    with Reader(folder / "study.db") as reader:
+        write_live(folder / "live.json", Live(at=time.time(), study=reader.study()))
+    store.close()
+
+    def end() -> None:
+        with path.open("a") as file:
+            file.write("while it was followed\n")
+        other = Store(folder / "study.db")
+        other._db.execute("UPDATE experiment SET state = ? WHERE id = 1", (final,))
+        other.close()
+
+    ending = threading.Timer(0.5, end)
+    ending.start()
+    assert call("log", 1, "--follow", "-s", folder) == 0
+    ending.join()
+    assert capsys.readouterr().out == "before\nwhile it was followed\n"
+
+
+# ---- files ------------------------------------------------------------------------------------
+
+
+def test_best_writes_the_champions_code(folder: Path, tmp_path: Path, capsys: Output) -> None:
+    target = tmp_path / "best.py"
+    assert call("best", "-o", target, "-s", folder, "--json") == 0
+    best = document(capsys)
+    with Reader(folder / "study.db") as reader:
+        assert target.read_text() == reader.files(best["experiment"])["train.py"]
+        assert best["metric"] == reader.leaders(1)[0].metric
+
+
+def test_export_and_plot_write_where_they_are_told(
+    folder: Path, tmp_path: Path, capsys: Output
+) -> None:
+    assert call("export", "--format", "tsv,csv", "-o", tmp_path, "-s", folder) == 0
+    assert call("plot", "-o", tmp_path / "p.png", "-s", folder) == 0
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"results.tsv", "results.csv", "p.png"}
+    assert str(tmp_path / "p.png") in capsys.readouterr().out
+
+
+# ---- errors -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", "999"), "no experiment 999"),
+        (("export", "--format", "xml"), "--format xml"),
+        (("plot", "-o", "/nowhere/p.png"), "/nowhere/p.png: can't be written"),
+        (("log", "1", "-f", "--json"), "choose one"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(
+    folder: Path, capsys: Output, arguments: tuple[str, ...], words: str
+) -> None:
+    assert call(*arguments, "-s", folder) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("error: ")
+    assert words in output.err
+    assert output.err.count("\n") == 1
+
+
+def test_an_unknown_study_is_bad_usage(tmp_path: Path, capsys: Output) -> None:
+    assert call("status", tmp_path / "nothing") == 2
+    assert "no study here" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_bad_usage() -> None:
+    assert call("status", "--bogus") == 2
+
+
+def test_a_damaged_database_is_a_failure(tmp_path: Path, capsys: Output) -> None:
+    folder = make_study(tmp_path / "s", experiments=0)
+    (folder / "study.db").write_bytes(b"no database" * 1000)
+    assert call("status", folder) == 1
+    assert "study.db" in capsys.readouterr().err
+
+
+def run_command(*arguments: str | Path, stdout: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "scheduler.cli.app", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE)
+
+
+def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
+    read, write = os.pipe()
+    process = run_command("status", folder, "--json", stdout=write)
+    os.close(write)
+    os.close(read)
+    _, errors = process.communicate(timeout=60)
+    assert errors == b""
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom scheduler.cli.app import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'ray', 'torch', 'pydantic', 'matplotlib', 'numpy', 'optuna', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    assert done.stderr == b"[]\n"
