@@ -5,6 +5,7 @@ In: the configuration, the capacity, the study's last state. Out: lines of text.
 
 import math
 
+from scheduler.cli.texts import REASONS
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
 from scheduler.session import Capacity, Materials
 from scheduler.study.config import Config
@@ -14,13 +15,6 @@ from scheduler.study.records import Live, Study
 # the presets: 5 to 8 s on two CPU cores; compilation makes it more on a GPU.
 OVERHEAD_CPU, OVERHEAD_GPU = 7.0, 45.0
 
-STOPPED = {
-    StopReason.MAX_EXPERIMENTS: "every experiment that stop.max_experiments allows has been run",
-    StopReason.MAX_HOURS: "the hours of stop.max_hours are used up",
-    StopReason.PLATEAU: "stop.plateau experiments in a row brought no new champion",
-    StopReason.SIGNAL: "it was interrupted",
-    StopReason.NO_PROPOSALS: "the agent has no more ideas that were not tried before",
-}
 LONGER = {
     StopReason.MAX_EXPERIMENTS: "--set stop.max_experiments={}",
     StopReason.MAX_HOURS: "--set stop.max_hours={}",
@@ -77,7 +71,7 @@ def ending(live: Live, name: str) -> str:
         reason = study.text
         lines = [f"paused: {reason}"]
     else:
-        reason = STOPPED[study.reason] if study.reason else "it is over"
+        reason = REASONS[study.reason] if study.reason else "it is over"
         lines = [f"stopped: {reason}"]
     lines += ["", _result(live), "", *_next_steps(study, name)]
     return "\n".join(lines)

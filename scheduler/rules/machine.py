@@ -18,6 +18,7 @@ from workers import OutcomeStatus
 
 SMOOTHING = 0.2  # weight of the newest measurement in the averages of `Pace`
 LOSSES_ALLOWED = 1  # per experiment; the second one is taken for its own fault
+NOTE_SECONDS = 30.0  # of open time that a killed study may forget
 LONGEST_SILENCE = 60.0  # seconds for which an agent without ideas is left alone
 
 FAILURES = {
@@ -71,6 +72,8 @@ def step(state: State, event: ev.Event) -> Transition:
     """Take in one event. Deterministic; events about things long decided change nothing."""
     turn = Turn(state, event.at)
     _take(event, turn)
+    if turn.now - turn.state.tally.seen_at >= NOTE_SECONDS:
+        turn.tally(seen_at=turn.now)
     _stop_where_due(turn)
     _start_trials(turn)
     _ask(turn)
@@ -94,7 +97,16 @@ def _(event: ev.Opened, turn: Turn) -> None:
     """
     state = turn.state
     turn.change(slots=0, free=(), asked=state.asked.__class__())
-    turn.tally(opened_at=event.at, failures_in_row=0, losses_in_row=0, empty_in_row=0, ask_after=0)
+    tally = state.tally
+    turn.tally(
+        seconds_before=tally.seconds_before + max(0.0, tally.seen_at - tally.opened_at),
+        opened_at=event.at,
+        seen_at=event.at,
+        failures_in_row=0,
+        losses_in_row=0,
+        empty_in_row=0,
+        ask_after=0.0,
+    )
     turn.move_study(StudyState.RUNNING)
     for trial in sorted(
         (t for t in state.trials.values() if t.slot is not None), key=lambda t: t.id, reverse=True
@@ -384,7 +396,7 @@ def _finish(turn: Turn) -> None:
     over = turn.state.study is StudyState.STOPPED
     if over or (state.study is StudyState.PAUSED and state.running == 0):
         spent = state.tally.seconds_before + turn.now - state.tally.opened_at
-        turn.tally(seconds_before=spent, opened_at=turn.now)
+        turn.tally(seconds_before=spent, opened_at=turn.now, seen_at=turn.now)
         turn.actions.append(ev.Finish())
 
 

@@ -82,6 +82,7 @@ class Tally:
     ask_after: float = 0.0  # Unix seconds before which the agent is left alone
     seconds_before: float = 0.0  # open time of the earlier sessions
     opened_at: float = 0.0
+    seen_at: float = 0.0  # the newest time that is noted; what a killed session has to show
 
 
 @dataclass(frozen=True)
