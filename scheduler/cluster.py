@@ -7,6 +7,7 @@ seams: `RayExecutor`, `RayResults` and `RayAgent` are the real ones.
 import asyncio
 import logging
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from workers import Outcome, Resources, Trial
 from workers.bundle import Bundle
 from workers.remote import Shipment, ship, submit
 
+CONNECT_SECONDS = 5.0
+AUTH_NOTICE = "ray._private.authentication.authentication_token_setup"
 OBJECT_STORE_BYTES = 256 * 1024 * 1024  # bundles only; Ray's default is 30 % of the memory
 HEAD = {"num_cpus": 0, "num_gpus": 0}  # the actors of a study take no slot's resources
 
@@ -47,6 +50,7 @@ def connect(environ: dict[str, str] | None = None) -> Connection:
     if ray.is_initialized():
         return Connection(local=False, address=address or "")
     if address:
+        _check_reachable(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         except (ConnectionError, errors.AuthenticationError, ValueError) as error:
@@ -57,6 +61,8 @@ def connect(environ: dict[str, str] | None = None) -> Connection:
     os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray tells each time that its token authentication is on, which is what one wants.
+    logging.getLogger(AUTH_NOTICE).setLevel(logging.ERROR)
     ray.init(
         include_dashboard=False,
         log_to_driver=False,
@@ -64,6 +70,25 @@ def connect(environ: dict[str, str] | None = None) -> Connection:
         object_store_memory=OBJECT_STORE_BYTES,
     )
     return Connection(local=True, address="local")
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself takes minutes to find out that nobody is there."""
+    if "://" in address:
+        raise UsageError(
+            f"RAY_ADDRESS={address}: Ray Client is not supported; give HOST:PORT of the cluster's "
+            "head, from one of its nodes, or use: ray job submit"
+        )
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        return  # "auto", "local"
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise UsageError(
+            f"RAY_ADDRESS={address}: no Ray cluster answers there ({error.strerror or error}); "
+            "start one with: ray start --head, or unset RAY_ADDRESS to run on this machine"
+        ) from error
 
 
 def nodes() -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ import psutil
 from agent import Proposal
 from agent.source import identify
 from scheduler.cluster import RayAgent, RayExecutor, RayResults, count_slots, nodes
+from scheduler.errors import UsageError
 from scheduler.loop import Loop
 from scheduler.results import Plan
 from scheduler.study.config import Config
@@ -70,11 +71,33 @@ class Capacity:
 
 
 def measure_capacity(config: Config) -> Capacity:
-    """Count the slots, and divide the memory of this node among those that it may hold."""
+    """Count the slots, and divide the memory of this node among those that it may hold.
+
+    Raises UsageError where not one trial fits.
+    """
     limit = None if config.workers.slots == "auto" else config.workers.slots
     slots = count_slots(nodes(), config.trial_resources(0, 1), limit)
     memory = psutil.virtual_memory().total
-    return Capacity(slots, config.trial_resources(memory, slots))
+    resources = config.trial_resources(memory, slots)
+    if slots == 0:
+        raise UsageError(_why_no_slot(resources))
+    return Capacity(slots, resources)
+
+
+def _why_no_slot(resources: Resources) -> str:
+    claims = [f"{resources.cpus:g} CPU"] if resources.cpus else []
+    claims += [f"{resources.gpus:g} GPU"] if resources.gpus else []
+    claims += [f"a node of type {resources.accelerator}"] if resources.accelerator else []
+    offers = [
+        ", ".join(f"{node['Resources'].get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+        for node in nodes()
+        if node.get("Alive")
+    ]
+    return (
+        f"a trial claims {' and '.join(claims)}, and no node offers that (nodes: "
+        f"{'; '.join(offers) or 'none'}). Set workers.gpus_per_trial, workers.cpus_per_trial or "
+        "workers.accelerator, or run on this machine's CPU with: --config local"
+    )
 
 
 async def run_session(

@@ -6,6 +6,7 @@ UsageError; nothing is written before `Opening.write`.
 """
 
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,11 +105,14 @@ def _check_place(path: Path) -> None:
     nearest = next(each for each in (path, *path.absolute().parents) if each.exists())
     if not nearest.is_dir():
         raise UsageError(f"{path}: {nearest} is a file, not a folder; choose another name")
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    try:
+        with tempfile.TemporaryDirectory(dir=nearest):  # permissions alone don't say it all
+            return
+    except OSError as error:
         raise UsageError(
-            f"{path}: {nearest} can't be written to; choose a folder of yours with: "
-            "autoresearch run FOLDER"
-        )
+            f"{path}: {nearest} can't be written to ({error.strerror}); choose a folder of yours "
+            "with: autoresearch run FOLDER"
+        ) from error
 
 
 def _read(program: Path) -> str:
