@@ -1,0 +1,180 @@
+"""The command `autoresearch run`, as a person uses it: real processes, Ray, torch and signals.
+
+Budgets of a few steps on a tiny model: what is tested is the study, not what is learned.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from scheduler.rules.states import TrialState
+from scheduler.study.reader import Reader
+from tests.fixtures.candidates import ROOT
+
+TINY = [
+    *("--config", "local", "--set", "budget.steps=3", "--set", "data.sequence_length=32"),
+    *("--set", "data.validation_tokens=512", "--set", "data.eval_batch_tokens=512"),
+    *("--set", "task.constants.DEPTH=1", "--set", "task.constants.BATCH_TOKENS=64"),
+]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def start(tmp_path: Path, cache: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts the command in an empty folder; whatever still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "AUTORES"))}
+    environment |= {"PYTHONPATH": str(ROOT), "AUTORESEARCH_CACHE": str(cache), "COLUMNS": "200"}
+
+    def start(*arguments: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scheduler", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=150)
+    return process.returncode, out, err
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    limit = time.monotonic() + 90
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
+def trials(study: Path, state: TrialState) -> list[int]:
+    if not (study / "study.db").exists():
+        return []
+    with Reader(study / "study.db") as reader:
+        return [t.experiment for t in reader.trials() if t.state is state]
+
+
+def processes_of(study: Path) -> list[psutil.Process]:
+    """The candidates, whoever started them."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if "train_template.harness" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_a_study_from_nothing_and_its_resume(start: Any, tmp_path: Path) -> None:
+    code, out, err = finish(start("run", *TINY, "--set", "stop.max_experiments=3"))
+    assert (code, err) == (0, "")
+    for words in ("slots ", "budget  3 steps", "the baseline and 3 experiments", "next:"):
+        assert words in out
+    study = tmp_path / "studies" / "local"
+    for name in ("config.yaml", "program.md", "results.tsv", "progress.png", "best/train.py"):
+        assert (study / name).is_file()
+    assert not (study / "live.json").exists()
+    with Reader(study / "study.db") as reader:
+        first = list(reader.experiments())
+    assert [e.id for e in first] == [0, 1, 2, 3]
+    assert all(e.metric is not None for e in first)
+
+    code, out, _ = finish(start("run", "--set", "stop.max_experiments=5"))
+    assert code == 0
+    assert "resumed" in out
+    with Reader(study / "study.db") as reader:
+        again = list(reader.experiments())
+        assert [e.id for e in again] == [0, 1, 2, 3, 4, 5]
+        assert again[:4] == first
+        assert len(reader.trials()) == 6
+    code, out, _ = finish(start("status", "--json"))
+    assert code == 0
+    assert json.loads(out)["study"]["state"] == "stopped"
+
+
+def test_an_interrupt_drains_and_the_same_command_goes_on(start: Any, tmp_path: Path) -> None:
+    study = tmp_path / "night"
+    limits = ["--set", "stop.max_experiments=4", "--set", "budget.steps=60"]
+    process = start("run", "./night", *TINY, *limits)
+    wait_for(lambda: len(trials(study, TrialState.DONE)) >= 1, process)
+    process.send_signal(signal.SIGINT)
+    code, out, _ = finish(process)
+    assert code == 130
+    assert "it was interrupted" in out
+    assert trials(study, TrialState.RUNNING) == []
+    code, _, _ = finish(start("run", "./night"))
+    assert code == 0
+    assert sorted(trials(study, TrialState.DONE)) == [0, 1, 2, 3, 4]
+
+
+def test_a_killed_driver_leaves_nothing_behind_and_its_study_goes_on(
+    start: Any, tmp_path: Path
+) -> None:
+    study = tmp_path / "night"
+    slow = ["--set", "stop.max_experiments=2", "--set", "budget.steps=100000"]
+    process = start("run", "./night", *TINY, *slow)
+    wait_for(lambda: len(trials(study, TrialState.RUNNING)) >= 1, process)
+    wait_for(lambda: len(processes_of(study)) >= 1, process)
+    process.kill()
+    process.communicate()
+    limit = time.monotonic() + 20
+    while left := processes_of(study):
+        assert time.monotonic() < limit, left
+        time.sleep(0.1)
+    interrupted = trials(study, TrialState.RUNNING)
+    process = start("run", "./night")
+    wait_for(lambda: sorted(trials(study, TrialState.LOST)) == sorted(interrupted), process)
+    wait_for(lambda: set(interrupted) <= set(trials(study, TrialState.RUNNING)), process)
+    assert finish(start("run", "./night"))[0] == 2  # a second one is refused
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: "draining" in (study / "live.json").read_text(), process)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 130
+    assert processes_of(study) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "budget.secnds=3"], "budget.secnds: unknown key; did you mean budget.seconds"),
+        (["--set", "workers.slots=many"], "workers.slots: must be a whole number"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml: no such configuration file"),
+        (["--program", "nowhere.md"], "--program nowhere.md: No such file"),
+        (["--set", "data.source=path", "--set", "data.paths=[nowhere]"], "matches no file"),
+        (["--set", "task.constants.NONE=1"], "no such constant at the top of train.py"),
+        (["/proc/study"], "can't be written to"),
+        (["--set", "workers.gpus_per_trial=64"], "a trial claims 1 CPU and 64 GPU"),
+    ],
+)
+def test_bad_input_is_one_clear_message_and_changes_nothing(
+    start: Any, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    code, _, err = finish(start("run", *arguments))
+    assert code == 2
+    assert err.startswith("error: ")
+    assert words in err
+    assert list(tmp_path.iterdir()) == []
