@@ -549,9 +549,10 @@ def check_history(play: Play) -> None:
 
 
 def test_a_killed_session_counts_for_the_hours_up_to_half_a_minute() -> None:
-    course = [ev.Opened(0.0), ev.SlotsCounted(0.0, 1), *(ev.Ticked(float(t)) for t in range(1000))]
+    ticks = [ev.Ticked(float(second)) for second in range(1000)]
+    course: list[ev.Event] = [ev.Opened(0.0), ev.SlotsCounted(0.0, 1), *ticks]
     state = State(Policy(max_seconds=2000.0))
-    for event in (*course, ev.Opened(50_000.0)):
+    for event in [*course, ev.Opened(50_000.0)]:
         state = step(state, event).state
     assert 970 <= state.tally.seconds_before <= 1000
     assert step(state, ev.Ticked(51_000.0)).state.study is StudyState.RUNNING
