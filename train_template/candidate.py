@@ -13,8 +13,8 @@ from typing import Literal, cast
 
 import torch
 
+from train_template.answer import Model
 from train_template.errors import ContractError, DataError, RejectedError, TemplateError
-from train_template.score import Model
 from train_template.session import Session
 
 ENTRY = "train.py"
@@ -63,7 +63,7 @@ def train_candidate(work: Path, session: Session) -> Model:
 
 
 def explain(error: BaseException, work: Path) -> Failure:
-    """What to tell the supervisor of an error that ended the training or the scoring."""
+    """What to tell the supervisor of an error that ended the training or the exam."""
     if isinstance(error, RejectedError):
         return Failure("rejected", str(error))
     if isinstance(error, TemplateError):

@@ -5,6 +5,7 @@ TemplateError
   ContractError    the edited train.py does not keep to the contract of train(session)
     DivergedError  its loss became nan or infinite
   RejectedError    the model's answers give no metric that can be believed
+  LeftError        the candidate was gone before the exam was over
 """
 
 
@@ -25,4 +26,8 @@ class DivergedError(ContractError):
 
 
 class RejectedError(TemplateError):
-    """The model can't be scored: logits of the wrong shape, or numbers that are not finite."""
+    """The model can't be scored: wrong shape, not finite, not causal, not stateless."""
+
+
+class LeftError(TemplateError):
+    """The candidate closed the exam, or ended, before everything was asked."""

@@ -1,11 +1,16 @@
-"""The job of one candidate process: what the supervisor asks of it, as JSON on its command line.
+"""The jobs of a trial's two processes: what the supervisor asks of each, as JSON in its command.
 
-    {"socket": 5, "work": DIR, "data": DIR, "seed": 1, "seconds": 300.0, "steps": null,
-     "settings": {"sequence_length": 2048, "validation_tokens": 1048576,
-                  "eval_batch_tokens": 65536},
-     "progress_seconds": 1.0}
+    candidate  {"socket": 5, "exam": 6, "questions": 7, "answers": 8, "work": DIR, "data": DIR,
+                "seed": 1, "seconds": 300.0, "steps": null,
+                "settings": {"sequence_length": 2048, "validation_tokens": 1048576,
+                             "eval_batch_tokens": 65536},
+                "progress_seconds": 1.0}
+    referee    {"socket": 5, "exam": 6, "questions": 7, "answers": 8, "tokens": 9,
+                "meta": {"vocab_size": 257, "token_bytes": [1, ...]}, "settings": {...},
+                "secret": 1234567890}
 
-Plain data, checked once here; nothing is opened.
+Numbers of descriptors are those of inherited ones; for sizes of the buffers see `exam`. Plain data,
+checked once here; nothing is opened.
 """
 
 import json
@@ -34,9 +39,12 @@ class Settings:
 class Job:
     """One execution of one train.py."""
 
-    socket: int  # inherited file descriptor: this end of the wire
+    socket: int  # inherited descriptor: this end of the wire
+    exam: int  # inherited descriptor: the stream socket to the referee
+    questions: int  # inherited descriptors of the buffers that are shared with the referee
+    answers: int
     work: Path  # the folder with the edited files
-    data: Path  # the folder of packed data
+    data: Path  # the folder of packed data, of which meta.json is read
     seed: int
     seconds: float | None  # the budget is either seconds or steps
     steps: int | None
@@ -47,6 +55,40 @@ class Job:
         """Raises ValueError where the budget is ambiguous."""
         if (self.seconds is None) == (self.steps is None):
             raise ValueError("a job has either seconds or steps")
+
+
+@dataclass(frozen=True)
+class TokenMeta:
+    """What the referee must know of the tokens."""
+
+    vocab_size: int
+    token_bytes: tuple[int, ...]  # bytes of text that each token id stands for
+
+
+@dataclass(frozen=True)
+class RefereeJob:
+    """One exam of one candidate."""
+
+    socket: int  # inherited descriptor: the wire to the supervisor
+    exam: int  # inherited descriptor: the stream socket to the candidate
+    questions: int  # inherited descriptors of the buffers that are shared with the candidate
+    answers: int
+    tokens: int | None  # inherited descriptor of the validation tokens; None: comes with GO
+    meta: TokenMeta
+    settings: Settings
+    secret: int  # from os.urandom: order and places of the probes
+
+
+def parse_referee_job(text: str) -> RefereeJob:
+    """Read a job; raises ValueError with what is wrong with it."""
+    try:
+        raw = json.loads(text)
+        raw["settings"] = Settings(**raw["settings"])
+        meta = raw["meta"]
+        raw["meta"] = TokenMeta(meta["vocab_size"], tuple(meta["token_bytes"]))
+        return RefereeJob(**raw)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the job does not have the keys that it should: {error}") from error
 
 
 def parse_job(text: str) -> Job:

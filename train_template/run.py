@@ -1,9 +1,9 @@
 """One training by hand, without Ray: `python -m train_template.run --seconds 15`.
 
 In: a train.py (the bundled one by default), packed data (the standard library by default, packed
-once into the user's cache) and a budget. Out: progress and val_bpb in the terminal. It is the
-harness with a terminal in the supervisor's place: the same session, clock and score, without
-limits on memory or on the time of a phase.
+once into the user's cache) and a budget. Out: progress and val_bpb in the terminal. It is a trial
+with a terminal in the supervisor's place: the same session, clock and referee, without limits on
+memory or on the time of a phase, and without a sandbox (see `alone`).
 """
 
 import argparse
@@ -14,9 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from train_template import harness, wire
+from train_template import wire
+from train_template.alone import train_and_judge
 from train_template.errors import TemplateError
-from train_template.job import Job, Settings
+from train_template.job import Settings
 from train_template.prepare import prepare
 
 
@@ -35,13 +36,16 @@ class TerminalTransport:
             print(f"device {message.text}, after {seconds}")
         elif kind is wire.Kind.READY:
             print(f"ready after {seconds}")
+        elif kind is wire.Kind.PROGRESS and message.parameters:
+            print(f"{message.parameters:,} parameters")
+            return
         elif kind is wire.Kind.PROGRESS:
             print(f"{message.fraction:5.0%}  step {message.step}  loss {message.loss:.4f}")
             return
         elif kind is wire.Kind.TRAINED:
             print(f"trained for {seconds}: {message.step} steps, {message.tokens:,} tokens")
         elif kind is wire.Kind.SCORED:
-            print(f"scored in {seconds}: {message.parameters:,} parameters")
+            print(f"scored in {seconds}")
             print(f"val_bpb {message.value:.6f}")
         else:
             print(message.text.replace("\n", ": "))
@@ -100,8 +104,14 @@ def main(argv: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             (work / "train.py").write_text(text)
-            job = Job(-1, work, data, arguments.seed, seconds, arguments.steps, settings, 1.0)
-            return 0 if harness.run(job, TerminalTransport(data / "train.bin")) else 1
+            transport = TerminalTransport(data / "train.bin")
+            scored = train_and_judge(
+                *(work, data, settings, transport),
+                seed=arguments.seed,
+                seconds=seconds,
+                steps=arguments.steps,
+            )
+            return 0 if scored else 1
     except (TemplateError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,87 +1,89 @@
-"""The metric: bits per byte of held-out text, from a model's logits.
+"""The metric: log-probabilities from logits, and bits per byte from log-probabilities.
 
-In: a model, the tokens of a split, and how many bytes of text each token stands for. Out: one
-number, the same for any batch size up to rounding. No input or output, no session and no clock:
-whoever calls it says which tokens, under which precision, and what becomes of the number.
+In: logits as the referee holds them, the tokens that came, and how many bytes of text each token
+stands for. Out: numbers, the same for any size of batch up to rounding. NumPy only, so that the
+referee starts in a tenth of a second and runs nothing that a candidate could have touched. Who asks
+for logits, and whether they can be believed, is decided elsewhere.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Executor
 
-import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+import numpy as np
+import numpy.typing as npt
 
 from train_template.errors import DataError, RejectedError
-from train_template.tokenizer import Ids
+from train_template.exam import Answer, Precision
 
-Model = Callable[[Tensor], Tensor]
-"""Tokens, int64 [B, T], to logits [B, T, vocabulary], where [:, t] sees tokens [:, :t+1] only."""
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.integer]
+
+CHUNK_BYTES = 512 * 1024  # of float32 at a time: with its exponentials, within a core's own cache
+WORST = 1e4  # bits per byte; a model that knows nothing has under 20
 
 
-def bits_per_byte(
-    model: Model,
-    tokens: Ids,
-    token_bytes: Sequence[int],
-    *,
-    sequence_length: int,
-    batch_size: int,
-    device: torch.device,
-) -> float:
+def to_float32(raw: npt.NDArray[np.uint8], precision: Precision) -> Floats:
+    """Numbers of any precision as float32, exactly; shape [numbers]."""
+    if precision is Precision.BFLOAT16:  # the upper half of a float32
+        wide: npt.NDArray[np.uint32] = raw.view("<u2").astype(np.uint32)
+        wide <<= 16
+        return wide.view(np.float32)
+    if precision is Precision.FLOAT16:
+        return raw.view("<f2").astype(np.float32)
+    return raw.view("<f4")
+
+
+def log_probabilities(answer: Answer, targets: Integers, threads: Executor) -> Floats:
+    """Log-softmax of the logits at the targets, in nats and float32; shape [N, K].
+
+    `answer` holds logits [N, vocabulary] and `targets`, [N, K], the K tokens to look at in each
+    row. Raises RejectedError where any logit is not a finite number.
+    """
+    rows = len(targets)
+    width = answer.logits.nbytes // rows  # bytes of one row of logits
+    step = max(1, CHUNK_BYTES // (width // answer.precision.size * Precision.FLOAT32.size))
+    out = np.empty(targets.shape, dtype=np.float32)
+
+    def work(start: int) -> bool:
+        part = slice(start, start + step)
+        chosen = targets[part]
+        raw = answer.logits[start * width : (start + len(chosen)) * width]
+        logits = to_float32(raw, answer.precision).reshape(len(chosen), -1)
+        if not np.isfinite(logits).all():
+            return False
+        with np.errstate(over="ignore"):  # logits 1e38 apart: a probability of 0, refused later
+            shifted = logits - logits.max(axis=1, keepdims=True)
+        picked = np.take_along_axis(shifted, chosen, axis=1)
+        np.exp(shifted, out=shifted)
+        out[part] = picked - np.log(shifted.sum(axis=1, keepdims=True))
+        return True
+
+    if not all(threads.map(work, range(0, rows, step))):
+        raise RejectedError("the model's logits are not finite numbers")
+    return out
+
+
+def bits_per_byte(log_p: Floats, targets: Integers, token_bytes: Sequence[int]) -> float:
     """Mean bits that the model needs for a byte of the text: lower is better.
 
-    `tokens`, shape [N], is cut into (N - 1) // T windows of T = `sequence_length` inputs; each
-    window's targets are its inputs moved on by one, so that every token but the first is predicted
-    once. A rest that fills no window is left out. Tokens of no bytes are read but not
-    predicted. With p the model's probability of the target,
+    `log_p`, in nats, is the log-probability of each token of `targets`, in the same shape. Tokens
+    of no bytes do not count:
 
         sum(-log2 p over targets with bytes) / sum(bytes of targets)
 
-    Log-softmax and each batch's sum are computed in float32, their sum in float64. Raises
-    DataError where there is no window or no byte, and RejectedError where logits have the wrong
-    shape or are not finite.
+    Sums are taken in float64. Raises DataError where the targets stand for no text, and
+    RejectedError where the result is no number of bits that a model could have.
     """
-    windows = (len(tokens) - 1) // sequence_length
-    if windows < 1:
-        raise DataError(
-            f"{len(tokens)} validation tokens hold no window of {sequence_length} and its target: "
-            "use more text, or a shorter data.sequence_length"
-        )
-    ids = torch.from_numpy(tokens[: windows * sequence_length + 1].astype("int64"))
-    inputs = ids[:-1].view(windows, sequence_length)
-    targets = ids[1:].view(windows, sequence_length)
-    sizes = torch.tensor(token_bytes, device=device)
-    text_bytes = int(torch.tensor(token_bytes)[targets].sum())
+    sizes = np.asarray(token_bytes, dtype=np.int64)[targets]
+    text_bytes = int(sizes.sum())
     if text_bytes == 0:
         raise DataError("the validation tokens stand for no text")
-
-    prepare = getattr(model, "eval", None)
-    if callable(prepare):
-        prepare()
-    # The device is asked for numbers once, at the end: each question would be a wait.
-    partial_sums = []
-    finite = torch.ones((), dtype=torch.bool, device=device)
-    with torch.inference_mode():
-        for batch, answers in zip(
-            torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
-        ):
-            wanted = answers.to(device)
-            logits = _checked(model(batch.to(device)), (*batch.shape, len(token_bytes)))
-            finite &= logits.isfinite().all()
-            losses = cross_entropy(logits.float().flatten(0, 1), wanted.flatten(), reduction="none")
-            partial_sums.append((losses * (sizes[wanted.flatten()] > 0)).sum())
-        nats = torch.stack(partial_sums).cpu().double().sum()
-    if not finite:
-        raise RejectedError("val_bpb is nan: the model's logits are not finite numbers")
-    return nats.item() / math.log(2) / text_bytes
-
-
-def _checked(logits: object, shape: tuple[int, ...]) -> Tensor:
-    if not isinstance(logits, Tensor):
-        raise RejectedError(f"the model gave {type(logits).__name__}, not a tensor of logits")
-    if tuple(logits.shape) != shape:
+    nats = -float(log_p.sum(dtype=np.float64, where=sizes > 0))
+    value = nats / math.log(2) / text_bytes
+    if not 0.0 <= value < WORST:
         raise RejectedError(
-            f"the model gave logits of shape {list(logits.shape)}, not {list(shape)} "
-            "(batch, sequence, vocabulary)"
+            f"val_bpb is {value:g}: the logits are too far apart, so that tokens that came had a "
+            "probability of 0"
         )
-    return logits
+    return value

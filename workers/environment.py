@@ -1,15 +1,10 @@
-"""The environment variables that a candidate gets: a short list, so that no key or token slips by.
+"""The environment variables that a trial's processes get: a short list, so that no key slips by.
 
 In: the worker's own environment, which holds every secret of the driver. Out: what an interpreter,
 CUDA and torch need, and private folders in place of the user's.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-
-from workers.trial import Resources
-
-TEMPORARY = ".tmp"  # the temporary folder's name inside the work folder
+from collections.abc import Mapping, Sequence
 
 _NAMES = frozenset(
     {
@@ -37,13 +32,19 @@ _PREFIXES = ("LC_", "PYTORCH_")
 _SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
 
 
-def candidate_environment(
-    environment: Mapping[str, str], *, task: Path, work: Path, resources: Resources
+def trial_environment(
+    environment: Mapping[str, str],
+    *,
+    task: str,
+    work: str,
+    temporary: str,
+    gpus: Sequence[str],
+    cpus: float,
 ) -> dict[str, str]:
-    """The whole environment of a candidate that runs in `work` and imports from `task`.
+    """The whole environment of a process that runs in `work` and imports from `task`.
 
-    A trial that claims no GPU sees none: Ray leaves the variable as it finds it there, and an
-    unset one shows every device of the node.
+    `gpus` is what CUDA_VISIBLE_DEVICES is to name. A trial that claims no GPU sees none: Ray leaves
+    the variable as it finds it there, and an unset one shows every device of the node.
     """
     kept = {
         name: value
@@ -51,16 +52,18 @@ def candidate_environment(
         if (name in _NAMES or name.startswith(_PREFIXES))
         and not any(word in name for word in _SECRETS)
     }
-    if not resources.gpus:
-        kept["CUDA_VISIBLE_DEVICES"] = ""
     return kept | {
-        "HOME": str(work),
-        "TMPDIR": str(work / TEMPORARY),
-        "PYTHONPATH": str(task),
+        "CUDA_VISIBLE_DEVICES": ",".join(gpus),
+        "HOME": work,
+        "TMPDIR": temporary,
+        "PYTHONPATH": task,
         "PYTHONUNBUFFERED": "1",
         # The task's folder is shared by every trial of the node: nothing is written there.
         "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": str(max(1, int(resources.cpus))),
+        "OMP_NUM_THREADS": str(max(1, int(cpus))),
+        # A sandbox has no list of users, and torch's compiler names its cache after one.
+        "USER": "trial",
+        "LOGNAME": "trial",
     }
 
 

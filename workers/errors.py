@@ -2,6 +2,7 @@
 
 WorkerError
 ├── BundleError     files did not arrive as they were sent
+├── ExamError       the data or the settings describe no exam
 └── WireError       a candidate sent bytes that are no message
 """
 
@@ -12,6 +13,10 @@ class WorkerError(Exception):
 
 class BundleError(WorkerError):
     """A bundle's content does not match its hash, or names a path outside of its folder."""
+
+
+class ExamError(WorkerError):
+    """The data's meta.json or the trial's settings lack what an exam is made of."""
 
 
 class WireError(WorkerError):

@@ -1,8 +1,15 @@
 """What a trial's messages and its clock amount to: the phase, the figures, the verdict.
 
-In: messages that are already checked one by one (`workers/wire.py`), the passing of time, the way
-the process ended. Out: the phase and its deadline, and one verdict, the first that is reached.
-It is pure: time comes in as seconds of any monotonic clock, and nothing is started or killed here.
+In: messages of the candidate and of the referee, already checked one by one (`workers/wire.py`),
+the passing of time, the way the processes ended. Out: the phase and its deadline, and one verdict,
+the first that is reached. It is pure: time comes in as seconds of any monotonic clock, and nothing
+is started or killed here.
+
+Only the referee scores, and only the candidate is to blame for what it says of itself. Where the
+exam breaks off, the two ends tell of it one after the other, and the first to tell need not be the
+one that broke it. So the candidate has `LAST_WORD_SECONDS` to fail or to end by itself: then it is
+to blame. Where it does not, or ends in good order, a referee that died is `lost`, since a
+candidate reaches it by messages of a fixed size alone; and a referee that was left is a `crash`.
 """
 
 import math
@@ -16,13 +23,13 @@ from workers.trial import Budget
 from workers.wire import Kind, Message
 
 TEARDOWN_SECONDS = 5.0  # to end by itself, once there is nothing more to say
+LAST_WORD_SECONDS = 1.0  # for a candidate to say why the exam broke off: loaded nodes are slow
 
 # What each message may follow, and the phase that it begins.
 _ORDER = {
     Kind.HELLO: (Phase.STARTUP, Phase.WARM_UP),
     Kind.READY: (Phase.WARM_UP, Phase.TRAIN),
     Kind.TRAINED: (Phase.TRAIN, Phase.EVAL),
-    Kind.SCORED: (Phase.EVAL, Phase.TEARDOWN),
 }
 _BLAMES = {
     status.value: status
@@ -61,7 +68,11 @@ class Judge:
         self._budget = budget
         self._seconds = dict.fromkeys(Phase, 0.0)
         self._since = now
+        self.referee_ready = False  # it said HELLO
+        self.exam_begun = False  # whoever tells the referee to begin notes it here
         self._hung_up = False
+        self._ended: Verdict | None = None  # if nobody scores: how the candidate ended in EVAL
+        self._broken_off: Verdict | None = None  # if the candidate says nothing
         self.deadline = now + budget.startup_seconds
 
     @property
@@ -82,14 +93,45 @@ class Judge:
         if message.kind is Kind.FAILED:
             self._hear_failure(message.text, now)
             return
+        if message.kind is Kind.SCORED:
+            reason = f"it sent a score of its own in {self.phase}"
+            self.rule(OutcomeStatus.REJECTED, reason, now)
+            return
         if message.kind is not Kind.PROGRESS and _ORDER[message.kind][0] is not self.phase:
             self.rule(OutcomeStatus.CRASH, _broken(f"{message.kind.name} in {self.phase}"), now)
             return
         self._note(message)
-        if message.kind is Kind.SCORED:
-            self._hear_score(message.value, now)
-        elif message.kind is not Kind.PROGRESS:
+        if message.kind is not Kind.PROGRESS:
             self._enter(_ORDER[message.kind][1], now)
+
+    def hear_referee(self, message: Message, now: float) -> None:
+        """Take one message of the referee."""
+        self.tick(now)
+        if self.verdict:
+            return
+        if message.kind is Kind.HELLO:
+            self.referee_ready = True
+        elif message.kind is Kind.SCORED and self.exam_begun:
+            self._hear_score(message.value, now)
+        elif message.kind is Kind.FAILED:
+            self._hear_refusal(message.text, now)
+        elif message.kind is not Kind.PROGRESS:
+            said = f"the referee broke the protocol: {message.kind.name} in {self.phase}"
+            self.rule(OutcomeStatus.LOST, said, now)
+
+    def _hear_refusal(self, text: str, now: float) -> None:
+        blame, _, reason = text.partition("\n")
+        said = sentence(reason) or "it gave no reason"
+        if self.exam_begun and blame == OutcomeStatus.REJECTED:
+            self.rule(OutcomeStatus.REJECTED, said, now)
+        elif self.exam_begun and blame == OutcomeStatus.CRASH:  # the candidate left
+            self._break_off(Verdict(OutcomeStatus.CRASH, said), now)
+        else:
+            self.rule(OutcomeStatus.LOST, f"the referee failed: {said}", now)
+
+    def hear_referee_end(self, why: str, now: float) -> None:
+        """Take the end of the referee, or of its sense; what it said before counts first."""
+        self._break_off(Verdict(OutcomeStatus.LOST, f"the referee failed: {why}"), now)
 
     def hear_nonsense(self, error: str, now: float) -> None:
         """Take bytes that are no message."""
@@ -100,30 +142,62 @@ class Judge:
 
         A SIGKILL that the supervisor did not send comes from the kernel, as a rule.
         """
+        ended = self._end_of(status)
+        orderly = status == 0
+        if self.verdict or self.phase is not Phase.EVAL:
+            self.rule(ended.status, ended.reason, now)
+        elif self._broken_off:
+            self._settle(self._broken_off if orderly else ended, now)
+        else:  # all is asked, perhaps: the referee may still be computing
+            self._ended = ended
+
+    def _end_of(self, status: int | None) -> Verdict:
         before = f"in {self.phase}, before it had a metric"
         if status is None:
-            self.rule(OutcomeStatus.CRASH, f"its keeper was killed {before}", now)
-        elif os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            return Verdict(OutcomeStatus.CRASH, f"its keeper was killed {before}")
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
             reason = (
                 f"was killed by SIGKILL {before}: most likely by the kernel, for want of memory"
             )
-            self.rule(OutcomeStatus.OOM, reason, now)
-        elif os.WIFSIGNALED(status):
+            return Verdict(OutcomeStatus.OOM, reason)
+        if os.WIFSIGNALED(status):
             name = _signal_name(os.WTERMSIG(status))
-            self.rule(OutcomeStatus.CRASH, f"was killed by {name} {before}", now)
-        else:
-            code = os.waitstatus_to_exitcode(status)
-            self.rule(OutcomeStatus.CRASH, f"ended with exit code {code} {before}", now)
+            return Verdict(OutcomeStatus.CRASH, f"was killed by {name} {before}")
+        code = os.waitstatus_to_exitcode(status)
+        return Verdict(OutcomeStatus.CRASH, f"ended with exit code {code} {before}")
+
+    def _break_off(self, verdict: Verdict, now: float) -> None:
+        """The exam is over without a score: give the candidate a moment to say why."""
+        if self.verdict or self._broken_off:
+            return
+        if self._ended or self.phase is not Phase.EVAL:
+            self._settle(self._ended or verdict, now)
+            return
+        self._broken_off = verdict
+        self.deadline = min(self.deadline, now + LAST_WORD_SECONDS)
+
+    def _settle(self, verdict: Verdict, now: float) -> None:
+        self.rule(verdict.status, verdict.reason, now)
 
     def hear_hangup(self, now: float) -> None:
-        """Take the end of the connection: the process must end soon, or did not mean to."""
-        if not self.verdict:
+        """Take the end of the connection: the process must end soon, or did not mean to.
+
+        In EVAL it has nothing more to say.
+        """
+        if not self.verdict and self.phase is not Phase.EVAL:
             self._hung_up = True
             self.deadline = min(self.deadline, now + TEARDOWN_SECONDS)
 
     def tick(self, now: float) -> None:
         """Note that time has passed."""
         if self.verdict or now <= self.deadline:
+            return
+        if settled := self._broken_off or self._ended:
+            self._settle(settled, now)
+            return
+        if self.phase is Phase.EVAL and not self.exam_begun:
+            reason = f"the referee was not ready within {self._budget.eval_seconds:g} s"
+            self.rule(OutcomeStatus.LOST, reason, now)
             return
         if self._hung_up:
             reason = f"closed its connection in {self.phase} and did not end"

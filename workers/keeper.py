@@ -1,9 +1,10 @@
 """The process between the supervisor and a candidate: whatever happens, nothing is left behind.
 
-    python -I -S keeper.py LIFELINE CHANNEL COMMAND...
+    python -I -S keeper.py LIFELINE DESCRIPTORS COMMAND...
 
-LIFELINE and CHANNEL are inherited sockets. The command is started with the channel, in a session
-of its own, with every signal at its default and none blocked. On the lifeline the keeper says
+LIFELINE is an inherited socket, DESCRIPTORS the numbers, with commas, of what is inherited for the
+command alone. The command is started with them, in a session of its own, with every signal at its
+default and none blocked, and can't make a file over `FILE_BYTES`. On the lifeline the keeper says
 "started PID" (its own) and, when the command's whole process tree is gone, "ended STATUS" (as
 `os.waitpid` gives it). When the lifeline closes, because the supervisor asked for the end or was
 killed, everything below the keeper is killed at once.
@@ -21,6 +22,7 @@ It imports the standard library only, so that it starts in about 20 ms.
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import signal
 import sys
@@ -29,15 +31,17 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
+FILE_BYTES = 1 << 30
 
 
 def main() -> None:
     """Fork twice: a parent that waits, the keeper, and the command."""
-    lifeline, channel, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    lifeline, command = int(sys.argv[1]), sys.argv[3:]
+    handed_down = [int(number) for number in sys.argv[2].split(",")]
     os.set_inheritable(lifeline, False)
     if keeper := os.fork():
         os.close(lifeline)
-        os.close(channel)
+        _close(handed_down)
         os.waitpid(keeper, 0)
         return
     os.setsid()
@@ -50,7 +54,7 @@ def main() -> None:
     candidate = os.fork()
     if not candidate:
         _become(command)
-    os.close(channel)
+    _close(handed_down)  # else nobody would notice that the command hung up
     _say(lifeline, f"started {os.getpid()}\n")
     status = _keep(candidate, lifeline, woken)
     _say(lifeline, f"ended {status}\n")
@@ -64,6 +68,9 @@ def _become(command: list[str]) -> None:
         with contextlib.suppress(OSError, ValueError):  # SIGKILL, SIGSTOP: always at default
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = FILE_BYTES if most == resource.RLIM_INFINITY else min(most, FILE_BYTES)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
         os.execv(command[0], command)  # noqa: S606 - there is no shell, on purpose
     except OSError as error:
@@ -123,6 +130,11 @@ def _descendants() -> list[int]:
     for pid in found:
         found.extend(children.get(pid, ()))
     return found
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _say(lifeline: int, text: str) -> None:

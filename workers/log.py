@@ -17,6 +17,8 @@ _ESCAPE = re.compile(
 )
 # C0 except tab and line feed, DEL, C1, and the marks that reorder text on the screen.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_TRACEBACK = "Traceback (most recent call last):"
+_TRAIN_LINE = re.compile(r'  File "(?:[^"]*/)?train\.py", line (\d+)')
 
 
 def clean(text: str) -> str:
@@ -34,6 +36,24 @@ def sentence(text: str, limit: int = 500) -> str:
     """Untrusted text as one clean line of at most `limit` characters."""
     line = " ".join(clean(text).split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def last_error(log: str) -> str:
+    """The exception of the last Python traceback in a cleaned log, and where in train.py; or "".
+
+    Such as "ValueError: no (train.py, line 12)": what an agent needs first in order to mend it.
+    """
+    start = log.rfind(_TRACEBACK)
+    if start < 0:
+        return ""
+    place = said = ""
+    for line in log[start:].splitlines()[1:]:
+        if found := _TRAIN_LINE.match(line):
+            place = f" (train.py, line {found[1]})"
+        elif line and not line.startswith(" "):
+            said = line
+            break
+    return sentence(said) + place if said else ""
 
 
 class BoundedLog:

@@ -89,6 +89,8 @@ class Outcome:
     gpu_ids: tuple[str, ...] = ()  # what CUDA_VISIBLE_DEVICES named
     node: str = ""
     log: str = ""  # what it printed: head and tail, cleaned of terminal escapes
+    sandbox: str = ""  # the level in force: "strict" or "basic"
+    judge: str = ""  # which path computed the metric: "referee, host memory"; empty: none did
 
     def __post_init__(self) -> None:
         """A failure has no score: never 0, never a rank."""

@@ -1,149 +1,154 @@
-"""A candidate's processes: how they are started, watched and ended. The seam for the sandbox.
+"""One process of a trial and all below it: how it is described, started, watched and ended.
 
-In: the task's folder, a work folder, an environment and the job. Out: three descriptors to listen
-to (the channel of messages, the log, the lifeline), the resident memory of the process tree, and a
-`kill` after which nothing of it remains. It judges nothing.
-
-A sandbox of its own kind takes this class's place: the supervisor uses only what is public here.
+In: a Program. Out: a Process with three things to listen to (the channel of messages, the log, the
+lifeline), its use of the machine, and a `kill` after which nothing of it remains. How that is
+brought about differs by level: `sandboxed.py` (strict) and `kept.py` (basic). It judges nothing.
 """
 
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+from workers.tree import Usage, measure
 
-START_SECONDS = 30.0  # for the keeper (20 ms when idle): a loaded node is slow to fork
 KILL_SECONDS = 10.0  # for the kernel to end what SIGKILL was sent to
 
 
-class Candidate:
-    """A running candidate. Whoever makes one closes it, which kills whatever is left.
+@dataclass(frozen=True)
+class Program:
+    """What is to run, and what of the machine it is given."""
+
+    name: str  # of the module in train_template: harness or referee
+    job: Mapping[str, object]  # handed over as JSON, with socket, work and data filled in
+    task: Path  # the folder that holds train_template/
+    environment: Mapping[str, str]  # the worker's own: it is filtered
+    descriptors: tuple[int, ...] = ()  # handed down under their own numbers
+    files: tuple[tuple[str, bytes], ...] = ()  # of its work folder
+    meta: Path | None = None  # the data's meta.json, if it is to see the data's folder
+    withheld: tuple[str, ...] = ()  # files of the standard library that it must not read
+    gpus: tuple[str, ...] = ()
+    cpus: float = 1.0
+    cores: frozenset[int] | None = None  # it is pinned to them; None: wherever the worker may run
+    scratch_bytes: int | None = None  # of each of its writable folders; None: as the level has it
+
+    def argv(self, *, socket: int, work: str, data: str) -> list[str]:
+        """The interpreter's command line."""
+        full = {**self.job, "socket": socket}
+        if self.meta:
+            full |= {"work": work, "data": data}
+        module = f"train_template.{self.name}"
+        return [sys.executable, "-u", "-P", "-m", module, "--job", json.dumps(full)]
+
+
+class Process(ABC):
+    """A running process. Whoever makes one closes it, which kills whatever is left.
 
     `channel` is a non-blocking stream socket, `log` a non-blocking pipe's read end, and `lifeline`
-    becomes readable when the whole process tree has ended.
+    a descriptor that becomes readable when the whole process tree has ended.
     """
 
-    def __init__(
-        self,
-        job: Mapping[str, object],
-        *,
-        task: Path,
-        work: Path,
-        environment: Mapping[str, str],
-    ) -> None:
-        """Start `train_template.harness` out of the folder `task`, in the folder `work`.
+    channel: socket.socket
+    log: int
+    lifeline: int
 
-        `job` is passed on as JSON, with `socket` and `work` filled in. Raises OSError if the
-        process can't be started or the harness is missing.
-        """
-        if not (task / "train_template" / "harness.py").is_file():
-            raise FileNotFoundError(f"there is no train_template/harness.py in {task}")
-        self._seen: set[psutil.Process] = set()
-        with contextlib.ExitStack() as undo:
+    def __init__(self, program: Program) -> None:
+        """Start it. Raises OSError if it can't be, BundleError for a bad name of a file."""
+        if not (program.task / "train_template" / f"{program.name}.py").is_file():
+            raise FileNotFoundError(f"no train_template/{program.name}.py is in {program.task}")
+        self._undo = contextlib.ExitStack()
+        try:
             self.channel, theirs = socket.socketpair()
-            undo.callback(self.channel.close)
-            self.lifeline, keeper_end = socket.socketpair()
-            undo.callback(self.lifeline.close)
+            self._undo.enter_context(self.channel)
             self.log, log_end = os.pipe()
-            undo.callback(os.close, self.log)
+            self._undo.callback(os.close, self.log)
             try:
-                full = {**job, "socket": theirs.fileno(), "work": str(work)}
-                command = [sys.executable, "-u", "-P", "-m", "train_template.harness"]
-                self._launcher = subprocess.Popen(
-                    [
-                        *(sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py"))),
-                        *(str(keeper_end.fileno()), str(theirs.fileno())),
-                        *(*command, "--job", json.dumps(full)),
-                    ],
-                    cwd=work,
-                    env=dict(environment),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log_end,
-                    stderr=log_end,
-                    pass_fds=(keeper_end.fileno(), theirs.fileno()),
-                    start_new_session=True,
-                )
+                with _as_a_fresh_process(program.cores):
+                    self._launch(program, theirs.fileno(), log_end)
             finally:
                 theirs.close()
-                keeper_end.close()
                 os.close(log_end)
-            self._keeper = self._await_keeper()
-            undo.pop_all()
-        self.channel.setblocking(False)
-        self.lifeline.setblocking(False)
-        os.set_blocking(self.log, False)
+            self.channel.setblocking(False)
+            os.set_blocking(self.log, False)
+            self._await_start()
+        except BaseException:
+            self.close()
+            raise
 
-    def _await_keeper(self) -> psutil.Process:
-        self.lifeline.settimeout(START_SECONDS)
-        said = b""
-        while not said.endswith(b"\n"):
-            # One byte at a time: what follows the first line belongs to `ended`.
-            more = self.lifeline.recv(1)  # TimeoutError is an OSError
-            if not more:
-                raise ChildProcessError("the candidate's keeper ended before it started anything")
-            said += more
-        try:
-            return psutil.Process(int(said.split()[1]))
-        except psutil.NoSuchProcess:
-            # Gone already: a fresh object for a dead process can't be made, so take the parent.
-            return psutil.Process(self._launcher.pid)
+    @abstractmethod
+    def _launch(self, program: Program, channel: int, log: int) -> None:
+        """Start it with these ends of the channel and of the log; set `lifeline`."""
 
+    @abstractmethod
+    def _await_start(self) -> None:
+        """Wait until it is certain that `kill` will find it."""
+
+    @abstractmethod
     def ended(self) -> int | None:
         """After the lifeline became readable: the wait status, or None if nobody knows it."""
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            said = self.lifeline.recv(64).split()
-            if len(said) == 2 and int(said[1]) >= 0:
-                return int(said[1])
-        return None
 
-    def memory(self) -> int:
-        """Resident bytes of the process tree now; shared pages count in each process."""
-        tree = self._descendants()
-        self._seen.update(tree)
-        self._seen = {process for process in self._seen if process.is_running()}
-        total = 0
-        for process in tree:
-            with contextlib.suppress(psutil.Error):
-                total += process.memory_info().rss
-        return total
-
+    @abstractmethod
     def kill(self) -> None:
-        """End every process of the tree and wait until they are gone.
+        """End every process of the tree and wait until they are gone; harmless when repeated."""
 
-        What was seen earlier is killed by name too, in case the candidate got rid of its keeper.
-        """
-        tree = self._seen | set(self._descendants())
-        with contextlib.suppress(OSError):
-            self.lifeline.shutdown(socket.SHUT_WR)  # the keeper's sign to kill all below it
-        for process in tree:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        try:
-            self._launcher.wait(KILL_SECONDS)
-        except subprocess.TimeoutExpired:  # the candidate may have stopped the keeper
-            with contextlib.suppress(psutil.Error):
-                self._keeper.kill()
-            self._launcher.kill()
-            self._launcher.wait()
-        psutil.wait_procs(tree, timeout=KILL_SECONDS)
+    @property
+    @abstractmethod
+    def top(self) -> int:
+        """The id of the process of which everything else is a descendant."""
+
+    def usage(self) -> Usage:
+        """What the tree uses now."""
+        return measure(self.top)
 
     def close(self) -> None:
-        """Kill what is left and close the descriptors."""
-        try:
+        """Kill what is left and give everything back."""
+        with self._undo:
             self.kill()
-        finally:
-            self.channel.close()
-            self.lifeline.close()
-            os.close(self.log)
 
-    def _descendants(self) -> list[psutil.Process]:
-        try:
-            return self._keeper.children(recursive=True)
-        except psutil.Error:
-            return []
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    log: int,
+    descriptors: Sequence[int],
+    cwd: Path | None = None,
+) -> "subprocess.Popen[bytes]":
+    """Start a process that reads nothing, writes to the log and inherits the descriptors."""
+    return subprocess.Popen(
+        argv,
+        cwd=cwd,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=descriptors,
+        start_new_session=True,
+    )
+
+
+@contextlib.contextmanager
+def _as_a_fresh_process(cores: frozenset[int] | None) -> Iterator[None]:
+    """Give this thread, for the moment of a fork, the signals and the cores of its child.
+
+    Both are inherited, so that the child has them from its first instruction on. Ray's workers
+    block SIGINT; where one arrives just now, it is a cancellation as at any other moment.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    before = os.sched_getaffinity(0) if cores and sys.platform == "linux" else None
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if before is not None and cores:
+            os.sched_setaffinity(0, cores)
+        yield
+    finally:
+        if before is not None:
+            os.sched_setaffinity(0, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

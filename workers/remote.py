@@ -1,12 +1,15 @@
 """Trials on Ray: bundles to the nodes that lack them, one pinned task a trial, Progress to a sink.
 
-In: a Trial, Shipments of the task and of the data, and an actor with a method `progress`. Out: an
-ObjectRef of the Outcome. It requeues nothing: a task that dies with its node raises Ray's own error
-where the result is fetched. Import this module only where Ray is wanted; `workers` does not.
+In: a Trial, Shipments of the task, of the training data and of the exam, and an actor with a
+method `progress`. Out: an ObjectRef of the Outcome. The exam's bundle is never written to a node's
+disk. It requeues nothing: a task that dies with its node raises Ray's own error where the result
+is fetched. Import this module only where Ray is wanted; `workers` does not.
 """
 
 import functools
+import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,15 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from workers.bundle import Bundle, Cache, cache_folder
+from workers.bundle import Bundle, Cache, cache_folder, content_hash, pack
 from workers.errors import BundleError
 from workers.outcome import Outcome, OutcomeStatus, Progress, Timings
+from workers.parents import watch_parents
 from workers.supervisor import run_trial
 from workers.trial import Trial
+
+VALIDATION = "validation.bin"
+EXAM_FILES = (VALIDATION, "audit.bin")
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,16 @@ def ship(bundle: Bundle) -> Shipment:
     return Shipment(bundle.hash, bundle.name, ray.put(bundle))
 
 
+def split_data(folder: Path) -> tuple[Bundle, Bundle]:
+    """The packed data as two bundles: what is trained on, and the exam (validation and audit).
+
+    The first is kept on each node's disk, the second never. Raises BundleError or OSError.
+    """
+    data = pack(folder, name="data", exclude=EXAM_FILES)
+    exam = pack(folder, name="exam", exclude=tuple(name for name, _ in data.files))
+    return data, exam
+
+
 def receive(shipment: Shipment, cache: Cache) -> Path:
     """The bundle's folder on this node, fetched if it is not in the cache or is damaged there.
 
@@ -46,10 +63,31 @@ def receive(shipment: Shipment, cache: Cache) -> Path:
     """
     if found := cache.find(shipment.hash, shipment.name):
         return found
+    return cache.unpack(_fetch(shipment))
+
+
+def receive_exam(shipment: Shipment) -> bytes:
+    """The validation tokens, from the object store into memory and nowhere else.
+
+    Raises BundleError if they can't be had.
+    """
+    try:
+        bundle = _fetch(shipment)
+    except RayError as error:
+        raise BundleError(f"the exam can't be fetched: {error}") from error
+    if content_hash(bundle.files) != bundle.hash:
+        raise BundleError(f"the bundle {bundle.name!r} does not match its hash")
+    tokens = dict(bundle.files).get(VALIDATION)
+    if tokens is None:
+        raise BundleError(f"the bundle {bundle.name!r} holds no {VALIDATION}")
+    return tokens
+
+
+def _fetch(shipment: Shipment) -> Bundle:
     bundle: Bundle = ray.get(shipment.ref)
     if (bundle.hash, bundle.name) != (shipment.hash, shipment.name):
         raise BundleError(f"another bundle came in the place of {shipment.name!r}")
-    return cache.unpack(bundle)
+    return bundle
 
 
 @functools.cache
@@ -58,7 +96,13 @@ def _cache() -> Cache:
     return Cache(cache_folder())
 
 
-def _run(trial: Trial, task: Shipment, data: Shipment, sink: Any) -> Outcome:
+@functools.cache
+def _orphaned() -> Callable[[], str]:
+    """One watch a process, for all of its trials."""
+    return watch_parents(ray.get_runtime_context().gcs_address)
+
+
+def _run(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any) -> Outcome:
     """Fetch what is missing here and run the trial; the fetching counts as startup."""
     started_at, started = time.time(), time.monotonic()
     try:
@@ -74,12 +118,23 @@ def _run(trial: Trial, task: Shipment, data: Shipment, sink: Any) -> Outcome:
             finished_at=time.time(),
         )
     fetched = time.monotonic() - started
+    orphaned = _orphaned()
 
     def report(progress: Progress) -> None:
         if sink is not None:
             sink.progress.remote(progress)
 
-    outcome = run_trial(trial, task=task_folder, data=data_folder, report=report)
+    outcome = run_trial(
+        trial,
+        task=task_folder,
+        data=data_folder,
+        exam=functools.partial(receive_exam, exam),
+        report=report,
+        orphaned=orphaned,
+    )
+    if orphaned():
+        # The trial is gone, and nobody takes its outcome. Ray's own exit would wait for its dead.
+        os._exit(1)
     timings = replace(outcome.timings, startup=outcome.timings.startup + fetched)
     return replace(outcome, timings=timings, started_at=started_at)
 
@@ -89,14 +144,14 @@ def _run(trial: Trial, task: Shipment, data: Shipment, sink: Any) -> Outcome:
 run_on_ray = ray.remote(max_retries=0, max_calls=0, num_cpus=0)(_run)
 
 
-def submit(trial: Trial, task: Shipment, data: Shipment, sink: Any = None) -> Any:
+def submit(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any = None) -> Any:
     """Start the trial as soon as Ray has the resources that it claims; the Outcome's ObjectRef.
 
-    `task` is the bundle of the folder `train_template`, under that name; `data` that of the packed
-    data; `sink` an actor handle with a method `progress(Progress)`, or None.
+    `task` is the bundle of the folder `train_template`, under that name; `data` and `exam` are what
+    `split_data` gives; `sink` is an actor handle with a method `progress(Progress)`, or None.
     """
     claims = trial.resources
     options = {"num_gpus": claims.gpus, "num_cpus": claims.cpus, "name": f"trial-{trial.id}"}
     if claims.accelerator:
         options["accelerator_type"] = claims.accelerator
-    return run_on_ray.options(**options).remote(trial, task, data, sink)
+    return run_on_ray.options(**options).remote(trial, task, data, exam, sink)

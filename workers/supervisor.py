@@ -1,65 +1,89 @@
 """Runs one trial from its files to its Outcome, on this machine, whatever the candidate does.
 
-In: a Trial, the folder that holds the task's `train_template/`, the folder of the packed data, and
-where to send Progress. Out: an Outcome, always; only a cancellation (KeyboardInterrupt) passes
-through, after everything was killed. It knows nothing of Ray: `workers/remote.py` puts it there.
+In: a Trial, the folder that holds the task's `train_template/`, the folder of the training data,
+access to the validation tokens, and where to send Progress. Out: an Outcome, always; only a
+cancellation (KeyboardInterrupt) passes through, after everything was killed. It knows nothing of
+Ray: `workers/remote.py` puts it there.
 
-One loop listens to the channel, to the log and to the end of the process, and never waits longer
-than `POLL_SECONDS`: Ray delivers a cancellation between two Python instructions only.
+One loop listens to the candidate and to the referee, to their channels, logs and ends, and never
+waits longer than `POLL_SECONDS`: Ray delivers a cancellation between two Python instructions only.
+What they say is judged in `judge.py`; what holds them in is `sandbox.py` or `keeper.py`.
 """
 
 import contextlib
 import os
 import selectors
-import shutil
 import socket
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from workers import wire
-from workers.environment import TEMPORARY, candidate_environment, visible_gpus
-from workers.errors import BundleError, WireError
-from workers.files import write_files
+from workers.cores import claim_cores
+from workers.environment import visible_gpus
+from workers.errors import BundleError, ExamError, WireError
 from workers.judge import Judge
-from workers.log import BoundedLog
+from workers.launch import level_for, start
+from workers.listener import Listener
+from workers.log import BoundedLog, last_error
+from workers.memory import sealed
 from workers.outcome import Outcome, OutcomeStatus, Phase, Progress
-from workers.process import Candidate
+from workers.process import Process, Program
+from workers.referee import JUDGE, Exam, Meta, read_meta
+from workers.sandbox import SCRATCH_BYTES, Level
 from workers.trial import Trial
+from workers.wire import Message
 
 POLL_SECONDS = 0.1
-MEMORY_SECONDS = 0.2  # between two looks at the process tree
-CHUNK_BYTES = 64 * 1024  # of one read: a full pipe, or some sixty messages
-LAST_CHUNKS = 16  # what the channel of an ended candidate may still hold: more than its buffer
+HURRY_SECONDS = 0.005  # while the slot waits for the referee or its tokens
+USAGE_SECONDS = 0.2  # between two looks at the process tree
+PROCESS_LIMIT = 512  # torch's compiler starts up to 32 helpers
+THREAD_LIMIT = 8192  # a node of 256 cores may well have a thread for each in ten processes
+
+
+def _never() -> str:
+    return ""
 
 
 def run_trial(
-    trial: Trial, *, task: Path, data: Path, report: Callable[[Progress], None]
+    trial: Trial,
+    *,
+    task: Path,
+    data: Path,
+    exam: Callable[[], bytes],
+    report: Callable[[Progress], None],
+    orphaned: Callable[[], str] = _never,
 ) -> Outcome:
-    """Run one trial and return its Outcome.
+    """Run one trial and return its Outcome. Call it from the main thread.
 
-    `task` is the folder that contains `train_template/`, `data` holds `train.bin` and what else
-    the harness reads. `report` is called on every change of phase and at most every
-    `trial.progress_seconds` besides; it must not block. What the machine lacks (disk, processes,
-    the task, the data) makes the Outcome LOST; raises nothing but what `report` raises and
-    KeyboardInterrupt.
+    `task` is the folder that contains `train_template/`, `data` holds `train.bin` and `meta.json`.
+    `exam` gives the validation tokens (uint16, little-endian) when they are wanted, which at the
+    basic level is after the training; it is called in a thread of its own, at most once, and
+    raises OSError or WorkerError if they can't be had. `report` is called on every change of
+    phase and at most every `trial.progress_seconds` besides; it must not block. `orphaned` is asked
+    at every turn of the loop and says why nobody waits for the outcome any more, or "".
+
+    What the machine lacks (disk, processes, the task, the data) makes the Outcome LOST; raises
+    nothing but what `report` raises and KeyboardInterrupt.
     """
     started_at = time.time()
-    run = _Run(trial, report)
+    run = _Run(trial, report, orphaned)
     try:
-        run.hold(task, data)
+        run.hold(task, data, exam)
     except BundleError as error:
         run.judge.rule(OutcomeStatus.REJECTED, str(error), time.monotonic())
-    except OSError as error:
+    except (OSError, ExamError, ValueError) as error:
         run.judge.rule(OutcomeStatus.LOST, f"can't run here: {error}", time.monotonic())
     run.judge.close(time.monotonic())
     verdict, figures = run.judge.verdict, run.judge.figures
     assert verdict is not None
+    reason = verdict.reason
+    if verdict.status is OutcomeStatus.CRASH and run.quiet and (last := last_error(run.log.text())):
+        reason = f"{last} ({reason})"
     return Outcome(
         trial=trial.id,
         status=verdict.status,
-        reason=verdict.reason,
+        reason=reason,
         metric=verdict.metric,
         timings=run.judge.timings,
         started_at=started_at,
@@ -74,130 +98,181 @@ def run_trial(
         gpu_ids=visible_gpus(os.environ) if trial.resources.gpus else (),
         node=socket.gethostname(),
         log=run.log.text(),
+        sandbox=run.level or "",
+        judge=JUDGE if verdict.metric is not None else "",
     )
 
 
 class _Run:
     """The state of one trial while it runs."""
 
-    def __init__(self, trial: Trial, report: Callable[[Progress], None]) -> None:
+    level: Level | None = None
+    quiet = True  # the candidate did not say itself why it failed
+
+    def __init__(
+        self, trial: Trial, report: Callable[[Progress], None], orphaned: Callable[[], str]
+    ) -> None:
         self.judge = Judge(trial.budget, time.monotonic())
         self.log = BoundedLog()
         self.peak_memory = 0
         self._trial = trial
         self._report = report
-        self._pending = b""  # the beginning of a message
+        self._orphaned = orphaned
         self._reported: tuple[Phase | None, float] = (None, 0.0)
-        self._memory_at = 0.0
+        self._looked_at = 0.0
 
-    def hold(self, task: Path, data: Path) -> None:
+    def hold(self, task: Path, data: Path, fetch: Callable[[], bytes]) -> None:
         """Run the trial until nothing of it is left."""
+        trial = self._trial
+        self.level = level_for(trial.sandbox)
+        meta = read_meta(data / "meta.json")
         with contextlib.ExitStack() as stack:
-            self._tokens = os.open(data / "train.bin", os.O_RDONLY)
+            self._cores = stack.enter_context(claim_cores(trial.resources.cpus))
+            self._exam = Exam(trial, meta, task=task, level=self.level, fetch=fetch)
+            stack.enter_context(contextlib.closing(self._exam))
+            candidate = self._start(task, data / "meta.json", meta)
+            stack.enter_context(contextlib.closing(candidate))
+            self._exam.hand_over()
+            # While the candidate imports: a copy that it can't change for others, nor keep.
+            self._tokens = sealed("training", data / "train.bin")
             stack.callback(os.close, self._tokens)
-            work = stack.enter_context(_work_folder(self._trial))
-            candidate = stack.enter_context(contextlib.closing(self._start(task, data, work)))
-            self._watch(candidate)
+            with selectors.DefaultSelector() as selector:
+                self._candidate = Listener(selector, candidate, self.log)
+                self._referee: Listener | None = None
+                self._watch(selector)
             self._report_progress(time.monotonic())
             candidate.kill()
-            self._read_log(candidate)
+            self._candidate.drain_log()
 
-    def _start(self, task: Path, data: Path, work: Path) -> Candidate:
+    def _start(self, task: Path, meta_file: Path, meta: Meta) -> Process:
         trial = self._trial
+        exam = self._exam.descriptors
+        memory = trial.resources.memory_bytes
         job = {
-            "data": str(data),
+            **exam,
             "seed": trial.seed,
             "seconds": trial.budget.seconds,
             "steps": trial.budget.steps,
             "settings": dict(trial.settings),
             "progress_seconds": trial.progress_seconds,
         }
-        environment = candidate_environment(
-            os.environ, task=task, work=work, resources=trial.resources
+        program = Program(
+            name="harness",
+            job=job,
+            task=task,
+            environment=os.environ,
+            descriptors=tuple(exam.values()),
+            files=tuple(
+                (name, text.encode("utf-8", "surrogatepass")) for name, text in trial.files.items()
+            ),
+            meta=meta_file,
+            withheld=meta.withheld,
+            gpus=visible_gpus(os.environ) if trial.resources.gpus else (),
+            cpus=trial.resources.cpus,
+            cores=self._cores,
+            # They are memory that no process shows: all three together stay below the limit.
+            scratch_bytes=min(SCRATCH_BYTES, memory // 4) if memory else None,
         )
-        return Candidate(job, task=task, work=work, environment=environment)
+        assert self.level is not None
+        return start(program, self.level)
 
-    def _watch(self, candidate: Candidate) -> None:
-        """Listen until the process tree has ended or its time is up."""
-        with selectors.DefaultSelector() as selector:
-            for source in (candidate.channel, candidate.log, candidate.lifeline):
-                selector.register(source, selectors.EVENT_READ)
-            while True:
-                now = time.monotonic()
-                self.judge.tick(now)
-                self._watch_memory(candidate, now)
-                if self.judge.verdict and now >= self.judge.deadline:
-                    return
-                self._report_progress(now)
-                ready = {key.fileobj for key, _ in selector.select(POLL_SECONDS)}
-                if candidate.log in ready and not self._read_log(candidate, CHUNK_BYTES):
-                    selector.unregister(candidate.log)
-                if candidate.channel in ready and self._read_messages(candidate) == b"":
-                    selector.unregister(candidate.channel)
-                    self.judge.hear_hangup(time.monotonic())
-                if candidate.lifeline in ready:
-                    for _ in range(LAST_CHUNKS):
-                        if not self._read_messages(candidate):
-                            break
-                    self.judge.hear_exit(candidate.ended(), time.monotonic())
-                    return
+    def _watch(self, selector: selectors.BaseSelector) -> None:
+        """Listen until there is a verdict and nothing to wait for."""
+        while True:
+            now = time.monotonic()
+            self.judge.tick(now)
+            self._look_at_usage(now)
+            if why := self._orphaned():
+                self.judge.rule(OutcomeStatus.LOST, why, now)
+            if self.judge.verdict and (now >= self.judge.deadline or self._candidate.gone):
+                return
+            self._report_progress(now)
+            ready = {key.fd for key, _ in selector.select(self._patience())}
+            # The candidate first: where both tell of the exam's end, it was the first to know.
+            self._hear_candidate(ready)
+            if self._referee:
+                self._hear_referee(self._referee, ready)
+            if not self.judge.verdict and self.judge.phase in (Phase.TRAIN, Phase.EVAL):
+                self._advance_exam(selector)
 
-    def _read_messages(self, candidate: Candidate) -> bytes | None:
-        """Take at most one chunk of messages; None if none is there now, empty at the end."""
-        try:
-            data = candidate.channel.recv(CHUNK_BYTES)
-        except BlockingIOError:
-            return None
-        except ConnectionError:
-            return b""
-        whole = self._pending + data
-        rest = len(whole) % wire.SIZE
-        for start in range(0, len(whole) - rest, wire.SIZE):
-            self._take(whole[start : start + wire.SIZE], candidate)
-        self._pending = whole[len(whole) - rest :]
-        return data
+    def _patience(self) -> float:
+        waits = self.judge.phase is Phase.EVAL and not self._exam.begun
+        return HURRY_SECONDS if waits else POLL_SECONDS
 
-    def _take(self, raw: bytes, candidate: Candidate) -> None:
-        now = time.monotonic()
-        try:
-            message = wire.unpack(raw)
-        except WireError as error:
-            self.judge.hear_nonsense(str(error), now)
-            return
-        before = self.judge.phase
+    def _hear_candidate(self, ready: set[int]) -> None:
+        heard = self._candidate
+        for raw in heard.hear(ready):
+            now = time.monotonic()
+            try:
+                message = wire.unpack(raw)
+            except WireError as error:
+                self.judge.hear_nonsense(str(error), now)
+                return
+            self._take(message, now)
+        if heard.hung_up:
+            self.judge.hear_hangup(time.monotonic())
+        if heard.just_ended:
+            status = heard.process.ended()
+            now = time.monotonic()
+            if status is None and self.level is Level.STRICT:
+                # Nothing inside can reach bubblewrap's own process: not the candidate's fault.
+                why = f"the sandbox failed: {self.log.tail(1) or 'it said nothing'}"
+                self.judge.rule(OutcomeStatus.LOST, why, now)
+            else:
+                self.judge.hear_exit(status, now)
+
+    def _take(self, message: Message, now: float) -> None:
+        before, open_still = self.judge.phase, not self.judge.verdict
         self.judge.hear(message, now)
+        if open_still and message.kind is wire.Kind.FAILED:
+            self.quiet = False
         if self.judge.phase is not before:
             if self.judge.phase is Phase.TRAIN:
                 # If nobody listens any more, the lifeline says so. The buffer is empty: it fits.
                 with contextlib.suppress(ConnectionError):
-                    wire.send_go(candidate.channel, self._tokens)
+                    wire.send_go(self._candidate.process.channel, self._tokens)
             self._report_progress(now)
 
-    def _read_log(self, candidate: Candidate, limit: int = 1024 * 1024) -> bool:
-        """Take what the log pipe holds, up to a limit in bytes; whether more may come."""
-        taken = 0
-        while taken < limit:
-            try:
-                data = os.read(candidate.log, CHUNK_BYTES)
-            except BlockingIOError:
-                return True
-            if not data:
-                return False
-            self.log.write(data)
-            taken += len(data)
-        return True
+    def _hear_referee(self, heard: Listener, ready: set[int]) -> None:
+        try:
+            for raw in heard.hear(ready):
+                self.judge.hear_referee(wire.unpack(raw), time.monotonic())
+        except WireError as error:
+            self.judge.hear_referee_end(str(error), time.monotonic())
+        if heard.hung_up or heard.just_ended:
+            heard.drain_log()
+            why = last_error(heard.log.text()) or "it ended without a score"
+            self.judge.hear_referee_end(why, time.monotonic())
 
-    def _watch_memory(self, candidate: Candidate, now: float) -> None:
-        if now < self._memory_at + MEMORY_SECONDS:
+    def _advance_exam(self, selector: selectors.BaseSelector) -> None:
+        self._exam.advance(
+            trained=self.judge.phase is Phase.EVAL,
+            ready=self.judge.referee_ready,
+            environment=os.environ,
+            cores=self._cores,
+        )
+        self.judge.exam_begun = self._exam.begun
+        if self._exam.referee and not self._referee:
+            self._referee = Listener(selector, self._exam.referee, BoundedLog())
+
+    def _look_at_usage(self, now: float) -> None:
+        if now < self._looked_at + USAGE_SECONDS:
             return
-        self._memory_at = now
-        used = candidate.memory()
-        self.peak_memory = max(self.peak_memory, used)
+        self._looked_at = now
+        usage, phase = self._candidate.process.usage(), self.judge.phase
+        self.peak_memory = max(self.peak_memory, usage.memory)
         limit = self._trial.resources.memory_bytes
-        if limit is not None and used > limit:
-            reason = f"its processes used {used / 1e6:.0f} MB of memory in {self.judge.phase}"
+        if limit is not None and usage.memory > limit:
+            reason = f"its processes used {usage.memory / 1e6:.0f} MB of memory in {phase}"
             reason += f", and {limit / 1e6:.0f} MB is the limit"
             self.judge.rule(OutcomeStatus.OOM, reason, now)
+        for what, used, most in (
+            ("processes", usage.processes, PROCESS_LIMIT),
+            ("threads", usage.threads, THREAD_LIMIT),
+        ):
+            if used > most:
+                reason = f"it ran {used} {what} at once in {phase}, and {most} is the limit"
+                self.judge.rule(OutcomeStatus.CRASH, reason, now)
 
     def _report_progress(self, now: float) -> None:
         phase, last = self._reported
@@ -218,24 +293,3 @@ class _Run:
                 log=self.log.news(),
             )
         )
-
-
-@contextlib.contextmanager
-def _work_folder(trial: Trial) -> Iterator[Path]:
-    """A fresh folder with the trial's files, removed at the end whatever was put into it."""
-    work = Path(tempfile.mkdtemp(prefix=f"trial-{trial.id}-"))
-    try:
-        files = [
-            (name, text.encode("utf-8", "surrogatepass")) for name, text in trial.files.items()
-        ]
-        # One more among them, so that no proposal's file can take the temporary folder's place.
-        write_files(work, [*files, (f"{TEMPORARY}/.keep", b"")])
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if work.exists():  # folders without permissions, made by a candidate of this same user
-            for parent, _, _ in os.walk(work):
-                for folder in Path(parent).iterdir():
-                    if folder.is_dir() and not folder.is_symlink():
-                        folder.chmod(0o700)
-            shutil.rmtree(work, ignore_errors=True)

@@ -71,3 +71,4 @@ class Trial:
     resources: Resources
     settings: Mapping[str, int] = field(default_factory=dict)  # for the harness, as it defines
     progress_seconds: float = 1.0  # the shortest time between two progress reports
+    sandbox: str = "auto"  # the best level that the node allows; or "strict", or "basic"

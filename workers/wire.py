@@ -1,4 +1,4 @@
-"""The supervisor's end of the wire: what a candidate may say, checked before it is used.
+"""The supervisor's end of the wire: what a candidate or a referee may say, checked before use.
 
 The layout and the order of the messages are described in `train_template/wire.py`, which
 stands alone; a test holds both ends equal. Everything that arrives here was written by
@@ -34,7 +34,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Message:
-    """One message from a candidate, with every field in its range."""
+    """One message from a candidate or a referee, with every field in its range."""
 
     kind: Kind
     step: int
@@ -70,8 +70,11 @@ def unpack(data: bytes) -> Message:
     )
 
 
-def send_go(connection: socket.socket, descriptor: int) -> None:
-    """Hand the training data over: GO, with one file descriptor beside it."""
+def send_go(connection: socket.socket, descriptor: int | None) -> None:
+    """Say GO, with a file descriptor beside it if there is one: the tokens to work on."""
     message = LAYOUT.pack(MAGIC, Kind.GO, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, b"")
+    if descriptor is None:
+        connection.sendall(message)
+        return
     rights = array.array("i", [descriptor])
     connection.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])

@@ -1,5 +1,6 @@
 """Whatever a candidate does, run_trial returns the right Outcome and leaves nothing behind."""
 
+import contextlib
 import os
 import random
 import re
@@ -16,10 +17,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fixtures.candidates import ROOT, data_folder, scripted_trial, task_folder
+from tests.fixtures.candidates import ROOT, data_folder, exam, scripted_trial, task_folder
 from workers import Outcome, OutcomeStatus, Phase, Progress, Resources, Trial, run_trial
+from workers.errors import BundleError
+from workers.sandbox import Level, probe_level
 
-Run = Callable[[Trial], Outcome]
+Run = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +36,20 @@ def reports() -> list[Progress]:
     return []
 
 
+@pytest.fixture(params=Level)
+def level(request: pytest.FixtureRequest) -> Level:
+    """Every claim holds at both levels."""
+    wanted: Level = request.param
+    best, why = probe_level()
+    if wanted is Level.STRICT and best is not Level.STRICT:
+        pytest.skip(why)
+    return wanted
+
+
 @pytest.fixture
 def run(
     places: tuple[Path, Path],
+    level: Level,
     reports: list[Progress],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -43,8 +57,20 @@ def run(
     """Run a trial; afterwards its work folder and every child of this process must be gone."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(psutil.Process().children(recursive=True))
-    yield lambda trial: run_trial(trial, task=places[0], data=places[1], report=reports.append)
+    descriptors = psutil.Process().num_fds()
+
+    def run_one(trial: Trial, referee: str = "honest()") -> Outcome:
+        return run_trial(
+            replace(trial, sandbox=level),
+            task=places[0],
+            data=places[1],
+            exam=lambda: exam(referee),
+            report=reports.append,
+        )
+
+    yield run_one
     assert set(psutil.Process().children(recursive=True)) <= before
+    assert psutil.Process().num_fds() == descriptors
     assert list(tmp_path.glob("trial-*")) == []
 
 
@@ -54,11 +80,20 @@ def sleepers(seconds: int) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == wanted]
 
 
-def test_an_honest_candidate_is_done(run: Run, reports: list[Progress]) -> None:
+def is_alive(process: psutil.Process) -> bool:
+    """A zombie is dead: its memory, its files and its device are given back."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def test_an_honest_candidate_is_done(run: Run, reports: list[Progress], level: Level) -> None:
     outcome = run(scripted_trial("print('hello')\nhonest(1.25)"))
     assert (outcome.status, outcome.metric, outcome.reason) == (OutcomeStatus.DONE, 1.25, "")
     assert (outcome.steps, outcome.tokens, outcome.parameters) == (2, 20, 7)
     assert (outcome.train_loss, outcome.device, outcome.log) == (2.25, "test device", "hello\n")
+    assert outcome.judge == "referee, host memory"
+    assert outcome.sandbox == level
     assert list(dict.fromkeys(report.phase for report in reports)) == list(Phase)
 
 
@@ -78,7 +113,19 @@ SIGNAL_SELF = "import os, signal\ngo()\nos.kill(os.getpid(), signal.{})"
 FAILURES = {
     "exits": ("raise SystemExit(3)", "crash", "exit code 3 in startup"),
     "exits quietly": ("go()", "crash", "exit code 0 in train"),
-    "raises": ("go()\nraise ValueError('no')", "crash", "exit code 1 in train"),
+    "raises": ("go()\nraise ValueError('no')", "crash", r"^ValueError: no \(train.py, line 2\)"),
+    "exits in eval": ("train()\nraise SystemExit(0)", "crash", "exit code 0 in eval"),
+    "dies in eval": ("train()\nimport os\nos.kill(os.getpid(), 11)", "crash", "SIGSEGV in eval"),
+    "fails in eval": (
+        "import time\ntrain()\nexam.close()\ntime.sleep(0.3)\nsay('FAILED', text='oom\\nbig')",
+        "oom",
+        "^big$",
+    ),
+    "leaves the exam": (
+        "import time\ntrain()\nexam.close()\ntime.sleep(60)",
+        "crash",
+        "the candidate closed the exam",
+    ),
     "segfaults": (SIGNAL_SELF.format("SIGSEGV"), "crash", "SIGSEGV in train"),
     "is killed": (SIGNAL_SELF.format("SIGKILL"), "oom", "SIGKILL in train"),
     "says failed": ("say('FAILED', text='oom\\n\x1b[1mtoo big')", "oom", "^too big$"),
@@ -86,7 +133,8 @@ FAILURES = {
     "nan": ("honest(float('nan'))", "rejected", "metric is nan"),
     "infinite": ("honest(float('inf'))", "rejected", "metric is inf"),
     "negative": ("honest(-0.5)", "rejected", "metric is -0.5"),
-    "no training": ("say('HELLO')\nsay('SCORED', value=0.1)", "crash", "SCORED in warm_up"),
+    "scores itself": ("train()\nsay('SCORED', value=0.1)", "rejected", "score of its own in eval"),
+    "no training": ("say('HELLO')\nsay('TRAINED')", "crash", "TRAINED in warm_up"),
     "trains twice": ("go()\nsay('READY')", "crash", "READY in train"),
     "garbage": ("channel.sendall(b'\\x93' * 5000)", "crash", "without the magic bytes"),
     "hangs up": (
@@ -103,7 +151,7 @@ def test_a_failure_has_its_status_and_its_reason(
 ) -> None:
     monkeypatch.setattr("workers.judge.TEARDOWN_SECONDS", 0.3)
     outcome = run(scripted_trial(script))
-    assert outcome.status == status
+    assert outcome.status == status, outcome
     assert re.search(reason, outcome.reason)
     assert outcome.metric is None
 
@@ -119,6 +167,77 @@ def test_sleeping_in_training_is_a_timeout(run: Run) -> None:
     outcome = run(scripted_trial(script, step_limit_seconds=0.3))
     assert outcome.status is OutcomeStatus.TIMEOUT
     assert outcome.reason == "train outlasted its limit of 0.3 s"
+
+
+REFEREES = {
+    "dies at once": ("raise SystemExit(3)", "lost", "ended without a score"),
+    "dies in the exam": ("begin()\nraise KeyError('x')", "lost", "failed: KeyError: 'x'"),
+    "speaks nonsense": ("begin()\nchannel.sendall(b'y' * 5000)", "lost", "magic bytes"),
+    "never asks": ("import time\ntime.sleep(60)", "", "^eval outlasted its limit|not ready"),
+    "refuses": ("begin()\nask()\nsay('FAILED', text='rejected\\nnope')", "rejected", "^nope$"),
+    "gives no number": ("begin()\nsay('SCORED', value=float('nan'))", "rejected", "is nan"),
+}
+
+
+@pytest.mark.parametrize(("referee", "status", "reason"), REFEREES.values(), ids=REFEREES)
+def test_a_referee_that_fails_is_not_the_candidates_fault(
+    run: Run, referee: str, status: str, reason: str, level: Level
+) -> None:
+    outcome = run(scripted_trial("honest()", eval_seconds=1.0), referee)
+    # At the strict level it never said that it was ready; at the basic one it did, by the wire.
+    status = status or ("lost" if level is Level.STRICT else "timeout")
+    assert (outcome.status, outcome.metric) == (status, None)
+    assert re.search(reason, outcome.reason)
+
+
+def test_an_exam_that_does_not_arrive_is_lost(places: tuple[Path, Path], level: Level) -> None:
+    def fetch() -> bytes:
+        raise BundleError("no such bundle")
+
+    outcome = run_trial(
+        scripted_trial("honest()", sandbox=level),
+        task=places[0],
+        data=places[1],
+        exam=fetch,
+        report=lambda _: None,
+    )
+    assert (outcome.status, outcome.judge) == (OutcomeStatus.LOST, "")
+    assert outcome.reason.endswith("the validation tokens did not arrive: no such bundle")
+
+
+def test_validation_tokens_are_fetched_after_training_where_a_candidate_could_find_them(
+    places: tuple[Path, Path], level: Level
+) -> None:
+    phases: list[Phase] = []
+    fetched_in: list[Phase] = []
+
+    def fetch() -> bytes:
+        fetched_in.append(phases[-1])
+        return exam()
+
+    run_trial(
+        scripted_trial(
+            "import time\ngo()\ntime.sleep(0.3)\nsay('TRAINED')\nanswer()", sandbox=level
+        ),
+        task=places[0],
+        data=places[1],
+        exam=fetch,
+        report=lambda progress: phases.append(progress.phase),
+    )
+    assert fetched_in == [Phase.TRAIN if level is Level.STRICT else Phase.EVAL]
+
+
+def test_a_trial_that_nobody_waits_for_is_ended(places: tuple[Path, Path], level: Level) -> None:
+    phases: list[Phase] = []
+    outcome = run_trial(
+        scripted_trial("import time\ngo()\ntime.sleep(60)", sandbox=level),
+        task=places[0],
+        data=places[1],
+        exam=exam,
+        report=lambda progress: phases.append(progress.phase),
+        orphaned=lambda: "nobody is there" if Phase.TRAIN in phases else "",
+    )
+    assert (outcome.status, outcome.reason) == (OutcomeStatus.LOST, "nobody is there")
 
 
 def test_sleeping_in_eval_is_a_timeout(run: Run) -> None:
@@ -152,7 +271,7 @@ def test_a_flood_of_messages_makes_few_reports(run: Run, reports: list[Progress]
     outcome = run(
         scripted_trial(
             "go()\nfor step in range(20000): say('PROGRESS', step=step)\n"
-            "say('TRAINED', step=20000)\nsay('SCORED', value=1.0)"
+            "say('TRAINED', step=20000)\nanswer()"
         )
     )
     assert (outcome.status, outcome.steps) == (OutcomeStatus.DONE, 20000)
@@ -197,6 +316,7 @@ def test_a_daemon_does_not_outlive_a_killed_candidate(run: Run) -> None:
     assert sleepers(seconds) == []
 
 
+@pytest.mark.parametrize("level", [Level.BASIC], indirect=True)
 def test_a_candidate_that_kills_its_keeper_leaves_nothing(run: Run) -> None:
     seconds = random.randrange(10**7, 10**8)
     script = DAEMON.format(seconds=seconds) + (
@@ -209,14 +329,16 @@ def test_a_candidate_that_kills_its_keeper_leaves_nothing(run: Run) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS has no subreaper")
 def test_nothing_outlives_a_supervisor_that_is_killed(
-    places: tuple[Path, Path], tmp_path: Path
+    places: tuple[Path, Path], tmp_path: Path, level: Level
 ) -> None:
     seconds = random.randrange(10**7, 10**8)
     script = DAEMON.format(seconds=seconds) + "go()\ntime.sleep(600)"
     program = (
         "from pathlib import Path\n"
-        "from tests.fixtures.candidates import scripted_trial\nfrom workers import run_trial\n"
-        f"run_trial(scripted_trial({script!r}, seconds=600), report=print,"
+        "from workers import run_trial\n"
+        "from tests.fixtures.candidates import exam, scripted_trial\n"
+        f"run_trial(scripted_trial({script!r}, seconds=600, sandbox={level.value!r}),"
+        " report=print, exam=exam,"
         f" task=Path({str(places[0])!r}), data=Path({str(places[1])!r}))"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -227,9 +349,9 @@ def test_nothing_outlives_a_supervisor_that_is_killed(
     tree = psutil.Process(supervisor.pid).children(recursive=True)
     supervisor.kill()
     supervisor.wait()
-    wait_until(lambda: not sleepers(seconds))
-    _, alive = psutil.wait_procs(tree, timeout=20)
-    assert alive == []
+    time.sleep(0.5)
+    assert [process for process in tree if is_alive(process)] == []
+    assert sleepers(seconds) == []
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -287,7 +409,7 @@ def test_signals_are_at_their_defaults_in_a_candidate(run: Run) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
-@pytest.mark.parametrize("name", ["../train.py", "/etc/x", "train.py/x", ".tmp", "a\0b"])
+@pytest.mark.parametrize("name", ["../train.py", "/etc/x", "train.py/x", "a\0b"])
 def test_a_file_that_leaves_the_work_folder_is_rejected(run: Run, name: str) -> None:
     trial = scripted_trial("honest()")
     trial = replace(trial, files={**trial.files, name: ""})
@@ -296,7 +418,9 @@ def test_a_file_that_leaves_the_work_folder_is_rejected(run: Run, name: str) -> 
 
 def test_missing_data_or_task_is_lost(places: tuple[Path, Path], tmp_path: Path) -> None:
     for task, data in ((tmp_path, places[1]), (places[0], tmp_path)):
-        outcome = run_trial(scripted_trial("honest()"), task=task, data=data, report=print)
+        outcome = run_trial(
+            scripted_trial("honest()"), task=task, data=data, exam=exam, report=print
+        )
         assert outcome.status is OutcomeStatus.LOST
         assert str(tmp_path) in outcome.reason
 

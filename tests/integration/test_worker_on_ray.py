@@ -1,7 +1,10 @@
 """Trials on a real Ray with four fake GPUs."""
 
+import contextlib
 import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +15,17 @@ import pytest
 import ray
 from ray.exceptions import TaskCancelledError
 
-from tests.fixtures.candidates import ROOT, data_folder, scripted_trial, task_folder
+from tests.fixtures.candidates import ROOT, data_folder, exam, scripted_trial, task_folder
 from workers import Cache, OutcomeStatus, Phase, Progress, Resources, pack
-from workers.remote import Shipment, receive, ship, submit
+from workers.remote import Shipment, receive, ship, split_data, submit
+from workers.sandbox import Level, probe_level
+
+Shipments = tuple[Shipment, Shipment, Shipment]
+LEVELS = [Level.STRICT, Level.BASIC] if probe_level()[0] is Level.STRICT else [Level.BASIC]
 
 
 @pytest.fixture(scope="module")
-def shipments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shipment, Shipment]]:
+def shipments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shipments]:
     folder = tmp_path_factory.mktemp("ray")
     os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(
@@ -31,7 +38,11 @@ def shipments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shipme
             "env_vars": {"PYTHONPATH": str(ROOT), "AUTORESEARCH_CACHE": str(folder / "cache")}
         },
     )
-    yield ship(pack(task_folder(folder) / "train_template")), ship(pack(data_folder(folder)))
+    packed = data_folder(folder)
+    (packed / "validation.bin").write_bytes(exam())
+    (packed / "audit.bin").write_bytes(b"audit")
+    data, tokens = split_data(packed)
+    yield ship(pack(task_folder(folder) / "train_template")), ship(data), ship(tokens)
     ray.shutdown()
 
 
@@ -61,7 +72,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_four_trials_run_at_once_each_on_its_own_gpu(
-    shipments: tuple[Shipment, Shipment], sink: Any, tmp_path: Path
+    shipments: Shipments, sink: Any, tmp_path: Path
 ) -> None:
     # Each waits for the files of all four: alone, none of them could finish.
     script = (
@@ -72,35 +83,29 @@ def test_four_trials_run_at_once_each_on_its_own_gpu(
         "honest()"
     )
     gpu = Resources(gpus=1)
-    trials = [scripted_trial(script, number=n, resources=gpu, startup_seconds=90) for n in range(4)]
+    trials = [
+        # At the strict level no trial could see what another one writes.
+        scripted_trial(script, number=n, resources=gpu, startup_seconds=90, sandbox="basic")
+        for n in range(4)
+    ]
     outcomes = ray.get([submit(trial, *shipments, sink) for trial in trials])
     assert [o.status for o in outcomes] == [OutcomeStatus.DONE] * 4
     assert sorted(o.gpu_ids for o in outcomes) == [("0",), ("1",), ("2",), ("3",)]
     wait_until(lambda: ray.get(sink.of.remote(3)) == list(Phase))
 
 
-def test_a_cancel_kills_the_whole_tree(shipments: tuple[Shipment, Shipment], sink: Any) -> None:
-    seconds = random.randrange(10**7, 10**8)
-    script = (
-        "import subprocess, time\ngo()\n"
-        f"subprocess.Popen(['sleep', '{seconds}'], start_new_session=True)\ntime.sleep(600)"
-    )
+def test_a_cancel_kills_the_whole_tree(shipments: Shipments, sink: Any) -> None:
+    seconds = mark()
 
-    def sleeping() -> bool:
-        wanted = ["sleep", str(seconds)]
-        return any(p.info["cmdline"] == wanted for p in psutil.process_iter(["cmdline"]))
-
-    running = submit(scripted_trial(script, seconds=600), *shipments, sink)
-    wait_until(sleeping)
+    running = submit(scripted_trial(sleeping_script(seconds), seconds=600), *shipments, sink)
+    wait_until(lambda: bool(sleepers(seconds)))
     ray.cancel(running)
     with pytest.raises(TaskCancelledError):
         ray.get(running)
-    wait_until(lambda: not sleeping())
+    wait_until(lambda: not sleepers(seconds))
 
 
-def test_a_bundle_that_is_in_the_cache_is_not_fetched(
-    shipments: tuple[Shipment, Shipment], tmp_path: Path
-) -> None:
+def test_a_bundle_that_is_in_the_cache_is_not_fetched(shipments: Shipments, tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     data = shipments[1]
     folder = receive(data, cache)
@@ -108,9 +113,127 @@ def test_a_bundle_that_is_in_the_cache_is_not_fetched(
 
 
 def test_a_bundle_that_does_not_arrive_makes_the_trial_lost(
-    shipments: tuple[Shipment, Shipment],
+    shipments: Shipments,
 ) -> None:
-    forged = Shipment("0" * 64, "data", shipments[1].ref)
-    outcome = ray.get(submit(scripted_trial("honest()"), shipments[0], forged))
-    assert outcome.status is OutcomeStatus.LOST
-    assert "did not arrive" in outcome.reason
+    task, data, tokens = shipments
+    forged_data = Shipment("0" * 64, "data", data.ref)
+    forged_exam = Shipment("0" * 64, "exam", tokens.ref)
+    for parcels in ((task, forged_data, tokens), (task, data, forged_exam)):
+        outcome = ray.get(submit(scripted_trial("honest()"), *parcels))
+        assert outcome.status is OutcomeStatus.LOST
+        assert "did not arrive" in outcome.reason
+
+
+def test_the_exam_never_lies_in_a_nodes_cache(shipments: Shipments) -> None:
+    outcome = ray.get(submit(scripted_trial("honest()"), *shipments))
+    assert outcome.status is OutcomeStatus.DONE
+    cache = Path(ray.get_runtime_context().runtime_env["env_vars"]["AUTORESEARCH_CACHE"])
+    assert {path.name for path in cache.rglob("*.bin")} == {"train.bin"}
+
+
+def mark() -> int:
+    """Seconds to sleep that only one test uses, so that its own processes can be told."""
+    return random.randrange(10**7, 10**8)
+
+
+def sleepers(seconds: int) -> list[psutil.Process]:
+    """The living processes `sleep SECONDS`."""
+    wanted = ["sleep", str(seconds)]
+    return [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == wanted]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """A zombie is dead: its memory, its files and its device are given back."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def sleeping_script(seconds: int) -> str:
+    """Trains for ever, beside a daemon in a session of its own."""
+    return (
+        "import subprocess, time\ngo()\n"
+        f"subprocess.Popen(['sleep', '{seconds}'], start_new_session=True)\ntime.sleep(600)"
+    )
+
+
+def worker_of(process: psutil.Process) -> psutil.Process:
+    """The Ray worker above a process of a trial."""
+    return next(above for above in process.parents() if above.name().startswith("ray::"))
+
+
+def test_nothing_of_a_trial_is_alive_half_a_second_after_its_worker_was_killed(
+    shipments: Shipments,
+) -> None:
+    seconds = mark()
+    running = [
+        submit(scripted_trial(sleeping_script(seconds), seconds=600, sandbox=level), *shipments)
+        for level in LEVELS
+    ]
+    wait_until(lambda: len(sleepers(seconds)) == len(LEVELS))
+    workers = {worker_of(process) for process in sleepers(seconds)}
+    trees = [process for worker in workers for process in worker.children(recursive=True)]
+    for worker in workers:
+        worker.kill()
+    time.sleep(0.5)
+    assert [process for process in trees if is_alive(process)] == []
+    for ref in running:
+        with pytest.raises(ray.exceptions.WorkerCrashedError):
+            ray.get(ref)
+
+
+DRIVER = """
+import ray
+from pathlib import Path
+from tests.fixtures.candidates import exam, data_folder, scripted_trial, task_folder
+from workers import pack
+from workers.remote import ship, split_data, submit
+
+folder = Path({folder!r})
+ray.init(num_cpus={slots}, include_dashboard=False, object_store_memory=80 * 1024 * 1024,
+         runtime_env={{"env_vars": {{"PYTHONPATH": {root!r},
+                                   "AUTORESEARCH_CACHE": str(folder / "cache")}}}})
+packed = data_folder(folder)
+(packed / "validation.bin").write_bytes(exam())
+data, tokens = split_data(packed)
+parcels = ship(pack(task_folder(folder) / "train_template")), ship(data), ship(tokens)
+ray.get([submit(scripted_trial({script!r}, number=n, seconds=600, sandbox=level), *parcels)
+         for n, level in enumerate({levels!r})])
+"""
+
+
+@pytest.mark.parametrize("victim", ["driver", "raylet", "gcs_server"])
+def test_nothing_of_a_trial_is_alive_five_seconds_after_a_part_of_local_ray_was_killed(
+    victim: str, tmp_path: Path
+) -> None:
+    seconds = mark()
+    program = DRIVER.format(
+        folder=str(tmp_path),
+        root=str(ROOT),
+        slots=len(LEVELS),
+        script=sleeping_script(seconds),
+        levels=[level.value for level in LEVELS],
+    )
+    driver = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    every = [psutil.Process(driver.pid)]
+    try:
+        wait_until(lambda: len(sleepers(seconds)) == len(LEVELS))
+        every += every[0].children(recursive=True)
+        workers = {worker_of(process) for process in sleepers(seconds)}
+        trees = [process for worker in workers for process in worker.children(recursive=True)]
+        named = {process.name(): process for process in every} | {"driver": every[0]}
+        named[victim].kill()
+        limit = time.monotonic() + 5
+        while alive := [process for process in (*trees, *workers) if is_alive(process)]:
+            assert time.monotonic() < limit, alive
+            time.sleep(0.05)
+    finally:
+        for process in every:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        driver.wait()

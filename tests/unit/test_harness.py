@@ -1,13 +1,10 @@
 """The harness: what a train.py may rely on, and what becomes of one that fails.
 
-Most claims run the harness in this process with a recording transport; the last ones start the
-real process and speak the real wire, with the supervisor's own code at the other end.
+Most claims run the harness in this process with a recording transport and a real referee; the
+last ones start the real processes, with the supervisor's own end of the wire at the other end.
 """
 
-import json
 import os
-import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -17,13 +14,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from train_template import harness, session, wire
+from tests.fixtures.exams import Trial
+from train_template import session, wire
+from train_template.alone import train_and_judge
 from train_template.device import choose_device
-from train_template.job import Job, Settings
+from train_template.job import Settings
 from train_template.prepare import prepare
 from workers import wire as supervisor
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = {"sequence_length": 16, "validation_tokens": 512, "eval_batch_tokens": 128}
 HONEST = """
 import torch
@@ -94,8 +92,13 @@ def run(data: Path, tmp_path: Path) -> Run:
     ) -> Recorder:
         (tmp_path / "train.py").write_text(text)
         recorder = Recorder(data)
-        job = Job(-1, tmp_path, data, seed, seconds, steps, Settings(**SETTINGS), 0.0)
-        harness.run(job, recorder)
+        train_and_judge(
+            *(tmp_path, data, Settings(**SETTINGS), recorder),
+            seed=seed,
+            seconds=seconds,
+            steps=steps,
+            progress_seconds=0.0,
+        )
         return recorder
 
     return start
@@ -109,16 +112,16 @@ def failure(recorder: Recorder) -> tuple[str, str]:
     return status, sentence
 
 
-def test_an_honest_run_reports_its_phases_in_order_and_a_metric(run: Run) -> None:
+def test_an_honest_run_reports_its_phases_in_order_and_is_scored_by_the_referee(run: Run) -> None:
     recorder = run(HONEST)
     kinds = recorder.kinds
     assert [*dict.fromkeys(kinds)] == ["HELLO", "READY", "PROGRESS", "TRAINED", "SCORED"]
     assert [kinds.count(kind) for kind in ("HELLO", "READY", "TRAINED", "SCORED")] == [1] * 4
-    last = recorder.messages[-1]
+    last = recorder.messages[-2]  # of the candidate's own
     assert (last.step, last.tokens, last.fraction) == (3, 3 * 4 * 16, 1.0)
     assert last.parameters == 257 * 8 + 8 * 257 + 257
-    assert 6 < last.value < 12  # an untrained guess over 257 tokens is 8 bits
     assert last.loss > 0
+    assert 6 < recorder.messages[-1].value < 12  # an untrained guess over 257 tokens is 8 bits
 
 
 def test_a_budget_in_seconds_runs_from_the_first_real_batch_to_its_end(
@@ -127,9 +130,10 @@ def test_a_budget_in_seconds_runs_from_the_first_real_batch_to_its_end(
     # A clock that goes on by a second whenever the session looks at it.
     monkeypatch.setattr(session, "time", SimpleNamespace(perf_counter=count().__next__))
     recorder = run(HONEST, steps=None, seconds=5)
-    fractions = [m.fraction for m in recorder.messages if m.kind is wire.Kind.PROGRESS]
+    trained_at = recorder.kinds.index("TRAINED")
+    fractions = [m.fraction for m in recorder.messages[:trained_at] if m.kind is wire.Kind.PROGRESS]
     assert fractions == [0.2, 0.4, 0.6, 0.8]
-    trained = recorder.messages[recorder.kinds.index("TRAINED")]
+    trained = recorder.messages[trained_at]
     assert (trained.step, trained.fraction) == (4, 1.0)
 
 
@@ -199,7 +203,7 @@ FAILURES = {
         "crash",
         "ZeroDivisionError: division by zero (train.py, line 4)",
     ),
-    "raises in scoring": (
+    "raises in the exam": (
         ONE_BATCH.format(body="pass", after="return lambda x: x[99]"),
         "crash",
         "IndexError: index 99 is out of bounds for dimension 0 with size 8 (train.py, line 5)",
@@ -270,7 +274,7 @@ FAILURES = {
             after="return lambda x: x.new_full((*x.shape, 257), float('nan'), dtype=float)",
         ),
         "rejected",
-        "val_bpb is nan: the model's logits are not finite numbers",
+        "the model's logits are not finite numbers",
     ),
     "answers in another shape": (
         ONE_BATCH.format(body="pass", after="return lambda x: x.float()"),
@@ -305,72 +309,39 @@ def test_the_traceback_of_a_failure_is_printed(run: Run, capfd: pytest.CaptureFi
     assert "KeyError: 'here'" in error
 
 
-class Child:
-    """The real process, and the supervisor's end of its socket."""
-
-    def __init__(self, work: Path, data: Path, text: str) -> None:
-        (work / "train.py").write_text(text)
-        self.connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.connection.settimeout(60)
-        job = {
-            "socket": theirs.fileno(),
-            "work": str(work),
-            "data": str(data),
-            "seed": 1,
-            "seconds": None,
-            "steps": 3,
-            "settings": SETTINGS,
-            "progress_seconds": 0.0,
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "train_template.harness", "--job", json.dumps(job)],
-            cwd=work,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            pass_fds=[theirs.fileno()],
-        )
-        theirs.close()
-
-    def receive(self) -> supervisor.Message | None:
-        data = self.connection.recv(supervisor.SIZE, socket.MSG_WAITALL)
-        return supervisor.unpack(data) if data else None
-
-
 @pytest.fixture
-def child(tmp_path: Path, data: Path) -> Iterator[Callable[[str], Child]]:
-    children: list[Child] = []
+def child(tmp_path: Path, data: Path) -> Iterator[Callable[[str], Trial]]:
+    """The real process, and the supervisor's end of its socket; a referee is there, too."""
+    trials: list[Trial] = []
 
-    def start(text: str) -> Child:
-        children.append(Child(tmp_path, data, text))
-        return children[-1]
+    def start(text: str) -> Trial:
+        (tmp_path / "train.py").write_text(text)
+        trials.append(Trial(tmp_path, data, Settings(**SETTINGS)))
+        return trials[-1]
 
     yield start
-    for one in children:
-        one.connection.close()
-        one.process.kill()
-        one.process.wait()
+    for one in trials:
+        one.close()
 
 
 def test_the_real_process_trains_over_the_real_wire(
-    child: Callable[[str], Child], data: Path, tmp_path: Path
+    child: Callable[[str], Trial], data: Path, tmp_path: Path
 ) -> None:
     # In the work folder, which is the process's current folder, lies what could shadow.
     (tmp_path / "torch.py").write_text("raise RuntimeError('shadowed')")
-    candidate = child("import sys\nassert 'torch._dynamo' not in sys.modules\n" + HONEST)
-    kinds = []
-    while message := candidate.receive():
-        kinds.append(message.kind.name)
-        if message.kind is supervisor.Kind.READY:
-            with (data / "train.bin").open("rb") as file:
-                supervisor.send_go(candidate.connection, file.fileno())
-    assert [*dict.fromkeys(kinds)] == ["HELLO", "READY", "PROGRESS", "TRAINED", "SCORED"]
-    assert candidate.process.wait(timeout=60) == 0
+    trial = child("import sys\nassert 'torch._dynamo' not in sys.modules\n" + HONEST)
+    assert trial.judge().kind is supervisor.Kind.SCORED
+    said = trial.candidate.receive()
+    assert said is not None
+    assert (said.kind, said.parameters) == (supervisor.Kind.PROGRESS, 257 * 8 + 8 * 257 + 257)
+    assert trial.candidate.receive() is None
+    assert trial.candidate.process.wait(timeout=60) == 0
 
 
-def test_the_process_ends_when_its_supervisor_is_gone(child: Callable[[str], Child]) -> None:
-    candidate = child("while True: pass")
-    hello = candidate.receive()
-    assert hello is not None
-    candidate.connection.close()
+def test_the_process_ends_when_its_supervisor_is_gone(child: Callable[[str], Trial]) -> None:
+    candidate = child("while True: pass").candidate
+    candidate.until(supervisor.Kind.HELLO)
+    candidate.socket.close()
     assert candidate.process.wait(timeout=60) == 1
 
 

@@ -1,5 +1,8 @@
 """The judge is pure: virtual time decides these claims."""
 
+import signal
+from dataclasses import replace
+
 import pytest
 
 from workers.judge import Judge
@@ -24,8 +27,23 @@ def judge_at(*said: tuple[Kind, float]) -> Judge:
 TO_EVAL = ((Kind.HELLO, 1.0), (Kind.READY, 5.0), (Kind.TRAINED, 105.0))
 
 
+def in_the_exam(limit: float = 20.0) -> Judge:
+    judge = Judge(replace(BUDGET, eval_seconds=limit), 0.0)
+    for kind, now in TO_EVAL:
+        judge.hear(message(kind), now)
+    judge.hear_referee(message(Kind.HELLO), 105.0)
+    judge.exam_begun = True
+    return judge
+
+
+def ruled(judge: Judge) -> tuple[OutcomeStatus, str, float | None]:
+    assert judge.verdict is not None
+    return judge.verdict.status, judge.verdict.reason, judge.verdict.metric
+
+
 def test_the_timings_are_the_time_between_the_messages() -> None:
-    judge = judge_at(*TO_EVAL, (Kind.SCORED, 112.0))
+    judge = in_the_exam()
+    judge.hear_referee(message(Kind.SCORED, 1.0), 112.0)
     judge.close(113.0)
     timings = judge.timings
     assert (timings.startup, timings.warm_up, timings.train) == (1.0, 4.0, 100.0)
@@ -34,8 +52,8 @@ def test_the_timings_are_the_time_between_the_messages() -> None:
 
 @pytest.mark.parametrize(
     ("said", "limit"),
-    [((), 30.0), (TO_EVAL[:1], 30.0), (TO_EVAL[:2], 115.0), (TO_EVAL, 125.0)],
-    ids=["startup", "warm_up", "train", "eval"],
+    [((), 30.0), (TO_EVAL[:1], 30.0), (TO_EVAL[:2], 115.0)],
+    ids=["startup", "warm_up", "train"],
 )
 def test_each_phase_ends_at_its_limit_and_not_before(
     said: tuple[tuple[Kind, float], ...], limit: float
@@ -48,13 +66,87 @@ def test_each_phase_ends_at_its_limit_and_not_before(
     assert late.verdict.status is OutcomeStatus.TIMEOUT
 
 
+def test_only_the_referee_scores() -> None:
+    judge = in_the_exam()
+    judge.hear_referee(message(Kind.SCORED, 1.25), 106.0)
+    assert ruled(judge) == (OutcomeStatus.DONE, "", 1.25)
+
+
+@pytest.mark.parametrize("said", [(), TO_EVAL[:2], TO_EVAL], ids=["startup", "train", "eval"])
+def test_a_score_of_the_candidates_own_is_rejected(said: tuple[tuple[Kind, float], ...]) -> None:
+    judge = judge_at(*said, (Kind.SCORED, said[-1][1] if said else 1.0))
+    status, reason, metric = ruled(judge)
+    assert (status, metric) == (OutcomeStatus.REJECTED, None)
+    assert reason.startswith("it sent a score of its own")
+
+
 def test_a_score_after_the_deadline_is_a_timeout() -> None:
-    judge = judge_at(*TO_EVAL, (Kind.SCORED, 126.0))
-    assert judge.verdict is not None
-    assert judge.verdict.status is OutcomeStatus.TIMEOUT
+    judge = in_the_exam()
+    judge.hear_referee(message(Kind.SCORED, 1.0), 126.0)
+    assert ruled(judge)[0] is OutcomeStatus.TIMEOUT
 
 
-@pytest.mark.parametrize("kind", [Kind.READY, Kind.TRAINED, Kind.SCORED])
+def test_a_referee_that_never_got_ready_makes_the_trial_lost() -> None:
+    judge = judge_at(*TO_EVAL)
+    judge.tick(126.0)
+    assert ruled(judge)[:2] == (OutcomeStatus.LOST, "the referee was not ready within 20 s")
+
+
+def test_a_score_counts_when_the_candidate_has_ended_after_the_last_question() -> None:
+    judge = in_the_exam()
+    judge.hear_exit(0, 106.0)
+    judge.hear_referee(message(Kind.SCORED, 1.25), 107.0)
+    assert ruled(judge) == (OutcomeStatus.DONE, "", 1.25)
+
+
+LEFT = "crash\nthe candidate closed the exam"
+
+
+def test_a_candidate_that_ends_in_the_exam_is_to_blame_in_either_order() -> None:
+    first, last = in_the_exam(), in_the_exam()
+    first.hear_exit(signal.SIGKILL, 106.0)
+    first.hear_referee(message(Kind.FAILED, text=LEFT), 106.1)
+    last.hear_referee(message(Kind.FAILED, text=LEFT), 106.0)
+    last.hear_exit(signal.SIGKILL, 106.1)
+    assert ruled(first) == ruled(last)
+    assert ruled(first)[0] is OutcomeStatus.OOM
+
+
+def test_a_candidate_says_itself_why_the_exam_broke_off() -> None:
+    judge = in_the_exam()
+    judge.hear_referee(message(Kind.FAILED, text=LEFT), 106.0)
+    judge.hear(message(Kind.FAILED, text="oom\ntoo big"), 106.1)
+    assert ruled(judge)[:2] == (OutcomeStatus.OOM, "too big")
+
+
+def test_a_candidate_that_leaves_the_exam_without_a_word_is_a_crash() -> None:
+    judge = in_the_exam()
+    judge.hear_referee(message(Kind.FAILED, text=LEFT), 106.0)
+    judge.tick(107.5)
+    assert ruled(judge)[:2] == (OutcomeStatus.CRASH, "the candidate closed the exam")
+
+
+def test_a_referee_that_dies_makes_the_trial_lost_though_the_candidate_then_ends() -> None:
+    judge = in_the_exam()
+    judge.hear_referee_end("KeyError", 106.0)
+    judge.hear_exit(0, 106.1)
+    assert ruled(judge)[:2] == (OutcomeStatus.LOST, "the referee failed: KeyError")
+
+
+def test_a_refusal_of_the_referee_stands() -> None:
+    judge = in_the_exam()
+    judge.hear_referee(message(Kind.FAILED, text="rejected\nnot causal"), 106.0)
+    judge.hear(message(Kind.FAILED, text="crash\nit was the referee"), 106.1)
+    assert ruled(judge)[:2] == (OutcomeStatus.REJECTED, "not causal")
+
+
+def test_a_referee_that_scores_before_the_exam_has_begun_is_not_believed() -> None:
+    judge = judge_at(*TO_EVAL[:2])
+    judge.hear_referee(message(Kind.SCORED, 0.1), 6.0)
+    assert ruled(judge)[0] is OutcomeStatus.LOST
+
+
+@pytest.mark.parametrize("kind", [Kind.READY, Kind.TRAINED])
 def test_a_message_out_of_order_breaks_the_protocol(kind: Kind) -> None:
     judge = judge_at((kind, 1.0))
     assert judge.verdict is not None
@@ -63,7 +155,8 @@ def test_a_message_out_of_order_breaks_the_protocol(kind: Kind) -> None:
 
 
 def test_the_first_verdict_stands() -> None:
-    judge = judge_at(*TO_EVAL, (Kind.SCORED, 106.0))
+    judge = in_the_exam()
+    judge.hear_referee(message(Kind.SCORED, 1.0), 106.0)
     first = judge.verdict
     judge.hear(message(Kind.FAILED, text="crash\nlater"), 107.0)
     judge.hear_exit(9, 108.0)

@@ -2,7 +2,7 @@
 
 import re
 
-from workers.log import HEAD_BYTES, NEWS_BYTES, TAIL_BYTES, BoundedLog, clean, sentence
+from workers.log import HEAD_BYTES, NEWS_BYTES, TAIL_BYTES, BoundedLog, clean, last_error, sentence
 
 
 def test_a_short_log_is_kept_whole() -> None:
@@ -63,3 +63,18 @@ def test_news_is_bounded_to_the_newest() -> None:
     news = log.news()
     assert len(news) == NEWS_BYTES
     assert news.endswith("\nnew\n")
+
+
+def test_the_last_error_of_a_log_is_its_last_traceback_with_the_line_in_train_py() -> None:
+    first = (
+        'Traceback (most recent call last):\n  File "/trial/train.py", line 3, in f\nKeyError: 1\n'
+    )
+    last = (
+        "During handling of the above exception, another exception occurred:\n\n"
+        "Traceback (most recent call last):\n"
+        '  File "/trial/train.py", line 7, in <module>\n    f()\n'
+        '  File "/lib/torch/nn.py", line 99, in forward\n    raise ValueError\n'
+        "ValueError: no\nbye\n"
+    )
+    assert last_error(first + last) == "ValueError: no (train.py, line 7)"
+    assert last_error("nothing of the kind") == ""

@@ -1,111 +1,111 @@
-"""Bits per byte: equal to a plain slow computation, and refused where there is no number."""
+"""Bits per byte from logits: equal to a plain slow computation, refused where it is no number."""
 
 import math
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-import torch
-from torch import Tensor, nn
 
 from train_template.errors import DataError, RejectedError
-from train_template.score import Model, bits_per_byte
-from train_template.tokenizer import Ids
+from train_template.exam import Answer, Precision
+from train_template.score import Floats, bits_per_byte, log_probabilities, to_float32
 
 # A vocabulary of five: a separator, one byte, one byte, three bytes, seven bytes.
 TOKEN_BYTES = (0, 1, 1, 3, 7)
-CPU = torch.device("cpu")
 
 
-def tokens(count: int) -> Ids:
-    return np.random.default_rng(0).integers(5, size=count).astype(np.uint16)
+@pytest.fixture
+def threads() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
 
 
-class Bigram(nn.Module):
-    """Logits that depend on the token and on its place in the window."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(1)
-        self.table = nn.Parameter(torch.randn(5, 5, generator=generator))
-
-    def forward(self, batch: Tensor) -> Tensor:
-        place = torch.arange(batch.size(1))[:, None] / 10
-        return self.table[batch] * (1 + place)
+def answer(logits: npt.NDArray[np.float32], precision: Precision = Precision.FLOAT32) -> Answer:
+    """Logits [N, vocabulary] as they are sent; float32 is cut where the precision is lower."""
+    numbers = logits.astype(np.float32)
+    if precision is Precision.BFLOAT16:
+        return Answer(
+            (numbers.view(np.uint32) >> 16).astype("<u2").reshape(-1).view(np.uint8), precision
+        )
+    raw = numbers if precision is Precision.FLOAT32 else numbers.astype(np.float16)
+    return Answer(raw.reshape(-1).view(np.uint8), precision)
 
 
-def slow_bits_per_byte(model: Bigram, ids: Ids, length: int) -> float:
-    """The definition, one target at a time, in Python's floats."""
-    table = model.table.tolist()
-    bits, size = 0.0, 0
-    for start in range(0, len(ids) - length, length):
-        for place in range(length):
-            logits = [x * (1 + place / 10) for x in table[ids[start + place]]]
-            target = int(ids[start + place + 1])
-            if TOKEN_BYTES[target] == 0:
-                continue
-            total = math.log(sum(math.exp(logit) for logit in logits))
-            bits += (total - logits[target]) / math.log(2)
-            size += TOKEN_BYTES[target]
-    return bits / size
+def random_logits(rows: int, vocabulary: int, scale: float = 5.0) -> Floats:
+    return np.random.default_rng(0).normal(0, scale, (rows, vocabulary)).astype(np.float32)
 
 
-def score(model: Model, ids: Ids, length: int = 8, batch_size: int = 4) -> float:
-    return bits_per_byte(
-        model, ids, TOKEN_BYTES, sequence_length=length, batch_size=batch_size, device=CPU
-    )
+def slow_log_probability(logits: list[float], target: int) -> float:
+    """The definition, in Python's floats."""
+    most = max(logits)
+    return logits[target] - most - math.log(sum(math.exp(logit - most) for logit in logits))
 
 
-@pytest.mark.parametrize(("count", "length"), [(9, 8), (200, 8), (207, 8), (100, 1), (64, 63)])
-def test_it_equals_a_plain_slow_computation(count: int, length: int) -> None:
-    ids = tokens(count)
-    model = Bigram()
-    assert score(model, ids, length) == pytest.approx(
-        slow_bits_per_byte(model, ids, length), rel=1e-6
-    )
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize(("rows", "vocabulary"), [(1, 5), (7, 3), (3000, 257), (3, 200_000)])
+def test_log_probabilities_equal_a_plain_slow_computation(
+    precision: Precision, rows: int, vocabulary: int, threads: Executor
+) -> None:
+    sent = answer(random_logits(rows, vocabulary), precision)
+    targets = np.random.default_rng(1).integers(vocabulary, size=(rows, 2))
+    got = log_probabilities(sent, targets, threads)
+    exact = to_float32(sent.logits, precision).reshape(rows, vocabulary)
+    for row in {0, rows // 2, rows - 1}:
+        for column in (0, 1):
+            slow = slow_log_probability(exact[row].tolist(), int(targets[row, column]))
+            assert got[row, column] == pytest.approx(slow, abs=1e-5)
 
 
-def test_it_does_not_depend_on_the_batch_size() -> None:
-    values = [score(Bigram(), tokens(500), batch_size=size) for size in (1, 3, 1000)]
-    assert values == pytest.approx([values[0]] * 3, rel=1e-6)
+@pytest.mark.parametrize("precision", Precision)
+def test_every_finite_number_is_converted_exactly(precision: Precision) -> None:
+    # All that bfloat16 and float16 can hold; of float32, some that they can't.
+    bits = np.arange(1 << 16, dtype="<u2")
+    got = to_float32(bits.view(np.uint8), precision)
+    if precision is Precision.FLOAT32:
+        wanted = bits.view("<f4")
+    elif precision is Precision.FLOAT16:
+        wanted = bits.view("<f2").astype(np.float32)
+    else:
+        wanted = (bits.astype(np.uint32) << 16).view(np.float32)
+    np.testing.assert_array_equal(got, wanted)
 
 
-def test_knowing_nothing_costs_the_logarithm_of_the_vocabulary() -> None:
-    ids = np.array([0, 1, 2, 1, 2, 1, 2, 1, 2], dtype=np.uint16)
-    assert score(lambda batch: torch.zeros(*batch.shape, 5), ids) == pytest.approx(math.log2(5))
+def test_knowing_nothing_costs_the_logarithm_of_the_vocabulary(threads: Executor) -> None:
+    targets = np.array([[1], [2], [1], [2]])
+    log_p = log_probabilities(answer(np.zeros((4, 5), dtype=np.float32)), targets, threads)
+    assert bits_per_byte(log_p, targets, TOKEN_BYTES) == pytest.approx(math.log2(5))
 
 
-def test_dropout_is_off_and_no_gradient_is_kept_while_scoring() -> None:
-    seen = []
-
-    class Watched(Bigram):
-        def forward(self, batch: Tensor) -> Tensor:
-            seen.append((self.training, torch.is_inference_mode_enabled()))
-            return super().forward(batch)
-
-    score(Watched(), tokens(20))
-    assert set(seen) == {(False, True)}
+def test_tokens_count_by_their_bytes_and_those_of_none_not_at_all() -> None:
+    targets = np.array([[0, 1, 3], [4, 0, 2]])
+    log_p = -np.log(np.array([[1e9, 2, 4], [8, 1e9, 16]])).astype(np.float32)
+    bits = 1 + 2 + 3 + 4
+    assert bits_per_byte(log_p, targets, TOKEN_BYTES) == pytest.approx(bits / (1 + 3 + 7 + 1))
 
 
+@pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_one_logit_that_is_not_finite_is_rejected(value: float) -> None:
-    def model(batch: Tensor) -> Tensor:
-        logits = torch.zeros(*batch.shape, 5)
-        logits[-1, 0, 3] = value
-        return logits
-
-    with pytest.raises(RejectedError, match="val_bpb is nan"):
-        score(model, tokens(200))
-
-
-def test_logits_of_another_shape_are_rejected() -> None:
-    with pytest.raises(RejectedError, match=r"\[4, 8, 4\], not \[4, 8, 5\]"):
-        score(lambda batch: torch.zeros(*batch.shape, 4), tokens(200))
-    with pytest.raises(RejectedError, match="tuple"):
-        score(lambda batch: (torch.zeros(*batch.shape, 5), None), tokens(200))  # type: ignore[arg-type, return-value]
+@pytest.mark.parametrize("row", [0, 1234, 2999])
+def test_one_logit_that_is_not_finite_is_rejected(
+    value: float, precision: Precision, row: int, threads: Executor
+) -> None:
+    logits = random_logits(3000, 257)
+    logits[row, 100] = value
+    with pytest.raises(RejectedError, match="not finite numbers"):
+        log_probabilities(answer(logits, precision), np.zeros((3000, 1), dtype=np.int64), threads)
 
 
-def test_too_little_text_is_refused() -> None:
-    with pytest.raises(DataError, match="no window"):
-        score(Bigram(), tokens(8))
+def test_a_probability_of_zero_gives_no_metric(threads: Executor) -> None:
+    logits = np.array([[3e38, -3e38, 0, 0, 0]], dtype=np.float32)
+    targets = np.array([[1]])
+    log_p = log_probabilities(answer(logits), targets, threads)
+    with pytest.raises(RejectedError, match="too far apart"):
+        bits_per_byte(log_p, targets, TOKEN_BYTES)
+
+
+def test_text_of_no_bytes_is_refused() -> None:
+    targets = np.zeros((3, 4), dtype=np.uint16)
     with pytest.raises(DataError, match="no text"):
-        score(Bigram(), np.zeros(20, dtype=np.uint16))
+        bits_per_byte(np.zeros((3, 4), dtype=np.float32), targets, TOKEN_BYTES)

@@ -1,0 +1,189 @@
+"""The referee: it believes nothing of what comes over the exam, and says how the exam ended."""
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.fixtures.exams import Process, buffer
+from train_template import exam
+from train_template.errors import LeftError, RejectedError
+from train_template.exam import CandidateEnd, Kind, Message, Precision, RefereeEnd, Shape
+from train_template.job import Settings, parse_referee_job
+from train_template.score import log_probabilities
+from workers import wire
+
+SHAPE = Shape(windows=4, length=8, vocabulary=5)
+ANSWER = Message(Kind.ANSWER, 0, 4, 8, 5, Precision.FLOAT32)
+TOKENS = np.arange(32, dtype=np.uint16).reshape(4, 8)
+
+
+class Both:
+    """Both ends of an exam, and the candidate's raw socket."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        ours, self.raw = (stack.enter_context(end) for end in socket.socketpair())
+        ours.settimeout(60)
+        self.raw.settimeout(60)
+        questions = stack.enter_context(buffer(SHAPE.question_bytes))
+        answers = stack.enter_context(buffer(SHAPE.answer_bytes))
+        self.referee = RefereeEnd(ours, questions, answers, SHAPE)
+        self.candidate = CandidateEnd(self.raw, questions, answers, SHAPE)
+
+
+@pytest.fixture
+def both() -> Iterator[Both]:
+    with ExitStack() as stack:
+        yield Both(stack)
+
+
+def test_a_question_arrives_as_it_was_asked_and_so_does_its_answer(both: Both) -> None:
+    both.referee.ask(7, TOKENS)
+    question = both.candidate.receive()
+    assert question is not None
+    assert question.batch == 7
+    np.testing.assert_array_equal(question.tokens, TOKENS)
+    logits = np.random.default_rng(0).normal(size=(32, 5)).astype(np.float32)
+    both.candidate.answers[:] = logits.tobytes()
+    both.candidate.answer(question, Precision.FLOAT32)
+    answer = both.referee.receive(7)
+    np.testing.assert_array_equal(answer.logits.view(np.float32).reshape(32, 5), logits)
+    both.referee.end()
+    assert both.candidate.receive() is None
+
+
+REFUSED = {
+    "an answer to another batch": (replace(ANSWER, batch=1), "answered batch 1"),
+    "a message of another kind": (replace(ANSWER, kind=Kind.END), "message of kind 3"),
+    "fewer windows": (replace(ANSWER, windows=3), r"\[3, 8, 5\], not \[4, 8, 5\]"),
+    "shorter windows": (replace(ANSWER, length=7), r"\[4, 7, 5\], not"),
+    "a wider vocabulary": (replace(ANSWER, vocabulary=2**32 - 1), r"\[4, 8, 4294967295\], not"),
+    "an unknown number format": (replace(ANSWER, precision=9), "number format 9"),
+}
+
+
+@pytest.mark.parametrize(("message", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_answer_to_the_question_is_rejected(
+    both: Both, message: Message, sentence: str
+) -> None:
+    both.raw.sendall(message.pack())
+    with pytest.raises(RejectedError, match=sentence):
+        both.referee.receive(0)
+
+
+def test_rubbish_and_half_a_message_are_refused(both: Both) -> None:
+    both.raw.sendall(b"\x80\x04pickled" * 10)
+    with pytest.raises(RejectedError, match="no message in batch 0"):
+        both.referee.receive(0)
+
+
+def test_a_candidate_that_closes_the_exam_has_left(both: Both) -> None:
+    both.raw.sendall(ANSWER.pack()[:10])
+    both.raw.close()
+    with pytest.raises(LeftError, match="closed the exam in batch 3"):
+        both.referee.receive(3)
+    with pytest.raises(LeftError, match="before batch 4"):
+        both.referee.ask(4, TOKENS)
+
+
+def test_the_number_format_can_not_change_between_batches(both: Both) -> None:
+    both.raw.sendall(ANSWER.pack())
+    both.referee.receive(0)
+    both.raw.sendall(replace(ANSWER, batch=1, precision=Precision.BFLOAT16).pack())
+    with pytest.raises(RejectedError, match="changed the number format"):
+        both.referee.receive(1)
+
+
+def test_answers_that_are_rewritten_while_they_are_judged_count_as_they_were_sent(
+    both: Both,
+) -> None:
+    logits = np.random.default_rng(0).normal(size=(32, 5)).astype(np.float32)
+    targets = np.tile(np.arange(2), (32, 1))
+    both.candidate.answers[:] = logits.tobytes()
+    both.raw.sendall(ANSWER.pack())
+    answer = both.referee.receive(0)
+    stop = threading.Event()
+    certain = np.full((32, 5), -1e9, dtype=np.float32)
+    certain[:, 0] = 1e9
+
+    def rewrite() -> None:
+        while not stop.is_set():
+            both.candidate.answers[:] = certain.tobytes()
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = threading.Thread(target=rewrite)
+        writer.start()
+        try:
+            values = [log_probabilities(answer, targets, pool) for _ in range(200)]
+        finally:
+            stop.set()
+            writer.join()
+    shifted = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    for value in values:
+        np.testing.assert_allclose(value, shifted[:, :2], rtol=1e-5)
+
+
+def test_it_runs_without_torch_and_without_the_edited_code() -> None:
+    program = (
+        "import sys, train_template.referee; "
+        "assert not {'torch', 'train_template.candidate', 'train'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_job_that_lacks_a_key_says_which() -> None:
+    with pytest.raises(ValueError, match="settings"):
+        parse_referee_job('{"socket": 3}')
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[tuple[Process, socket.socket]]:
+    """The real referee, which holds the tokens already, and the candidate's end of its exam."""
+    (tmp_path / "tokens").write_bytes((np.arange(900) % 5).astype("<u2").tobytes())
+    settings = Settings(8, 400, 32)
+    shape = exam.batch_shape(settings, 5)
+    with ExitStack() as stack:
+        ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
+        questions = stack.enter_context(buffer(shape.question_bytes))
+        answers = stack.enter_context(buffer(shape.answer_bytes))
+        tokens = stack.enter_context((tmp_path / "tokens").open("rb")).fileno()
+        job: dict[str, object] = {
+            "exam": ours.fileno(),
+            "questions": questions,
+            "answers": answers,
+            "tokens": tokens,
+            "meta": {"vocab_size": 5, "token_bytes": [1] * 5},
+            "settings": asdict(settings),
+            "secret": 1,
+        }
+        one = Process("referee", job, [ours.fileno(), questions, answers, tokens])
+        stack.callback(one.close)
+        ours.close()
+        theirs.settimeout(60)
+        yield one, theirs
+
+
+def test_nothing_is_asked_before_go(process: tuple[Process, socket.socket]) -> None:
+    referee, candidate = process
+    assert referee.until(wire.Kind.HELLO).text == "referee, host memory"
+    candidate.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        candidate.recv(1)
+    candidate.settimeout(60)
+    wire.send_go(referee.socket, None)
+    assert candidate.recv(4) == exam.MAGIC
+
+
+def test_it_ends_when_its_supervisor_is_gone(process: tuple[Process, socket.socket]) -> None:
+    referee, _ = process
+    referee.until(wire.Kind.HELLO)
+    referee.socket.close()
+    assert referee.process.wait(timeout=60) == 1

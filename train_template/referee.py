@@ -1,0 +1,182 @@
+"""The referee's process: `python -P -m train_template.referee --job JSON` (see `job`).
+
+In: a job, the validation tokens, a socket to the supervisor (see `wire`) and the exam with the
+candidate (see `exam`). Out, to the supervisor: HELLO when it could ask, PROGRESS while it does, and
+then SCORED with val_bpb, or FAILED with a status and one sentence. It begins on GO, which brings
+the tokens along where the job has none.
+
+It imports NumPy and none of the edited code, so that it is there in a tenth of a second, and it
+believes nothing that the candidate says. It ends at once when the supervisor goes away. It keeps no
+time limit, because the supervisor's clock judges, and it is no sandbox.
+"""
+
+import argparse
+import contextlib
+import mmap
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from train_template import exam, wire
+from train_template.errors import DataError, LeftError, RejectedError
+from train_template.exam import RefereeEnd
+from train_template.job import RefereeJob, parse_referee_job
+from train_template.probes import Plan, find_fault, make_plan
+from train_template.score import Floats, bits_per_byte, log_probabilities
+from train_template.tokenizer import Ids
+from train_template.transport import end_with
+
+NAME = "referee, host memory"  # what judges, and how the logits reach it
+DTYPE = "<u2"
+PROGRESS_SECONDS = 0.5  # the shortest time between two reports
+
+
+def examine(
+    end: RefereeEnd,
+    plan: Plan,
+    token_bytes: tuple[int, ...],
+    *,
+    threads: int,
+    report: Callable[[float], None],
+) -> float:
+    """Ask everything that the plan holds; return the candidate's bits per byte.
+
+    `report` is called with the share that was asked, 0 to 1, after each batch. Raises RejectedError
+    where the answers can't be believed, LeftError where they end, and DataError where the windows
+    stand for no text.
+    """
+    shape = end.shape
+    questions = plan.windows[:, :-1].reshape(-1, shape.windows, shape.length)
+    targets = np.stack([plan.targets, plan.genuine], axis=-1)
+    log_p: Floats = np.empty(targets.shape, dtype=np.float32)
+    with ThreadPoolExecutor(threads) as pool:
+        end.ask(0, questions[0])
+        for batch in range(len(questions)):
+            answer = end.receive(batch)
+            if batch + 1 < len(questions):  # the candidate computes while this one is judged
+                end.ask(batch + 1, questions[batch + 1])
+            part = slice(batch * shape.windows, (batch + 1) * shape.windows)
+            flat = log_probabilities(answer, targets[part].reshape(-1, 2), pool)
+            log_p[part] = flat.reshape(-1, shape.length, 2)
+            report((batch + 1) / len(questions))
+    own, genuine = log_p[..., 0], log_p[..., 1]
+    if not np.isfinite(own).all():
+        raise RejectedError("the logits are so far apart that a token that came had no probability")
+    fault = find_fault(plan, own, genuine, answer.precision)
+    if fault:
+        raise RejectedError(fault)
+    return bits_per_byte(own[plan.scored], plan.targets[plan.scored], token_bytes)
+
+
+def judge(end: RefereeEnd, plan: Plan, job: RefereeJob, connection: socket.socket) -> bool:
+    """Hold the exam to its end and report how it ended; return whether there is a metric.
+
+    Raises OSError where the supervisor is gone.
+    """
+    last = 0.0
+
+    def report(fraction: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= PROGRESS_SECONDS:
+            last = now
+            wire.send(connection, wire.Message(wire.Kind.PROGRESS, fraction=fraction))
+
+    try:
+        value = examine(end, plan, job.meta.token_bytes, threads=available_threads(), report=report)
+    except (RejectedError, LeftError, DataError) as error:
+        # Who has left may have failed in its own code, and then says so to the supervisor itself.
+        status = "rejected" if isinstance(error, RejectedError) else "crash"
+        wire.send(connection, wire.Message(wire.Kind.FAILED, text=f"{status}\n{error}"))
+        return False
+    finally:
+        with contextlib.suppress(OSError):  # it may be gone
+            end.end()
+    wire.send(connection, wire.Message(wire.Kind.SCORED, value=value))
+    return True
+
+
+def available_threads() -> int:
+    """The threads that this process was given: `OMP_NUM_THREADS`, or the cores it may run on."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdigit() and int(given) > 0:
+        return int(given)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def map_tokens(descriptor: int) -> Ids:
+    """The tokens of a file, shape [N], read-only; closes the descriptor. Raises OSError."""
+    try:
+        view = mmap.mmap(descriptor, os.fstat(descriptor).st_size, prot=mmap.PROT_READ)
+    finally:
+        os.close(descriptor)
+    tokens: Ids = np.frombuffer(view, dtype=DTYPE)
+    return tokens
+
+
+def await_go(connection: socket.socket) -> int | None:
+    """Wait for GO; return the descriptor that came with it, if one did.
+
+    Raises ConnectionError if the supervisor is gone or sends anything else.
+    """
+    data, descriptors, _, _ = socket.recv_fds(connection, wire.SIZE, 1)
+    while data and len(data) < wire.SIZE:
+        more = connection.recv(wire.SIZE - len(data))
+        if not more:
+            break
+        data += more
+    if len(data) != wire.SIZE or wire.LAYOUT.unpack(data)[:2] != (wire.MAGIC, wire.Kind.GO):
+        raise ConnectionError("the supervisor closed the connection before the exam")
+    return descriptors[0] if descriptors else None
+
+
+def run(job: RefereeJob, connection: socket.socket) -> bool:
+    """Get ready, wait for GO, judge; return whether there is a metric.
+
+    Raises OSError where the supervisor is gone or a buffer is too small.
+    """
+    shape = exam.batch_shape(job.settings, job.meta.vocab_size)
+    end = RefereeEnd(socket.socket(fileno=job.exam), job.questions, job.answers, shape)
+
+    def prepare(tokens: int | None) -> Plan | None:
+        if tokens is None:
+            return None
+        return make_plan(map_tokens(tokens), job.settings, shape.windows, job.secret)
+
+    try:
+        plan = prepare(job.tokens)  # now, while the candidate trains
+        wire.send(connection, wire.Message(wire.Kind.HELLO, text=NAME))
+        plan = prepare(await_go(connection)) or plan
+        if plan is None:
+            raise ConnectionError("GO came without the validation tokens, and so did the job")
+        return judge(end, plan, job, connection)
+    except DataError as error:
+        wire.send(connection, wire.Message(wire.Kind.FAILED, text=f"crash\n{error}"))
+        return False
+
+
+def main() -> int:
+    """Run the job of the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="train_template.referee", description="Score a model.")
+    parser.add_argument("--job", required=True, help="JSON: see train_template/job.py")
+    try:
+        job = parse_referee_job(parser.parse_args().job)
+    except ValueError as error:
+        parser.error(str(error))
+    connection = socket.socket(fileno=job.socket)
+    end_with(connection)
+    return 0 if run(job, connection) else 1
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,137 @@
+"""A process under the keeper: the basic level, for machines that allow no namespaces.
+
+Its tree is ended whole, its environment is scrubbed, and its work folder is fresh and removed at
+the end; but it runs as the worker's own user and sees what that user sees. How nothing is left
+behind is told in `keeper.py`.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from workers.environment import trial_environment
+from workers.files import write_files
+from workers.process import KILL_SECONDS, Process, Program, spawn
+from workers.tree import Usage, descendants
+
+START_SECONDS = 30.0  # for the keeper (20 ms when idle): a loaded node is slow to fork
+_KEEPER = Path(__file__).with_name("keeper.py")
+
+
+class KeptProcess(Process):
+    """A program with a keeper above it."""
+
+    def _launch(self, program: Program, channel: int, log: int) -> None:
+        self._seen: set[psutil.Process] = set()
+        folder = Path(tempfile.mkdtemp(prefix="trial-"))
+        self._undo.callback(_remove, folder)
+        work, data, temporary = (folder / name for name in ("work", "data", "tmp"))
+        for each in (work, data, temporary):
+            each.mkdir()
+        write_files(work, program.files)
+        if program.meta:
+            shutil.copy(program.meta, data / "meta.json")
+        environment = trial_environment(
+            program.environment,
+            task=str(program.task),
+            work=str(work),
+            temporary=str(temporary),
+            gpus=program.gpus,
+            cpus=program.cpus,
+        )
+        self._lifeline, keeper_end = socket.socketpair()
+        self._undo.enter_context(self._lifeline)
+        self.lifeline = self._lifeline.fileno()
+        handed_down = (channel, *program.descriptors)
+        with keeper_end:
+            self._launcher = spawn(
+                [
+                    *(sys.executable, "-I", "-S", str(_KEEPER), str(keeper_end.fileno())),
+                    ",".join(map(str, handed_down)),
+                    *program.argv(socket=channel, work=str(work), data=str(data)),
+                ],
+                environment=environment,
+                log=log,
+                descriptors=(keeper_end.fileno(), *handed_down),
+                cwd=work,
+            )
+
+    def _await_start(self) -> None:
+        self._lifeline.settimeout(START_SECONDS)
+        said = b""
+        while not said.endswith(b"\n"):
+            # One byte at a time: what follows the first line belongs to `ended`.
+            more = self._lifeline.recv(1)  # TimeoutError is an OSError
+            if not more:
+                raise ChildProcessError("the keeper ended before it started anything")
+            said += more
+        self._lifeline.setblocking(False)
+        with contextlib.suppress(psutil.NoSuchProcess):  # gone already, and all below it
+            self._keeper = psutil.Process(int(said.split()[1]))
+
+    @property
+    def top(self) -> int:
+        """The keeper, or its parent where the keeper ended at once."""
+        return self._keeper.pid if hasattr(self, "_keeper") else self._launcher.pid
+
+    def ended(self) -> int | None:
+        """The wait status; None if the candidate killed its keeper."""
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            said = self._lifeline.recv(64).split()
+            if len(said) == 2 and int(said[1]) >= 0:
+                return int(said[1])
+        return None
+
+    def usage(self) -> Usage:
+        """What the tree uses now; whom it holds is noted for `kill`."""
+        self._note()
+        return super().usage()
+
+    def _note(self) -> None:
+        self._seen = {process for process in self._seen if process.is_running()}
+        known = {process.pid for process in self._seen}
+        for pid in descendants(self.top):
+            if pid not in known:
+                with contextlib.suppress(psutil.Error):
+                    self._seen.add(psutil.Process(pid))
+
+    def kill(self) -> None:
+        """End the tree through the keeper.
+
+        What was seen earlier is killed by name too, in case the candidate got rid of its keeper.
+        """
+        if not hasattr(self, "_launcher"):
+            return
+        self._note()
+        with contextlib.suppress(OSError):
+            self._lifeline.shutdown(socket.SHUT_WR)  # the keeper's sign to kill all below it
+        for process in self._seen:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        try:
+            self._launcher.wait(KILL_SECONDS)
+        except subprocess.TimeoutExpired:  # the candidate may have stopped the keeper
+            if hasattr(self, "_keeper"):
+                with contextlib.suppress(psutil.Error):
+                    self._keeper.kill()
+            self._launcher.kill()
+            self._launcher.wait()
+        psutil.wait_procs(self._seen, timeout=KILL_SECONDS)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder whatever was put into it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():  # folders without permissions, made by a candidate of this same user
+        for parent, _, _ in os.walk(folder):
+            for each in Path(parent).iterdir():
+                if each.is_dir() and not each.is_symlink():
+                    each.chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,140 @@
+"""The strict sandbox: what it holds back, whether this machine allows it, and how it is asked for.
+
+In: what a process may see (`View`) and its command line. Out: the command line of bubblewrap that
+runs it so. Which paths of the machine are shown is listed in `mounts.py`; processes are started
+and ended in `sandboxed.py`. Where bubblewrap is missing or refused, the keeper (`keeper.py`) takes
+its place: the level is then "basic".
+
+Threat model. The candidate is any Python and native code, written by a model that wants a better
+number and doesn't care how; the referee is fixed code. Each line has its test, in
+tests/integration/test_sandbox.py or, where it holds at both levels alike, test_supervisor.py.
+
+    what a candidate tries                                    strict        basic
+    reads the validation tokens from a disk                   covered       not covered
+    reads the withheld text in any standard library           covered       not covered
+    reads homes, caches, other folders                        covered       not covered
+    sees secrets in the environment                           covered       covered
+    sees, stops, renices or traces any other process          covered       not covered
+    opens a connection to anything                            covered       not covered
+    writes anything that outlives it                          covered       not covered
+    changes settings of the kernel, also where root runs it   covered       not covered
+    changes the training data that other trials get           covered       covered
+    fills the disk, /tmp or /dev/shm                          covered       one file: covered
+    fills the process table                                   covered       covered
+    fills the memory                                          covered       covered
+    leaves a process behind                                   covered       seldom (*)
+    fills the log, or writes escapes into it                  covered       covered
+    sends nonsense, or a score of its own                     covered       covered
+    opens a GPU that is another trial's                       covered       not covered
+
+(*) Only what it forked within 0.2 s before it killed its keeper.
+
+Not covered at either level: a hole in the kernel or in the GPU's driver; anonymous memory files
+that it never maps (no process shows them; the kernel's own killer then takes it first); a burst of
+memory or of processes within one look at the tree, 0.2 s; cores beside its own, which it may move
+to; what it can tell from timing. At the basic level the head's own cache, the referee's secret and
+the referee's memory are open to a candidate of the same user: what is caught there for sure is the
+honest mistake.
+"""
+
+import functools
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from workers import mounts
+
+PROBE_SECONDS = 20.0  # 30 ms when idle
+WORK, TASK, DATA = "/trial", "/task", "/data"  # as they are called inside
+SCRATCH_BYTES = 1 << 30  # of /tmp, of /dev/shm and of the work folder, each: they are memory
+
+# As root without --unshare-user and --cap-drop the other flags isolate nothing. --die-with-parent
+# ends the sandbox with the thread that started it, --new-session keeps it off the terminal.
+ISOLATION = (
+    *("--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"),
+    *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+    *("--hostname", "trial", "--die-with-parent", "--new-session"),
+)
+
+
+class Level(StrEnum):
+    """How well a trial is closed in."""
+
+    STRICT = "strict"  # bubblewrap
+    BASIC = "basic"  # the keeper: its tree is ended whole, and little is hidden
+
+
+@dataclass(frozen=True)
+class View:
+    """What a process in a sandbox may see besides the system and the interpreter."""
+
+    task: Path | None = None  # the folder that holds train_template/
+    meta: Path | None = None  # the data's meta.json
+    withheld: tuple[str, ...] = ()  # masked, relative to the standard library's folder
+    gpus: tuple[str, ...] = ()
+    files: tuple[tuple[str, int], ...] = ()  # of the work folder: name, and descriptor to copy
+    scratch_bytes: int = SCRATCH_BYTES
+
+
+def command(view: View, argv: Sequence[str], *, program: str = "bwrap") -> list[str]:
+    """The command line that runs `argv` in a sandbox, in its work folder.
+
+    The environment is the caller's to choose: bubblewrap passes on what it is given.
+    """
+    size = str(view.scratch_bytes)
+    arguments = [program, *ISOLATION, *mounts.system(), *mounts.interpreter()]
+    arguments += mounts.masks(view.withheld)
+    # Root's files stay root's in a user namespace: without this, root's candidate could write
+    # /proc/sys/kernel/core_pattern, which the kernel runs outside of any sandbox.
+    arguments += ["--proc", "/proc", "--remount-ro", "/proc"]
+    arguments += ["--dev", "/dev", "--size", size, "--perms", "1777"]
+    arguments += ["--tmpfs", "/dev/shm"]  # noqa: S108 - its own
+    if view.gpus:
+        arguments += mounts.gpus(view.gpus)
+    arguments += ["--remount-ro", "/dev"]
+    arguments += ["--size", size, "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 - its own
+    arguments += ["--size", size, "--tmpfs", WORK]
+    for name, descriptor in view.files:
+        arguments += ["--file", str(descriptor), f"{WORK}/{name}"]
+    if view.task:
+        arguments += ["--ro-bind", f"{view.task}/train_template", f"{TASK}/train_template"]
+    if view.meta:
+        arguments += ["--ro-bind", str(view.meta), f"{DATA}/meta.json"]
+    # Last: the root itself is a tmpfs without a size.
+    arguments += ["--remount-ro", "/", "--chdir", WORK]
+    return [*arguments, "--", *argv]
+
+
+@functools.cache
+def probe_level() -> tuple[Level, str]:
+    """The best level that this machine allows, and why it is no better ("" where it is strict).
+
+    Runs this interpreter in a sandbox with the real flags, once a process.
+    """
+    program = shutil.which("bwrap")
+    if sys.platform != "linux":
+        return Level.BASIC, f"bubblewrap runs on Linux only, and this is {sys.platform}"
+    if not program:
+        return Level.BASIC, "bubblewrap is not installed (on Debian: apt install bubblewrap)"
+    try:
+        done = subprocess.run(
+            command(View(), [sys.executable, "-I", "-S", "-c", "pass"], program=program),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Level.BASIC, f"bubblewrap could not be run: {error}"
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        said = lines[-1] if lines else f"exit code {done.returncode}"
+        return Level.BASIC, (
+            f"bubblewrap is refused here: {said} (it needs user namespaces: on Ubuntu an AppArmor "
+            "profile for bwrap, in a container seccomp and AppArmor unconfined)"
+        )
+    return Level.STRICT, ""
