@@ -36,8 +36,10 @@ def run(
     same command resumes it.
     """
     import asyncio
+    from contextlib import ExitStack
 
     from scheduler import session
+    from scheduler.api.serving import Server, bind
     from scheduler.cli.opening import open_study
     from scheduler.cli.stage import Stage
     from scheduler.cli.words import ending, forecast
@@ -46,6 +48,8 @@ def run(
 
     stage = Stage(plain=plain)
     opening = open_study(study, config, program, overrides or [])
+    serve = opening.config.serve
+    socket = None if serve.port is None else bind(serve.host, serve.port)
     stage.say(f"study   {opening.shown} ({'resumed' if opening.before else 'new'})")
     with stage.wait("reading the task and packing the data (once for this machine)"):
         materials = session.gather_materials(opening.config)
@@ -55,7 +59,11 @@ def run(
     stage.say(forecast(opening.config, capacity, materials, opening.before))
     opening.write()
 
-    with stage.live() as show:
+    with ExitStack() as stack:
+        if socket is not None:
+            server = stack.enter_context(Server(opening.folder.path, socket))
+            stage.say(f"serves  {server.url}/study (read-only)")
+        show = stack.enter_context(stage.live())
         last = asyncio.run(
             session.run_session(
                 opening.folder,

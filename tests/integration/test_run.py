@@ -6,6 +6,7 @@ Budgets of a few steps on a tiny model: what is tested is the study, not what is
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -177,4 +178,13 @@ def test_bad_input_is_one_clear_message_and_changes_nothing(
     assert code == 2
     assert err.startswith("error: ")
     assert words in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_in_use_is_said_before_anything_starts(start: Any, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, err = finish(start("run", "--set", f"serve.port={port}"))
+    assert code == 2
+    assert f"serve.port: can't serve on 127.0.0.1:{port}" in err
     assert list(tmp_path.iterdir()) == []
