@@ -1,27 +1,27 @@
 """What a study answers over HTTP: JSON of its records, read from its folder.
 
-In: a study's folder. Out: a FastAPI application with GET paths only. It reads the database
+In: a study's folder. Out: a FastAPI application with GET and HEAD only. It reads the database
 read-only, with a connection of its own for each request, and never calls the results actor: a
-hundred curious readers cost the study nothing. Errors are problem documents (RFC 9457). Writing,
-events and tokens are not here; until there are tokens, only loopback addresses are served
-(`serving.py`) and only under their own names (against DNS rebinding).
+hundred curious readers cost the study nothing. Errors are problem documents (`problems.py`).
+Writing, events and tokens are not here; until there are tokens, only loopback addresses are
+served (`serving.py`) and only under their own names (against DNS rebinding).
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
-from starlette.exceptions import HTTPException as StarletteHTTPException
+from fastapi import APIRouter, FastAPI, HTTPException, Query
+from fastapi import Path as PathParameter
+from fastapi.responses import PlainTextResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from scheduler.errors import SchedulerError
+from scheduler.api.problems import RESPONSES, Guard, describe_errors
 from scheduler.rules.states import ExperimentState
+from scheduler.study.artifacts import unified_diff
 from scheduler.study.folder import StudyFolder
 from scheduler.study.live import read_live
 from scheduler.study.reader import Reader
@@ -29,14 +29,16 @@ from scheduler.study.records import ChampionRecord, Experiment, SlotView, Study,
 
 OWN_NAMES = ["localhost", "127.0.0.1", "[::1]"]
 LONGEST_PAGE = 500
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'",
-}
+LARGEST_ID = 2**63 - 1  # SQLite has no larger integer
 
+Id = Annotated[int, PathParameter(ge=0, le=LARGEST_ID)]
 Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE)]
+
+
+class PatchResponse(PlainTextResponse):
+    """A patch, as `git apply` reads it."""
+
+    media_type = "text/x-diff"
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,11 @@ def make_app(path: Path) -> FastAPI:
         summary="A study, read-only.",
         docs_url=None,  # these pages load scripts from the internet
         redoc_url=None,
+        responses=RESPONSES,
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=OWN_NAMES)
-    _protect(app)
-    _describe_errors(app)
+    app.add_middleware(Guard)
+    describe_errors(app)
     app.include_router(_paths(StudyFolder(path)))
     return app
 
@@ -126,7 +129,7 @@ def _paths(folder: StudyFolder) -> APIRouter:
     @router.get("/experiments")
     def experiments(
         state: ExperimentState | None = None,
-        after: Annotated[int, Query(ge=-1)] = -1,
+        after: Annotated[int, Query(ge=-1, le=LARGEST_ID)] = -1,
         limit: Limit = 100,
     ) -> Page:
         """Experiments in order of their ids, after the cursor."""
@@ -135,25 +138,28 @@ def _paths(folder: StudyFolder) -> APIRouter:
         return Page(page, page[-1].id if len(page) == limit else None)
 
     @router.get("/experiments/{number}")
-    def experiment(number: int) -> ExperimentAnswer:
+    def experiment(number: Id) -> ExperimentAnswer:
         """One experiment with its trials and files."""
         with reading() as reader:
             one = found(reader, number)
             return ExperimentAnswer(one, tuple(reader.trials(number)), reader.files(number))
 
-    @router.get("/experiments/{number}/diff", response_class=PlainTextResponse)
-    def diff(number: int) -> str:
+    @router.get("/experiments/{number}/diff", response_class=PatchResponse)
+    def diff(number: Id) -> str:
         """What it changed in its parent, as a patch."""
         with reading() as reader:
-            found(reader, number)
-        return _text(folder.experiment(number).diff)
+            parent = found(reader, number).parent
+            if parent is None:
+                detail = f"experiment {number} is a baseline: it has no parent to differ from"
+                raise HTTPException(HTTPStatus.NOT_FOUND, detail)
+            return unified_diff(reader.files(parent), reader.files(number))
 
     @router.get("/experiments/{number}/log", response_class=PlainTextResponse)
-    def log(number: int, tail: Annotated[int | None, Query(ge=1)] = None) -> str:
+    def log(number: Id, tail: Annotated[int | None, Query(ge=1)] = None) -> str:
         """What its newest trial printed: all of it, or the last lines."""
         with reading() as reader:
             found(reader, number)
-        lines = _text(folder.experiment(number).log).splitlines(keepends=True)
+            lines = _log(folder, reader, number).splitlines(keepends=True)
         return "".join(lines if tail is None else lines[-tail:])
 
     @router.get("/leaderboard")
@@ -177,38 +183,10 @@ def _paths(folder: StudyFolder) -> APIRouter:
     return router
 
 
-def _text(path: Path) -> str:
-    return path.read_text("utf-8", errors="replace") if path.exists() else ""
-
-
-def _protect(app: FastAPI) -> None:
-    """Give every answer the headers that keep a browser from making more of it than text."""
-
-    @app.middleware("http")
-    async def protect(
-        request: Request, answer: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        response = await answer(request)
-        response.headers.update(HEADERS)
-        return response
-
-
-def _describe_errors(app: FastAPI) -> None:
-    """Answer every error with a problem document."""
-
-    def problem(status: int, detail: str) -> JSONResponse:
-        document = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-        return JSONResponse(document, status, media_type="application/problem+json")
-
-    @app.exception_handler(StarletteHTTPException)
-    async def http_error(_: Request, error: StarletteHTTPException) -> Response:
-        return problem(error.status_code, str(error.detail))
-
-    @app.exception_handler(RequestValidationError)
-    async def bad_request(_: Request, error: RequestValidationError) -> Response:
-        parts = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(parts))
-
-    @app.exception_handler(SchedulerError)
-    async def unreadable(_: Request, error: SchedulerError) -> Response:
-        return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+def _log(folder: StudyFolder, reader: Reader, number: int) -> str:
+    """The log's file; without one, the tail that the database keeps of the newest outcome."""
+    path = folder.experiment(number).log
+    if path.exists():
+        return path.read_text("utf-8", errors="replace")
+    outcomes = [t.outcome for t in reader.trials(number) if t.outcome is not None]
+    return outcomes[-1].log if outcomes else ""

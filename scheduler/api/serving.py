@@ -5,7 +5,7 @@ child, so that a port in use is known before anything has started and port 0 wor
 ends when its standard input closes, hence also when the driver is killed.
 """
 
-import ipaddress
+import os
 import socket
 import subprocess
 import sys
@@ -14,19 +14,22 @@ from pathlib import Path
 from scheduler.errors import UsageError
 
 END_SECONDS = 5.0
+LOOPBACK = {"localhost": "127.0.0.1", "127.0.0.1": "127.0.0.1", "::1": "::1"}
+"""What may be served, and where it is bound. `app.py` answers to these names and no other."""
+
+INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+"""Variables that the child gets: what reads a study has no use for the keys of the models."""
 
 
 def bind(host: str, port: int) -> socket.socket:
     """A socket bound to the address. Raises UsageError where that can't or shouldn't be."""
-    address = "127.0.0.1" if host == "localhost" else host
-    try:
-        is_loopback = ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    address = LOOPBACK.get(host)
+    if address is None:
+        shown = port or "PORT"
         raise UsageError(
-            f"serve.host: {host} is no loopback address, and only those are served: there are no "
-            f"tokens yet. Reach it from elsewhere with: ssh -L {port}:127.0.0.1:{port} HOST"
+            f"serve.host: {host} is not one of {', '.join(LOOPBACK)}, and only loopback addresses "
+            f"are served: there are no tokens yet. Reach it from elsewhere with: "
+            f"ssh -L {shown}:127.0.0.1:{shown} HOST"
         )
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
@@ -51,7 +54,9 @@ class Server:
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         descriptor = bound.fileno()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "scheduler.api", str(folder.absolute()), str(descriptor)],
+            # -P: a folder that happens to hold an `agent/` or a `fastapi.py` is not imported from.
+            [sys.executable, "-P", "-m", "scheduler.api", str(folder.absolute()), str(descriptor)],
+            env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[descriptor],
@@ -72,3 +77,11 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """The child's variables; it imports the very package that starts it."""
+    package = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return kept | {"PYTHONPATH": path}

@@ -3,12 +3,16 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from scheduler.api.serving import Server, bind
@@ -80,6 +84,7 @@ def test_one_experiment_with_its_trials_diff_and_log(client: httpx.Client) -> No
     assert answer["trials"][0]["outcome"]["timings"]["train"] > 0
     diff = client.get("/experiments/3/diff")
     assert diff.text.startswith("--- a/")
+    assert diff.headers["content-type"].startswith("text/x-diff")
     log = client.get("/experiments/3/log", params={"tail": 2})
     assert log.text == "two\n<script>alert(1)</script>\n"
     assert log.headers["content-type"].startswith("text/plain")
@@ -91,7 +96,10 @@ def test_one_experiment_with_its_trials_diff_and_log(client: httpx.Client) -> No
     [
         ("/experiments/999", 404),
         ("/experiments/999/log", 404),
+        ("/experiments/0/diff", 404),
         ("/experiments/abc", 422),
+        ("/experiments/99999999999999999999", 422),
+        ("/experiments?after=99999999999999999999", 422),
         ("/experiments?limit=0", 422),
         ("/experiments?state=good", 422),
         ("/nowhere", 404),
@@ -105,6 +113,72 @@ def test_errors_are_problem_documents(client: httpx.Client, path: str, status: i
     assert answer.json()["detail"]
 
 
+def test_a_head_is_its_get_without_the_body(client: httpx.Client) -> None:
+    whole, head = client.get("/leaderboard"), client.head("/leaderboard")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == whole.headers["content-length"]
+
+
+def test_a_log_without_its_file_is_what_the_database_keeps(
+    client: httpx.Client, folder: StudyFolder
+) -> None:
+    with Reader(folder.database) as reader:
+        outcome = reader.trials(5)[-1].outcome
+    assert outcome is not None
+    assert outcome.log
+    assert client.get("/experiments/5/log").text == outcome.log
+
+
+def test_the_openapi_document_names_the_errors_that_are_sent(client: httpx.Client) -> None:
+    answers = client.get("/openapi.json").json()["paths"]["/experiments"]["get"]["responses"]
+    assert set(answers) == {"200", "default"}
+    assert set(answers["default"]["content"]) == {"application/problem+json"}
+
+
+def test_what_goes_wrong_inside_is_a_problem_document_too(tmp_path: Path) -> None:
+    folder = StudyFolder(make_study(tmp_path / "s", experiments=2))
+    change(folder, "UPDATE experiment SET constants = 'no JSON' WHERE id = 1")
+    with Server(folder.path, bind("127.0.0.1", 0)) as server:
+        unexpected = httpx.get(f"{server.url}/experiments/1", timeout=60)
+        change(folder, "ALTER TABLE champion RENAME TO gone")  # as if it were not made yet
+        missing = httpx.get(f"{server.url}/champion", timeout=60)
+    assert [unexpected.status_code, missing.status_code] == [500, 503]
+    for answer in (unexpected, missing):
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def change(folder: StudyFolder, statement: str) -> None:
+    with closing(sqlite3.connect(folder.database)) as database, database:
+        database.execute(statement)
+
+
+def test_it_can_be_read_while_a_writer_writes(tmp_path: Path) -> None:
+    folder = StudyFolder(make_study(tmp_path / "s", experiments=2))
+    with (
+        Server(folder.path, bind("127.0.0.1", 0)) as server,
+        closing(sqlite3.connect(folder.database, isolation_level=None)) as writer,
+    ):
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE experiment SET title = 'another' WHERE id = 1")
+        before = httpx.get(f"{server.url}/experiments/1", timeout=60).json()["experiment"]["title"]
+        writer.execute("COMMIT")
+        after = httpx.get(f"{server.url}/experiments/1", timeout=60).json()["experiment"]["title"]
+    assert before != "another"
+    assert after == "another"
+
+
+def test_the_current_folder_and_the_keys_stay_outside(
+    folder: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fastapi.py").write_text("raise SystemExit('the wrong fastapi')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("A_MODEL_API_KEY", "secret")
+    with Server(folder.path, bind("127.0.0.1", 0)) as server:
+        assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
+        assert "A_MODEL_API_KEY" not in psutil.Process(server._process.pid).environ()
+
+
 def test_nothing_can_be_written_and_foreign_names_are_refused(client: httpx.Client) -> None:
     assert client.post("/experiments", json={}).status_code == 405
     assert client.get("/study", headers={"host": "evil.example"}).status_code == 400
@@ -115,7 +189,7 @@ def test_a_port_in_use_and_an_open_address_are_refused() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=rf"serve\.port: can't serve on 127\.0\.0\.1:{port}"):
             bind("127.0.0.1", port)
-    with pytest.raises(UsageError, match=r"serve.host: 0\.0\.0\.0 is no loopback address"):
+    with pytest.raises(UsageError, match=r"serve\.host: 0\.0\.0\.0 is not one of"):
         bind("0.0.0.0", 0)
 
 
