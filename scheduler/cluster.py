@@ -25,7 +25,7 @@ from scheduler.study.config import Config
 from scheduler.study.records import Live
 from workers import Outcome, Resources, Trial
 from workers.bundle import Bundle
-from workers.remote import Shipment, ship, submit
+from workers.remote import ship, submit
 
 CONNECT_SECONDS = 5.0
 AUTH_NOTICE = "ray._private.authentication.authentication_token_setup"
@@ -115,16 +115,24 @@ def count_slots(found: list[dict[str, Any]], resources: Resources, limit: int | 
     return total if limit is None else min(total, limit)
 
 
+@dataclass(frozen=True)
+class Bundles:
+    """What travels to the nodes. The exam never lies on a worker's disk."""
+
+    task: Bundle
+    data: Bundle  # what is trained on
+    exam: Bundle  # what is measured on
+
+
 class RayExecutor:
     """Runs trials as Ray tasks."""
 
     def __init__(
-        self, resources: Resources, limit: int | None, task: Bundle, data: Bundle, sink: Any
+        self, resources: Resources, limit: int | None, bundles: Bundles, sink: Any
     ) -> None:
         self._resources = resources
         self._limit = limit
-        self._task: Shipment = ship(task)
-        self._data: Shipment = ship(data)
+        self._shipments = tuple(ship(b) for b in (bundles.task, bundles.data, bundles.exam))
         self._sink = sink
         self._running: dict[int, Any] = {}
 
@@ -134,7 +142,7 @@ class RayExecutor:
 
     async def run(self, trial: Trial) -> Outcome:
         """Run one trial on whatever node Ray finds for it. Raises TrialLost."""
-        ref = submit(trial, self._task, self._data, self._sink)
+        ref = submit(trial, *self._shipments, self._sink)
         self._running[trial.id] = ref
         try:
             outcome: Outcome = await ref

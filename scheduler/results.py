@@ -119,6 +119,7 @@ class Results:
             resources=self._plan.resources,
             settings=self._config.trial_settings(),
             progress_seconds=max(1.0, self._state.slots / REPORTS_PER_SECOND),
+            sandbox=self._config.workers.sandbox,
         )
 
     def briefing(self, request: int, count: int) -> Briefing:

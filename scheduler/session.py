@@ -16,7 +16,7 @@ import psutil
 
 from agent import Proposal
 from agent.source import identify
-from scheduler.cluster import RayAgent, RayExecutor, RayResults, count_slots, nodes
+from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults, count_slots, nodes
 from scheduler.errors import UsageError
 from scheduler.loop import Loop
 from scheduler.results import Plan
@@ -25,7 +25,9 @@ from scheduler.study.data import PackedData, baseline_files, prepare_data, task_
 from scheduler.study.folder import StudyFolder
 from scheduler.study.records import Live
 from workers import Resources
-from workers.bundle import Bundle, cache_folder, pack
+from workers.bundle import cache_folder, pack
+from workers.remote import split_data
+from workers.sandbox import Level, probe_level
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,24 @@ class Materials:
     """What a study's trials are made of."""
 
     baseline: Proposal
-    task: Bundle
-    data: Bundle
+    bundles: Bundles
     packed: PackedData
+
+
+def sandbox_level(config: Config) -> str:
+    """The level that trials get on this machine, in words; other nodes look for themselves.
+
+    Raises UsageError where the strict one is demanded and can't be had.
+    """
+    wanted = config.workers.sandbox
+    best, why = probe_level()
+    if wanted == "basic":
+        return "basic, as workers.sandbox says"
+    if best is Level.STRICT:
+        return "strict (bubblewrap)"
+    if wanted == "strict":
+        raise UsageError(f"workers.sandbox: strict is demanded, and {why}")
+    return f"basic: {why}"
 
 
 def gather_materials(config: Config) -> Materials:
@@ -54,12 +71,9 @@ def gather_materials(config: Config) -> Materials:
         skeleton=identity.skeleton,
         constants=identity.constants,
     )
-    return Materials(
-        baseline=baseline,
-        task=pack(task, name="train_template", exclude=config.task.editable),
-        data=pack(packed.folder, name="data"),
-        packed=packed,
-    )
+    data, exam = split_data(packed.folder)
+    fixed = pack(task, name="train_template", exclude=config.task.editable)
+    return Materials(baseline, Bundles(fixed, data, exam), packed)
 
 
 @dataclass(frozen=True)
@@ -115,8 +129,8 @@ async def run_session(
     """
     plan = Plan(
         baseline=materials.baseline,
-        task=materials.task.hash,
-        data=materials.data.hash,
+        task=materials.bundles.task.hash,
+        data=materials.bundles.data.hash,
         resources=capacity.resources,
     )
     results = RayResults(folder.path, config, plan)
@@ -124,8 +138,7 @@ async def run_session(
     executor = RayExecutor(
         capacity.resources,
         None if config.workers.slots == "auto" else config.workers.slots,
-        materials.task,
-        materials.data,
+        materials.bundles,
         results.actor,
     )
     last: list[Live] = []

@@ -51,12 +51,13 @@ def run(
     serve = opening.config.serve
     socket = None if serve.port is None else bind(serve.host, serve.port)
     stage.say(f"study   {opening.shown} ({'resumed' if opening.before else 'new'})")
+    sandbox = session.sandbox_level(opening.config)
     with stage.wait("reading the task and packing the data (once for this machine)"):
         materials = session.gather_materials(opening.config)
     with stage.wait("starting Ray"):
         connect()
         capacity = session.measure_capacity(opening.config)
-    stage.say(forecast(opening.config, capacity, materials, opening.before))
+    stage.say(forecast(opening.config, capacity, materials, sandbox, opening.before))
     opening.write()
 
     with ExitStack() as stack:

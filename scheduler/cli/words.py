@@ -22,7 +22,9 @@ LONGER = {
 }
 
 
-def forecast(config: Config, capacity: Capacity, materials: Materials, done: Study | None) -> str:
+def forecast(
+    config: Config, capacity: Capacity, materials: Materials, sandbox: str, done: Study | None
+) -> str:
     """What the study will take: slots, time, money."""
     resources = capacity.resources
     each = f"{resources.gpus:g} GPU" if resources.gpus else f"{resources.cpus:g} CPU core"
@@ -32,6 +34,7 @@ def forecast(config: Config, capacity: Capacity, materials: Materials, done: Stu
         f"slots   {capacity.slots} at a time, {each} each",
         f"budget  {config.budget_words()} of training a trial",
         f"data    {data}",
+        f"sandbox {sandbox}",
         "agent   tuner (no key, no network, no cost; language models are not in this version yet)",
         f"takes   {_duration(config, capacity, done)}",
     ]

@@ -262,5 +262,7 @@ def _outcome(row: sqlite3.Row) -> Outcome:
         device=row["device"],
         gpu_ids=tuple(filter(None, row["gpu_ids"].split(","))),
         node=row["node"],
+        sandbox=row["sandbox"],
+        judge=row["judge"],
         log=row["log_tail"],
     )

@@ -85,6 +85,8 @@ CREATE TABLE outcome (        -- at most one for each trial: its id is the idemp
     device      TEXT NOT NULL,
     gpu_ids     TEXT NOT NULL,  -- comma-separated
     node        TEXT NOT NULL,
+    sandbox     TEXT NOT NULL,  -- the level in force: strict or basic
+    judge       TEXT NOT NULL,  -- which path computed the metric; empty: none did
     log_tail    TEXT NOT NULL   -- the whole log lies in experiments/ID/run.log
 );
 

@@ -224,7 +224,7 @@ class Store:
     def _write_outcome(self, outcome: Outcome) -> None:
         timings = outcome.timings
         self._db.execute(
-            "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 outcome.trial,
                 outcome.status,
@@ -246,6 +246,8 @@ class Store:
                 outcome.device,
                 ",".join(outcome.gpu_ids),
                 outcome.node,
+                outcome.sandbox,
+                outcome.judge,
                 outcome.log[-LOG_TAIL:],
             ),
         )
