@@ -43,7 +43,7 @@ def run(
     from scheduler.cli.opening import open_study
     from scheduler.cli.stage import Stage
     from scheduler.cli.words import ending, forecast
-    from scheduler.cluster import connect
+    from scheduler.cluster import connect, nodes
     from scheduler.rules.states import StopReason, StudyState
 
     stage = Stage(plain=plain)
@@ -56,7 +56,7 @@ def run(
         materials = session.gather_materials(opening.config)
     with stage.wait("starting Ray"):
         connect()
-        capacity = session.measure_capacity(opening.config)
+        capacity = session.measure_capacity(opening.config, nodes())
     stage.say(forecast(opening.config, capacity, materials, sandbox, opening.before))
     opening.write()
 
