@@ -166,7 +166,8 @@ def _parse(text: str, path: str = "") -> ast.Module:
             warnings.simplefilter("ignore")
             return ast.parse(text.removeprefix(BYTE_ORDER_MARK))
     except SyntaxError as error:
-        raise SourceError(f"{where}line {error.lineno}: {error.msg}") from error
+        line = "" if error.lineno is None else f"line {error.lineno}: "  # none for a null byte
+        raise SourceError(f"{where}{line}{error.msg}") from error
     except (ValueError, UnicodeError) as error:  # null bytes, lone surrogates
         raise SourceError(f"{where}{error}") from error
     except (RecursionError, MemoryError):

@@ -6,18 +6,20 @@ the sampler is rebuilt from the briefing's experiments that share the champion's
 that a restarted tuner goes on where the last one stood, and equal briefings give equal
 answers. It edits nothing but constants and decides nothing about what is kept.
 
-Few constants at a time, in ranges centred on the champion: of sixteen constants under a noise
+While little is known it tries each learning rate twice and half as large (`screening.py`). Then:
+few constants at a time, in ranges centred on the champion: of sixteen constants under a noise
 of 0.002 this came nearer to the optimum than TPE over all of them, of eight about as near, and
 far nearer than random search (`benchmarks/tuner.py`; figures in `docs/log.md`). And an edit of
 three constants says more to its reader than one of sixteen.
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from agent.briefing import Briefing, Constants, PastExperiment
 from agent.proposal import Proposal
 from agent.ranges import Range, range_of
+from agent.screening import first_steps
 from agent.search import Search
 from agent.source import constants_of, edit_constants, identify
 
@@ -50,12 +52,10 @@ class Tuner:
         search = _search(briefing, alike, own.skeleton, ranges)
         known = {own.fingerprint, *(e.fingerprint for e in (*briefing.past(), *briefing.pending))}
         proposals: list[Proposal] = []
-        for _ in range(briefing.count * TRIES):
+        for point in _points(search, ranges, briefing.count * TRIES):
             if len(proposals) == briefing.count:
                 break
-            changed = {
-                name: value for name, value in search.ask().items() if value != own.constants[name]
-            }
+            changed = {name: value for name, value in point.items() if value != own.constants[name]}
             if not changed:
                 continue
             hypothesis = _hypothesis(changed, alike, search, briefing)
@@ -64,6 +64,16 @@ class Tuner:
                 known.add(proposal.fingerprint)
                 proposals.append(proposal)
         return tuple(proposals)
+
+
+def _points(
+    search: Search, ranges: Mapping[str, Range], tries: int
+) -> Iterator[dict[str, int | float]]:
+    """Points worth a look: the first steps while little is known, then the sampler's."""
+    if search.explores:
+        yield from first_steps(ranges)
+    for _ in range(tries):
+        yield search.ask()
 
 
 def _search(

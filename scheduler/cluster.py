@@ -7,6 +7,7 @@ seams: `RayExecutor`, `RayResults` and `RayAgent` are the real ones.
 import asyncio
 import logging
 import os
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from ray import exceptions as errors
 
 from agent import Answer
 from agent.proposer import Researcher
-from scheduler.errors import SchedulerError, StudyError, UsageError
+from scheduler.errors import SchedulerError, StudyError, StudyInUse, UsageError
 from scheduler.loop import AnswerLost, Item, TrialLost
 from scheduler.results import Plan, Results
 from scheduler.rules import events as ev
@@ -25,7 +26,7 @@ from scheduler.study.config import Config
 from scheduler.study.records import Live
 from workers import Outcome, Resources, Trial
 from workers.bundle import Bundle
-from workers.remote import Shipment, ship, submit
+from workers.remote import ship, submit
 
 CONNECT_SECONDS = 5.0
 AUTH_NOTICE = "ray._private.authentication.authentication_token_setup"
@@ -99,34 +100,46 @@ def nodes() -> list[dict[str, Any]]:
 
 def count_slots(found: list[dict[str, Any]], resources: Resources, limit: int | None) -> int:
     """How many trials fit on the nodes that are alive; a trial never spans two of them."""
-    total = 0
-    for node in found:
-        if not node.get("Alive"):
-            continue
-        offered = node.get("Resources", {})
-        if resources.accelerator and f"accelerator_type:{resources.accelerator}" not in offered:
-            continue
-        fits = [
-            int(offered.get(name, 0.0) / claimed + 1e-9)
-            for name, claimed in (("GPU", resources.gpus), ("CPU", resources.cpus))
-            if claimed > 0
-        ]
-        total += min(fits, default=0)
+    total = sum(slots_of(node, resources) for node in found)
     return total if limit is None else min(total, limit)
+
+
+def slots_of(node: dict[str, Any], resources: Resources) -> int:
+    """How many trials fit on one node; none on one that is gone."""
+    offered = node.get("Resources", {})
+    if not node.get("Alive"):
+        return 0
+    if resources.accelerator and f"accelerator_type:{resources.accelerator}" not in offered:
+        return 0
+    fits = [
+        int(offered.get(name, 0.0) / claimed + 1e-9)
+        for name, claimed in (("GPU", resources.gpus), ("CPU", resources.cpus))
+        if claimed > 0
+    ]
+    return min(fits, default=0)
+
+
+@dataclass(frozen=True)
+class Bundles:
+    """What travels to the nodes. The exam never lies on a worker's disk."""
+
+    task: Bundle
+    data: Bundle  # what is trained on
+    exam: Bundle  # what is measured on
 
 
 class RayExecutor:
     """Runs trials as Ray tasks."""
 
     def __init__(
-        self, resources: Resources, limit: int | None, task: Bundle, data: Bundle, sink: Any
+        self, resources: Resources, limit: int | None, bundles: Bundles, sink: Any
     ) -> None:
         self._resources = resources
         self._limit = limit
-        self._task: Shipment = ship(task)
-        self._data: Shipment = ship(data)
+        self._shipments = tuple(ship(b) for b in (bundles.task, bundles.data, bundles.exam))
         self._sink = sink
         self._running: dict[int, Any] = {}
+        self._cancelled: set[int] = set()
 
     async def slots(self) -> int:
         """How many trials fit on the nodes that are alive."""
@@ -134,7 +147,9 @@ class RayExecutor:
 
     async def run(self, trial: Trial) -> Outcome:
         """Run one trial on whatever node Ray finds for it. Raises TrialLost."""
-        ref = submit(trial, self._task, self._data, self._sink)
+        if trial.id in self._cancelled:  # while the loop was fetching what it consists of
+            raise TrialLost("it was cancelled", blamed=False)
+        ref = submit(trial, *self._shipments, self._sink)
         self._running[trial.id] = ref
         try:
             outcome: Outcome = await ref
@@ -150,6 +165,7 @@ class RayExecutor:
 
     def cancel(self, trial: int) -> None:
         """Ask the worker to end the trial; it kills the processes on its way out."""
+        self._cancelled.add(trial)
         if (ref := self._running.get(trial)) is not None:
             ray.cancel(ref, force=False)
 
@@ -204,6 +220,9 @@ async def _answer_of(ref: Any) -> Any:
             raise cause from None
         raise StudyError(f"the results actor failed: {_first_line(error)}") from error
     except errors.RayError as error:
+        # What the actor raised when it opened the study comes as text only.
+        if held := re.search(r"StudyInUse: (.+)", str(error)):
+            raise StudyInUse(held.group(1)) from None
         raise StudyError(f"the results actor is gone: {_first_line(error)}") from error
 
 

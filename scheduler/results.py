@@ -10,6 +10,7 @@ A plain class: tests use it as it is, `scheduler/cluster.py` makes a Ray actor o
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -28,7 +29,7 @@ from scheduler.study.lock import StudyLock
 from scheduler.study.plot import write_plot
 from scheduler.study.reader import Reader
 from scheduler.study.records import Live, SlotView
-from scheduler.study.store import Contents, Store
+from scheduler.study.store import Contents, Session, Store
 from workers import Outcome, Progress, Resources, Trial
 
 REPORTS_PER_SECOND = 50  # of all running trials together, however many there are
@@ -78,6 +79,7 @@ class Results:
         self._reader = Reader(self._folder.database)
         self._artifacts = Artifacts(self._folder, self._reader)
         self._state = self._store.load(config.policy())
+        self._program = self._folder.program.read_text("utf-8")
         self._progress: dict[int, Progress] = {}
         self._assigned: dict[int, float] = {}  # trial -> when it was given its slot
         self._titles: dict[int, str] = {}  # of running experiments
@@ -87,7 +89,9 @@ class Results:
 
     def begin_session(self, pid: int, host: str) -> None:
         """A driver takes the study up; it numbers its events from 1."""
-        self._store.begin_session(time.time(), pid, host, _versions())
+        plan = self._plan
+        session = Session(pid, host, plan.task, plan.data, _versions())
+        self._store.begin_session(time.time(), session)
 
     def handle(self, number: int, item: ev.Event | Answered | Ended) -> tuple[ev.Action, ...]:
         """Take in one event and return what is to be done now."""
@@ -119,13 +123,17 @@ class Results:
             resources=self._plan.resources,
             settings=self._config.trial_settings(),
             progress_seconds=max(1.0, self._state.slots / REPORTS_PER_SECOND),
+            sandbox=self._config.workers.sandbox,
         )
 
     def briefing(self, request: int, count: int) -> Briefing:
         """What the agent is told with this request. The program is read anew each time."""
         self._briefed[request] = self._state.champions
-        program = self._folder.program.read_text("utf-8")
-        return write_briefing(self._reader, self._config, program, request=request, count=count)
+        with suppress(OSError, UnicodeDecodeError):  # an editor may be replacing it just now
+            self._program = self._folder.program.read_text("utf-8")
+        return write_briefing(
+            self._reader, self._config, self._program, request=request, count=count
+        )
 
     def progress(self, progress: Progress) -> None:
         """A sign of life of a running trial; it never enters the database."""
@@ -150,7 +158,8 @@ class Results:
             metric=self._config.task.metric.name,
             budget=self._config.budget_words(),
         )
-        write_live(self._folder.live, live)
+        with suppress(OSError):  # a full disk should not end a study for the sake of a view
+            write_live(self._folder.live, live)
         return live
 
     def export(self) -> None:

@@ -11,12 +11,13 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
 from agent import Proposal
 from agent.source import identify
-from scheduler.cluster import RayAgent, RayExecutor, RayResults, count_slots, nodes
+from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults, count_slots, slots_of
 from scheduler.errors import UsageError
 from scheduler.loop import Loop
 from scheduler.results import Plan
@@ -25,7 +26,11 @@ from scheduler.study.data import PackedData, baseline_files, prepare_data, task_
 from scheduler.study.folder import StudyFolder
 from scheduler.study.records import Live
 from workers import Resources
-from workers.bundle import Bundle, cache_folder, pack
+from workers.bundle import cache_folder, pack
+from workers.remote import split_data
+from workers.sandbox import Level, probe_level
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: a terminal that was closed
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,24 @@ class Materials:
     """What a study's trials are made of."""
 
     baseline: Proposal
-    task: Bundle
-    data: Bundle
+    bundles: Bundles
     packed: PackedData
+
+
+def sandbox_level(config: Config) -> str:
+    """The level that trials get on this machine, in words; other nodes look for themselves.
+
+    Raises UsageError where the strict one is demanded and can't be had.
+    """
+    wanted = config.workers.sandbox
+    best, why = probe_level()
+    if wanted == "basic":
+        return "basic, as workers.sandbox says"
+    if best is Level.STRICT:
+        return "strict (bubblewrap)"
+    if wanted == "strict":
+        raise UsageError(f"workers.sandbox: strict is demanded, and {why}")
+    return f"basic: {why}"
 
 
 def gather_materials(config: Config) -> Materials:
@@ -54,12 +74,9 @@ def gather_materials(config: Config) -> Materials:
         skeleton=identity.skeleton,
         constants=identity.constants,
     )
-    return Materials(
-        baseline=baseline,
-        task=pack(task, name="train_template", exclude=config.task.editable),
-        data=pack(packed.folder, name="data"),
-        packed=packed,
-    )
+    data, exam = split_data(packed.folder)
+    fixed = pack(task, name="train_template", exclude=config.task.editable)
+    return Materials(baseline, Bundles(fixed, data, exam), packed)
 
 
 @dataclass(frozen=True)
@@ -70,31 +87,39 @@ class Capacity:
     resources: Resources  # of one slot
 
 
-def measure_capacity(config: Config) -> Capacity:
-    """Count the slots, and divide the memory of this node among those that it may hold.
+def measure_capacity(config: Config, found: list[dict[str, Any]]) -> Capacity:
+    """Count the slots of the nodes, and divide each node's memory among those that it holds.
 
-    Raises UsageError where not one trial fits.
+    The least of the shares is the limit everywhere. Raises UsageError where not one trial fits.
     """
     limit = None if config.workers.slots == "auto" else config.workers.slots
-    slots = count_slots(nodes(), config.trial_resources(0, 1), limit)
-    memory = psutil.virtual_memory().total
-    resources = config.trial_resources(memory, slots)
+    claims = config.trial_resources(0, 1)
+    slots = count_slots(found, claims, limit)
     if slots == 0:
-        raise UsageError(_why_no_slot(resources))
-    return Capacity(slots, resources)
+        raise UsageError(_why_no_slot(claims, found))
+    shares = [
+        (node["Resources"]["memory"], min(slots, fits))  # Ray knows a container's own limit
+        for node in found
+        if (fits := slots_of(node, claims)) and "memory" in node["Resources"]
+    ]
+    # Where no node says what it has (Ray always does), this machine's memory is taken.
+    memory, fits = min(
+        shares or [(psutil.virtual_memory().total, slots)], key=lambda s: s[0] / s[1]
+    )
+    return Capacity(slots, config.trial_resources(int(memory), fits))
 
 
-def _why_no_slot(resources: Resources) -> str:
-    claims = [f"{resources.cpus:g} CPU"] if resources.cpus else []
-    claims += [f"{resources.gpus:g} GPU"] if resources.gpus else []
-    claims += [f"a node of type {resources.accelerator}"] if resources.accelerator else []
+def _why_no_slot(claims: Resources, found: list[dict[str, Any]]) -> str:
+    wanted = [f"{claims.cpus:g} CPU"] if claims.cpus else []
+    wanted += [f"{claims.gpus:g} GPU"] if claims.gpus else []
+    wanted += [f"a node of type {claims.accelerator}"] if claims.accelerator else []
     offers = [
         ", ".join(f"{node['Resources'].get(name, 0):g} {name}" for name in ("CPU", "GPU"))
-        for node in nodes()
+        for node in found
         if node.get("Alive")
     ]
     return (
-        f"a trial claims {' and '.join(claims)}, and no node offers that (nodes: "
+        f"a trial claims {' and '.join(wanted)}, and no node offers that (nodes: "
         f"{'; '.join(offers) or 'none'}). Set workers.gpus_per_trial, workers.cpus_per_trial or "
         "workers.accelerator, or run on this machine's CPU with: --config local"
     )
@@ -115,8 +140,8 @@ async def run_session(
     """
     plan = Plan(
         baseline=materials.baseline,
-        task=materials.task.hash,
-        data=materials.data.hash,
+        task=materials.bundles.task.hash,
+        data=materials.bundles.data.hash,
         resources=capacity.resources,
     )
     results = RayResults(folder.path, config, plan)
@@ -124,8 +149,7 @@ async def run_session(
     executor = RayExecutor(
         capacity.resources,
         None if config.workers.slots == "auto" else config.workers.slots,
-        materials.task,
-        materials.data,
+        materials.bundles,
         results.actor,
     )
     last: list[Live] = []
@@ -145,7 +169,7 @@ async def run_session(
 
 @contextmanager
 def _signals(loop: Loop, interrupted: Callable[[int], None]) -> Iterator[None]:
-    """The first SIGINT or SIGTERM drains the study, the second cuts its trials short."""
+    """The first signal drains the study, the second cuts its trials short."""
     count = 0
 
     def on_signal() -> None:
@@ -158,10 +182,10 @@ def _signals(loop: Loop, interrupted: Callable[[int], None]) -> Iterator[None]:
             loop.cancel()
 
     running = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         running.add_signal_handler(number, on_signal)
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             running.remove_signal_handler(number)

@@ -21,7 +21,7 @@ from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import Policy, State
 from scheduler.study.config import Config
 from scheduler.study.folder import StudyFolder
-from scheduler.study.store import Contents, Store
+from scheduler.study.store import Contents, Session, Store
 from workers import Outcome, OutcomeStatus, Timings
 
 START = 1_750_000_000.0  # Unix seconds at which every synthetic study begins
@@ -78,7 +78,7 @@ class Course:
         """A driver takes the study up: its events are numbered from 1."""
         self.event = 0
         if self.store:
-            self.store.begin_session(at, pid=1, host="synthetic", versions={})
+            self.store.begin_session(at, Session(1, "synthetic", task="task", data="data"))
 
     def send(self, event: ev.Event, contents: Contents | None = None) -> Transition:
         """One event: its facts and actions are also collected."""

@@ -31,8 +31,13 @@ class SocketTransport:
         self._connection = connection
 
     def send(self, message: wire.Message) -> None:
-        """Send one message whole."""
+        """Send one message whole, and leave a line in the log for who reads it afterwards."""
         wire.send(self._connection, message)
+        if message.kind in (wire.Kind.PROGRESS, wire.Kind.TRAINED):
+            print(
+                f"{message.fraction:5.1%}  step {message.step}  loss {message.loss:.4f}",
+                flush=True,
+            )
 
     def receive_data(self) -> int:
         """Wait for GO; raises ConnectionError if something else comes."""

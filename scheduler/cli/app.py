@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from scheduler.cli.doctor import doctor
 from scheduler.cli.files import best, export, log, plot
 from scheduler.cli.run import run
 from scheduler.cli.show import diff, show
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: its tables of rich take as long as the rest together
 )
-for _verb in (run, status, top, show, diff, log, best, export, plot):
+for _verb in (run, status, top, show, diff, log, best, export, plot, doctor):
     app.command()(_verb)
 
 

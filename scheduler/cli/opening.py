@@ -79,6 +79,14 @@ def _resume(
     old = folder.load_config()
     config = load_config(source, overrides, os.environ, base=old)
     check_resumable(old, config)
+    if directions is None:
+        try:
+            folder.program.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"{folder.program}: the study's research directions can't be read ({error}); "
+                "put them back with: --program FILE"
+            ) from error
     with StudyLock(folder):  # raises StudyInUse; the results actor takes it for good
         before = None
         if folder.database.exists():

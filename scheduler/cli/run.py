@@ -36,26 +36,35 @@ def run(
     same command resumes it.
     """
     import asyncio
+    from contextlib import ExitStack
 
     from scheduler import session
+    from scheduler.api.serving import Server, bind
     from scheduler.cli.opening import open_study
     from scheduler.cli.stage import Stage
     from scheduler.cli.words import ending, forecast
-    from scheduler.cluster import connect
+    from scheduler.cluster import connect, nodes
     from scheduler.rules.states import StopReason, StudyState
 
     stage = Stage(plain=plain)
     opening = open_study(study, config, program, overrides or [])
+    serve = opening.config.serve
+    socket = None if serve.port is None else bind(serve.host, serve.port)
     stage.say(f"study   {opening.shown} ({'resumed' if opening.before else 'new'})")
+    sandbox = session.sandbox_level(opening.config)
     with stage.wait("reading the task and packing the data (once for this machine)"):
         materials = session.gather_materials(opening.config)
     with stage.wait("starting Ray"):
         connect()
-        capacity = session.measure_capacity(opening.config)
-    stage.say(forecast(opening.config, capacity, materials, opening.before))
+        capacity = session.measure_capacity(opening.config, nodes())
+    stage.say(forecast(opening.config, capacity, materials, sandbox, opening.before))
     opening.write()
 
-    with stage.live() as show:
+    with ExitStack() as stack:
+        if socket is not None:
+            server = stack.enter_context(Server(opening.folder.path, socket))
+            stage.say(f"serves  {server.url}/study (read-only)")
+        show = stack.enter_context(stage.live())
         last = asyncio.run(
             session.run_session(
                 opening.folder,

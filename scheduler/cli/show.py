@@ -170,6 +170,10 @@ def _details(trial: "TrialRecord") -> str:
         parts.append(f"memory {outcome.peak_memory_bytes / GIB:.2f} GiB")
         if outcome.peak_device_memory_bytes:
             parts.append(f"device memory {outcome.peak_device_memory_bytes / GIB:.2f} GiB")
+        if outcome.sandbox:
+            parts.append(f"sandbox {outcome.sandbox}")
+        if outcome.judge:
+            parts.append(f"judged by the {outcome.judge}")
         if outcome.reason:
             parts.append(outcome.reason)
     return ", ".join(parts)

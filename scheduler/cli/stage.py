@@ -3,6 +3,8 @@
 In: texts and the study's states. Out: what is on the screen. Decides nothing.
 """
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,11 +21,20 @@ INTERRUPTED = {
 }
 
 
+class _Terminal(Console):
+    """A console whose reader may leave: a study must not end because `head` or an ssh did."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing from now on."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class Stage:
     """The terminal of one `run`."""
 
     def __init__(self, *, plain: bool) -> None:
-        self._console = Console(highlight=False)
+        self._console = _Terminal(highlight=False)
         self._plain = plain or not self._console.is_terminal
 
     def say(self, text: str) -> None:

@@ -26,6 +26,7 @@ REASONS = {
     StopReason.PLATEAU: "stop.plateau experiments in a row brought no new champion",
     StopReason.SIGNAL: "it was interrupted",
     StopReason.NO_PROPOSALS: "the agent has no more ideas that were not tried before",
+    StopReason.AGENT_FAILED: "the agent failed again and again",
     StopReason.BASELINE_FAILED: "the baseline failed",
     StopReason.FAILURES: "too many experiments in a row failed",
     StopReason.INFRASTRUCTURE: "trials are lost again and again",

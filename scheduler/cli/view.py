@@ -32,11 +32,10 @@ def news(previous: Live | None, live: Live) -> list[str]:
     Without a previous frame only the state is new, so that a resumed study does not tell its
     past. Frames hold the latest few decisions; if there were more, a line says how many.
     """
-    lines = []
-    if previous is None or _condition(previous) != _condition(live):
-        lines.append(f"{texts.clock(live.at)}  study {texts.condition(live.study)}")
+    condition = f"{texts.clock(live.at)}  study {texts.condition(live.study)}"
     if previous is None:
-        return lines
+        return [condition]
+    lines = []
     known = {experiment.id for experiment in previous.recent}
     fresh = [experiment for experiment in live.recent if experiment.id not in known]
     unseen = _decided(live) - _decided(previous) - len(fresh)
@@ -57,6 +56,8 @@ def news(previous: Live | None, live: Live) -> list[str]:
     if live.study.champion != previous.study.champion:
         title = live.champion.title if live.champion else ""
         lines.append(f"{texts.clock(live.at)}  champion {texts.best(live.study, title).plain}")
+    if _condition(previous) != _condition(live):
+        lines.append(condition)
     return lines
 
 

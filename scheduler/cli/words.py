@@ -11,9 +11,9 @@ from scheduler.session import Capacity, Materials
 from scheduler.study.config import Config
 from scheduler.study.records import Live, Study
 
-# Seconds that a trial holds its slot beside the budget: start-up, warm-up, scoring. Measured with
-# the presets: 5 to 8 s on two CPU cores; compilation makes it more on a GPU.
-OVERHEAD_CPU, OVERHEAD_GPU = 7.0, 45.0
+# Seconds that a trial holds its slot beside the budget: start-up, warm-up, scoring. On two
+# CPU cores 3 to 8 s were measured; on a GPU compilation makes it more (not measured yet).
+OVERHEAD_CPU, OVERHEAD_GPU = 5.0, 45.0
 
 LONGER = {
     StopReason.MAX_EXPERIMENTS: "--set stop.max_experiments={}",
@@ -22,7 +22,9 @@ LONGER = {
 }
 
 
-def forecast(config: Config, capacity: Capacity, materials: Materials, done: Study | None) -> str:
+def forecast(
+    config: Config, capacity: Capacity, materials: Materials, sandbox: str, done: Study | None
+) -> str:
     """What the study will take: slots, time, money."""
     resources = capacity.resources
     each = f"{resources.gpus:g} GPU" if resources.gpus else f"{resources.cpus:g} CPU core"
@@ -32,6 +34,7 @@ def forecast(config: Config, capacity: Capacity, materials: Materials, done: Stu
         f"slots   {capacity.slots} at a time, {each} each",
         f"budget  {config.budget_words()} of training a trial",
         f"data    {data}",
+        f"sandbox {sandbox}",
         "agent   tuner (no key, no network, no cost; language models are not in this version yet)",
         f"takes   {_duration(config, capacity, done)}",
     ]
@@ -39,21 +42,29 @@ def forecast(config: Config, capacity: Capacity, materials: Materials, done: Stu
 
 
 def _duration(config: Config, capacity: Capacity, done: Study | None) -> str:
-    before = sum(count for state, count in done.counts.items() if state.is_final) if done else 0
-    repeats = 0 if before else config.keep.baseline_repeats
-    total = config.stop.max_experiments
+    """How many experiments, how long, and what it costs."""
+    before = done.experiments - 1 if done and done.champion else 0
+    repeats = 0 if done and done.champion else config.keep.baseline_repeats
+    total, hours = config.stop.max_experiments, config.stop.max_hours
+    limits = [] if hours is None else [f"at most {hours:g} hours"]
     if total is None:
-        limit = config.stop.max_hours
-        if limit is not None:
-            return f"until {limit:g} hours have passed, or Ctrl-C; it can be resumed"
-        return "until Ctrl-C; it can be resumed"
-    left = max(0, total - max(0, before - 1))
-    what = f"{left} experiments" if before else f"the baseline and {left} experiments"
-    if config.budget.seconds is None:
-        return what
+        if config.budget.seconds is not None:
+            rate = 3600 * capacity.slots / _trial_seconds(config, capacity)
+            limits.insert(0, f"about {rate:.0f} experiments an hour")
+        limits.append("until Ctrl-C; it can be resumed")
+    else:
+        left = max(0, total - before)
+        limits.insert(0, f"{'the baseline and ' if repeats else ''}{left} experiments")
+        if config.budget.seconds is not None:
+            rounds = math.ceil((left + repeats) / capacity.slots)
+            limits[0] += f" in about {_span(rounds * _trial_seconds(config, capacity))}"
+    return "; ".join([*limits, "no money"])
+
+
+def _trial_seconds(config: Config, capacity: Capacity) -> float:
+    """For which a trial holds its slot, roughly."""
     overhead = OVERHEAD_GPU if capacity.resources.gpus else OVERHEAD_CPU
-    rounds = math.ceil((left + repeats) / capacity.slots)
-    return f"{what} in about {_span(rounds * (config.budget.seconds + overhead))}; no money"
+    return (config.budget.seconds or 0.0) + overhead
 
 
 def _span(seconds: float) -> str:
@@ -99,10 +110,12 @@ def _next_steps(study: Study, name: str) -> list[str]:
     if study.champion is not None:
         rows += [
             (f"autoresearch status {name}", "the leaderboard"),
-            (f"autoresearch diff {study.champion.experiment} -s {name}", "what the best changed"),
             (f"autoresearch best -s {name}", "the best code"),
             (f"{name}/progress.png", "the plot"),
         ]
+        if study.champion.number > 1:
+            number = study.champion.experiment
+            rows.insert(1, (f"autoresearch diff {number} -s {name}", "what the best changed"))
     if study.reason is StopReason.BASELINE_FAILED:
         rows += [
             (f"autoresearch log 0 -s {name}", "what the baseline printed"),
@@ -113,5 +126,6 @@ def _next_steps(study: Study, name: str) -> list[str]:
         rows.append((f"{again} {more}", "go on, with a higher limit"))
     else:
         rows.append((again, "go on where it stopped"))
+    rows.append((f"{name}/program.md", "directions for a language model, once one can be set"))
     width = max(len(command) for command, _ in rows)
     return ["next:", *(f"  {command:<{width}}  {what}" for command, what in rows)]

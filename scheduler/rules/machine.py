@@ -51,7 +51,7 @@ class Turn:
         """Replace fields of the state."""
         self.state = replace(self.state, **fields)  # type: ignore[arg-type]
 
-    def tally(self, **fields: float) -> None:
+    def tally(self, **fields: float | str) -> None:
         """Replace counters of the state."""
         self.change(tally=replace(self.state.tally, **fields))  # type: ignore[arg-type]
 
@@ -105,6 +105,8 @@ def _(event: ev.Opened, turn: Turn) -> None:
         failures_in_row=0,
         losses_in_row=0,
         empty_in_row=0,
+        agent_failures_in_row=0,
+        agent_failure="",
         ask_after=0.0,
     )
     turn.move_study(StudyState.RUNNING)
@@ -132,8 +134,10 @@ def _(event: ev.Answered, turn: Turn) -> None:
         asked=state.asked.delete(event.request),
         pace=replace(state.pace, answer_seconds=_average(state.pace.answer_seconds, event.seconds)),
     )
+    turn.tally(agent_failures_in_row=0, agent_failure="")
     if not event.drafts:
-        _hush(turn)
+        turn.tally(empty_in_row=turn.state.tally.empty_in_row + 1)
+        _hush(turn, turn.state.tally.empty_in_row)
         return
     turn.tally(empty_in_row=0)
     limit = state.policy.max_experiments
@@ -148,7 +152,9 @@ def _(event: ev.Answered, turn: Turn) -> None:
 def _(event: ev.AnswerFailed, turn: Turn) -> None:
     if event.request in turn.state.asked:
         turn.change(asked=turn.state.asked.delete(event.request))
-        _hush(turn)
+        failures = turn.state.tally.agent_failures_in_row + 1
+        turn.tally(agent_failures_in_row=failures, agent_failure=event.reason)
+        _hush(turn, failures)
 
 
 @_take.register
@@ -357,6 +363,9 @@ def _stop_where_due(turn: Turn) -> None:
 def _what_is_broken(state: State, reason: StopReason) -> str:
     if reason is StopReason.FAILURES:
         return f"{state.tally.failures_in_row} experiments in a row failed"
+    if reason is StopReason.AGENT_FAILED:
+        count, last = state.tally.agent_failures_in_row, state.tally.agent_failure
+        return f"the agent failed {count} times in a row: {last}"
     return f"{state.tally.losses_in_row} trials in a row were lost by the cluster"
 
 
@@ -400,10 +409,9 @@ def _finish(turn: Turn) -> None:
         turn.actions.append(ev.Finish())
 
 
-def _hush(turn: Turn) -> None:
-    """The agent brought nothing: leave it alone for a while, longer each time."""
-    empty = turn.state.tally.empty_in_row + 1
-    turn.tally(empty_in_row=empty, ask_after=turn.now + min(LONGEST_SILENCE, 2.0 ** (empty - 1)))
+def _hush(turn: Turn, times: int) -> None:
+    """The agent brought nothing, so many times in a row: leave it alone, longer each time."""
+    turn.tally(ask_after=turn.now + min(LONGEST_SILENCE, 2.0 ** (times - 1)))
 
 
 def _average(before: float | None, newest: float) -> float:

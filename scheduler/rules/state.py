@@ -79,6 +79,8 @@ class Tally:
     failures_in_row: int = 0
     losses_in_row: int = 0
     empty_in_row: int = 0  # requests in a row that brought nothing
+    agent_failures_in_row: int = 0  # requests in a row that failed ...
+    agent_failure: str = ""  # ... and how the last one did
     ask_after: float = 0.0  # Unix seconds before which the agent is left alone
     seconds_before: float = 0.0  # open time of the earlier sessions
     opened_at: float = 0.0

@@ -69,6 +69,7 @@ class StopReason(StrEnum):
     PLATEAU = "plateau"
     SIGNAL = "signal"
     NO_PROPOSALS = "no_proposals"  # the agent has no more ideas
+    AGENT_FAILED = "agent_failed"  # request after request came to nothing
     BASELINE_FAILED = "baseline_failed"
     FAILURES = "failures"  # many experiments in a row failed
     INFRASTRUCTURE = "infrastructure"  # trials are lost again and again

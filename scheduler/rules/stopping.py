@@ -4,6 +4,7 @@ from scheduler.rules.state import State
 from scheduler.rules.states import StopReason
 
 EMPTY_ANSWERS = 4  # requests in a row that bring nothing, with nothing running: out of ideas
+AGENT_FAILURES = 4  # requests in a row that failed, with ever longer silences between them
 LOSSES_IN_ROW = 10  # lost trials in a row without one outcome: the cluster is ill, not the code
 
 
@@ -34,6 +35,8 @@ def broken(state: State) -> StopReason | None:
     """Why the study should pause for a person, if it should."""
     if state.tally.failures_in_row >= state.policy.failures_in_row:
         return StopReason.FAILURES
+    if state.tally.agent_failures_in_row >= AGENT_FAILURES:
+        return StopReason.AGENT_FAILED
     if state.tally.losses_in_row >= LOSSES_IN_ROW:
         return StopReason.INFRASTRUCTURE
     return None

@@ -219,6 +219,12 @@ class WorkersSection(Section):
         description="Limit of main memory for one trial, in GB (10^9 bytes). auto: 90 % of the "
         "node's memory shared by its slots, so that one trial can't end the others. Null: none.",
     )
+    sandbox: Literal["auto", "strict", "basic"] = Field(
+        default="auto",
+        description="How well a trial is closed in. strict: bubblewrap, or the study refuses to "
+        "start. basic: its processes are ended whole, and little is hidden from them. auto: the "
+        "best that each node allows; every trial records which.",
+    )
 
     @model_validator(mode="after")
     def ray_can_grant_it(self) -> Self:

@@ -212,7 +212,9 @@ def _merge(below: dict[str, Any], above: Mapping[str, Any], path: KeyPath = ()) 
         here = (*path, name)
         if value is None and is_section(here):
             continue  # a section whose keys are all commented out
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and not value and here == FREE_NAMES:
+            below[name] = {}  # `task.constants={}`: none, whatever a preset has
+        elif isinstance(value, Mapping):
             inner = below.get(name)
             below[name] = inner if isinstance(inner, dict) else {}
             _merge(below[name], value, here)

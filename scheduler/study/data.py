@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import SourceError
-from agent.source import constants_of, edit_constants
+from agent.source import constants_of, edit_constants, read_constants
 from scheduler.errors import StudyError, UsageError
 from scheduler.study.bundled import BUNDLED_TASK, bundled_task
 from scheduler.study.config import Config, DataSection
@@ -78,11 +78,20 @@ def baseline_files(config: Config, task: Path) -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             reason = "not UTF-8 text" if isinstance(error, ValueError) else error.strerror
             raise UsageError(f"task.editable: {name} can't be read in {task} ({reason})") from error
+    for name, text in files.items():
+        try:
+            if name.endswith(".py"):
+                read_constants(text)
+        except SourceError as error:
+            raise UsageError(f"{task / name}: {error}") from error
     try:
         known = constants_of(files)
         for name in config.task.constants:
             if name not in known:
-                raise UsageError(f"task.constants.{name}: {_not_found(name, known, files)}")
+                raise UsageError(
+                    f"task.constants.{name}: {_not_found(name, known, files)}. Constants that a "
+                    "preset sets are dropped with: --set task.constants={}"
+                )
         return {**files, **edit_constants(files, config.task.constants)}
     except SourceError as error:
         raise UsageError(f"task.editable, with task.constants: {error}") from error

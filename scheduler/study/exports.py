@@ -59,6 +59,8 @@ TRIAL_COLUMNS = (
     "device",
     "gpu_ids",
     "node",
+    "sandbox",
+    "judge",
 )
 
 
@@ -151,6 +153,8 @@ def _trial(reader: Reader, experiment: int) -> tuple[object, ...]:
         sentence(outcome.device, TEXT_LIMIT),
         ",".join(outcome.gpu_ids),
         sentence(outcome.node, TEXT_LIMIT),
+        outcome.sandbox,
+        outcome.judge,
     )
 
 

@@ -113,6 +113,14 @@ class Reader:
         """All experiments, in order of their numbers."""
         return self._experiments("ORDER BY id")
 
+    def page(
+        self, *, after: int, limit: int, state: ExperimentState | None = None
+    ) -> list[Experiment]:
+        """The next experiments after an id, in order of their ids, of one state or of all."""
+        where, values = ("AND state = ?", (state,)) if state else ("", ())
+        query = f"WHERE id > ? {where} ORDER BY id LIMIT ?"
+        return list(self._experiments(query, (after, *values, limit)))
+
     def leaders(self, count: int, *, minimize: bool = True) -> list[Experiment]:
         """The best by metric, the best first. Failures have no metric and no rank."""
         order = "ASC" if minimize else "DESC"
@@ -254,5 +262,7 @@ def _outcome(row: sqlite3.Row) -> Outcome:
         device=row["device"],
         gpu_ids=tuple(filter(None, row["gpu_ids"].split(","))),
         node=row["node"],
+        sandbox=row["sandbox"],
+        judge=row["judge"],
         log=row["log_tail"],
     )

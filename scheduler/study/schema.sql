@@ -6,7 +6,9 @@ CREATE TABLE session (        -- one row for each time that a driver took the st
     opened_at   REAL NOT NULL,
     pid         INTEGER NOT NULL,
     host        TEXT NOT NULL,
-    versions    TEXT NOT NULL  -- JSON: package -> version
+    versions    TEXT NOT NULL,  -- JSON: package -> version
+    task        TEXT NOT NULL,  -- content hashes of the task's fixed files and of the packed data:
+    data        TEXT NOT NULL   -- figures compare only where they are those of the first session
 );
 
 CREATE TABLE blob (           -- texts by content: an unchanged file is stored once
@@ -85,6 +87,8 @@ CREATE TABLE outcome (        -- at most one for each trial: its id is the idemp
     device      TEXT NOT NULL,
     gpu_ids     TEXT NOT NULL,  -- comma-separated
     node        TEXT NOT NULL,
+    sandbox     TEXT NOT NULL,  -- the level in force: strict or basic
+    judge       TEXT NOT NULL,  -- which path computed the metric; empty: none did
     log_tail    TEXT NOT NULL   -- the whole log lies in experiments/ID/run.log
 );
 

@@ -9,11 +9,12 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import singledispatchmethod
 from pathlib import Path
 
 from agent import Answer, Proposal
+from scheduler.errors import UsageError
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition
 from scheduler.rules.state import Policy, State
@@ -22,6 +23,10 @@ from scheduler.study import resume
 from scheduler.study.database import open_for_writing
 from workers import Outcome
 
+CHANGED = {
+    "task": "task's fixed files (its harness or its scoring) have",
+    "data": "text to train and measure on (the files, or this Python's standard library) has",
+}
 LOG_TAIL = 4096  # characters of a log that the database keeps; the rest lies beside it
 
 
@@ -33,6 +38,17 @@ class Contents:
     baseline: Proposal | None = None  # in case a baseline is added
     answer: Answer | None = None
     outcome: Outcome | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """Who takes a study up, and with what."""
+
+    pid: int
+    host: str
+    task: str  # content hash of the task's fixed files
+    data: str  # content hash of the packed data
+    versions: Mapping[str, str] = field(default_factory=dict)  # package -> version
 
 
 class Store:
@@ -58,12 +74,31 @@ class Store:
         """The actions of the newest event, for a driver that did not get them."""
         return resume.load_outbox(self._db)
 
-    def begin_session(self, at: float, pid: int, host: str, versions: Mapping[str, str]) -> None:
-        """Record that a driver takes the study up; its events are numbered from 1 again."""
+    def begin_session(self, at: float, session: Session) -> None:
+        """Record that a driver takes the study up; its events are numbered from 1 again.
+
+        Raises UsageError, with nothing changed, where the task's fixed files or the data are not
+        those that the study began with.
+        """
+        first = self._db.execute("SELECT task, data FROM session ORDER BY id LIMIT 1").fetchone()
+        for name, now in (("task", session.task), ("data", session.data)):
+            if first is not None and first[name] != now:
+                raise UsageError(
+                    f"the {CHANGED[name]} changed since this study began: new figures would not "
+                    "compare with its old ones. Start another study: autoresearch run NAME"
+                )
         with self._transaction():
             self._db.execute(
-                "INSERT INTO session (opened_at, pid, host, versions) VALUES (?, ?, ?, ?)",
-                (at, pid, host, json.dumps(dict(versions))),
+                "INSERT INTO session (opened_at, pid, host, versions, task, data)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    at,
+                    session.pid,
+                    session.host,
+                    json.dumps(dict(session.versions)),
+                    session.task,
+                    session.data,
+                ),
             )
             self._set_scalars({"event": 0})
 
@@ -224,7 +259,7 @@ class Store:
     def _write_outcome(self, outcome: Outcome) -> None:
         timings = outcome.timings
         self._db.execute(
-            "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 outcome.trial,
                 outcome.status,
@@ -246,6 +281,8 @@ class Store:
                 outcome.device,
                 ",".join(outcome.gpu_ids),
                 outcome.node,
+                outcome.sandbox,
+                outcome.judge,
                 outcome.log[-LOG_TAIL:],
             ),
         )

@@ -6,6 +6,7 @@ Budgets of a few steps on a tiny model: what is tested is the study, not what is
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,8 +18,10 @@ import psutil
 import pytest
 
 from scheduler.rules.states import TrialState
+from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
 from tests.fixtures.candidates import ROOT
+from tests.synthetic import make_study
 
 TINY = [
     *("--config", "local", "--set", "budget.steps=3", "--set", "data.sequence_length=32"),
@@ -77,16 +80,29 @@ def trials(study: Path, state: TrialState) -> list[int]:
         return [t.experiment for t in reader.trials() if t.state is state]
 
 
-def processes_of(study: Path) -> list[psutil.Process]:
-    """The candidates, whoever started them."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if "train_template.harness" in " ".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+def trials_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """The processes of the trials that a driver has started."""
+    tree = psutil.Process(process.pid).children(recursive=True)
+    return [each for each in tree if is_of_a_trial(each)]
+
+
+def is_of_a_trial(process: psutil.Process) -> bool:
+    """Whether it is a candidate or what keeps it."""
+    try:
+        return "train_template.harness" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [p for p in processes if p.is_running() and status(p) != psutil.STATUS_ZOMBIE]
+
+
+def status(process: psutil.Process) -> str:
+    try:
+        return str(process.status())
+    except psutil.NoSuchProcess:
+        return psutil.STATUS_ZOMBIE
 
 
 def test_a_study_from_nothing_and_its_resume(start: Any, tmp_path: Path) -> None:
@@ -138,23 +154,26 @@ def test_a_killed_driver_leaves_nothing_behind_and_its_study_goes_on(
     slow = ["--set", "stop.max_experiments=2", "--set", "budget.steps=100000"]
     process = start("run", "./night", *TINY, *slow)
     wait_for(lambda: len(trials(study, TrialState.RUNNING)) >= 1, process)
-    wait_for(lambda: len(processes_of(study)) >= 1, process)
+    wait_for(lambda: len(trials_of(process)) > 0, process)
+    tree = trials_of(process)
     process.kill()
     process.communicate()
     limit = time.monotonic() + 20
-    while left := processes_of(study):
+    while left := alive(tree):
         assert time.monotonic() < limit, left
         time.sleep(0.1)
     interrupted = trials(study, TrialState.RUNNING)
     process = start("run", "./night")
     wait_for(lambda: sorted(trials(study, TrialState.LOST)) == sorted(interrupted), process)
     wait_for(lambda: set(interrupted) <= set(trials(study, TrialState.RUNNING)), process)
+    wait_for(lambda: len(trials_of(process)) > 0, process)
+    tree = trials_of(process)
     assert finish(start("run", "./night"))[0] == 2  # a second one is refused
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGHUP)  # as when its terminal is closed
     wait_for(lambda: "draining" in (study / "live.json").read_text(), process)
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 130
-    assert processes_of(study) == []
+    assert alive(tree) == []
 
 
 @pytest.mark.parametrize(
@@ -177,4 +196,21 @@ def test_bad_input_is_one_clear_message_and_changes_nothing(
     assert code == 2
     assert err.startswith("error: ")
     assert words in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_without_its_program_is_not_resumed(start: Any, tmp_path: Path) -> None:
+    folder = StudyFolder(make_study(tmp_path / "studies" / "night"))
+    folder.program.unlink()
+    code, _, err = finish(start("run", "night"))
+    assert code == 2
+    assert "research directions can't be read" in err
+
+
+def test_a_port_in_use_is_said_before_anything_starts(start: Any, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, err = finish(start("run", "--set", f"serve.port={port}"))
+    assert code == 2
+    assert f"serve.port: can't serve on 127.0.0.1:{port}" in err
     assert list(tmp_path.iterdir()) == []

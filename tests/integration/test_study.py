@@ -128,7 +128,8 @@ def lab(tmp_path: Path) -> Lab:
 def assert_nothing_left() -> None:
     """No process of a trial is alive."""
     limit = time.monotonic() + 5
-    while left := [p for p in psutil.process_iter() if "train_template.harness" in command(p)]:
+    ours = psutil.Process().children
+    while left := [p for p in ours(recursive=True) if "train_template.harness" in command(p)]:
         assert time.monotonic() < limit, left
         time.sleep(0.05)
 

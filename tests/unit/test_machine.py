@@ -557,3 +557,21 @@ def test_a_killed_session_counts_for_the_hours_up_to_half_a_minute() -> None:
     assert 970 <= state.tally.seconds_before <= 1000
     assert step(state, ev.Ticked(51_000.0)).state.study is StudyState.RUNNING
     assert step(state, ev.Ticked(51_031.0)).state.reason is StopReason.MAX_HOURS
+
+
+def test_an_agent_that_fails_again_and_again_pauses_the_study_with_its_words() -> None:
+    state = State(Policy(calls_in_flight=1))
+    now = 0.0
+    for event in (ev.Opened(now), ev.SlotsCounted(now, 1)):
+        state = step(state, event).state
+    baseline = next(iter(state.trials))
+    state = step(state, ev.Reported(now, baseline, OutcomeStatus.DONE, 1.0)).state
+    while state.asked:
+        now += 100.0
+        request = next(iter(state.asked))
+        state = step(state, ev.AnswerFailed(now, request, "no such model")).state
+        now += 100.0
+        turn = step(state, ev.Ticked(now))
+        state = turn.state
+    assert (state.study, state.reason) == (StudyState.PAUSED, StopReason.AGENT_FAILED)
+    assert "no such model" in state.tally.agent_failure

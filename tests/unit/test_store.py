@@ -16,7 +16,7 @@ from scheduler.rules.state import Policy
 from scheduler.rules.states import ExperimentState, StudyState, TrialState
 from scheduler.study.database import SCHEMA_VERSION
 from scheduler.study.reader import Reader
-from scheduler.study.store import Contents, Store
+from scheduler.study.store import Contents, Session, Store
 from tests.synthetic import START, Course, World, baseline, make_study
 
 
@@ -166,3 +166,14 @@ def test_a_study_in_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
 def dump(path: Path) -> list[str]:
     with sqlite3.connect(path) as db:
         return list(db.iterdump())
+
+
+def test_a_study_is_not_resumed_on_other_data_or_other_scoring(tmp_path: Path) -> None:
+    store = Store(tmp_path / "study.db")
+    store.begin_session(1.0, Session(1, "here", task="t", data="d"))
+    store.begin_session(2.0, Session(2, "there", task="t", data="d"))
+    with pytest.raises(UsageError, match="text to train and measure on"):
+        store.begin_session(3.0, Session(3, "here", task="t", data="other"))
+    with pytest.raises(UsageError, match="fixed files"):
+        store.begin_session(3.0, Session(3, "here", task="other", data="d"))
+    store.close()

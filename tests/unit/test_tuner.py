@@ -183,3 +183,14 @@ def test_whole_numbers_keep_their_grain(value: int, grain: int) -> None:
 )
 def test_seeds_marks_and_huge_numbers_stay(name: str, value: float) -> None:
     assert range_of(name, value) is None
+
+
+def test_a_new_champion_s_learning_rates_are_looked_at_first() -> None:
+    script = SCRIPT.replace("DECAY = 0.0", "HEAD_LR = 0.3")
+    asked = briefing(files={"train.py": script}, count=5)
+    titles = [p.title for p in Tuner().propose(asked)]
+    assert titles[:4] == ["LR 0.02 -> 0.04", "HEAD_LR 0.3 -> 0.6", "LR 0.02 -> 0.01",
+                          "HEAD_LR 0.3 -> 0.15"]  # fmt: skip
+    # Where the sampler has something to go by, it decides.
+    later = [p.title for p in Tuner().propose(briefing(*measured_by_rate()))]
+    assert not {"LR 0.02 -> 0.04", "LR 0.02 -> 0.01"} & set(later[:2])
