@@ -136,7 +136,8 @@ class RayExecutor:
     ) -> None:
         self._resources = resources
         self._limit = limit
-        self._shipments = tuple(ship(b) for b in (bundles.task, bundles.data, bundles.exam))
+        self._task, self._data = ship(bundles.task), ship(bundles.data)
+        self._exam = ship(bundles.exam)
         self._sink = sink
         self._running: dict[int, Any] = {}
         self._cancelled: set[int] = set()
@@ -149,7 +150,7 @@ class RayExecutor:
         """Run one trial on whatever node Ray finds for it. Raises TrialLost."""
         if trial.id in self._cancelled:  # while the loop was fetching what it consists of
             raise TrialLost("it was cancelled", blamed=False)
-        ref = submit(trial, *self._shipments, self._sink)
+        ref = submit(trial, self._task, self._data, self._exam, self._sink)
         self._running[trial.id] = ref
         try:
             outcome: Outcome = await ref

@@ -6,7 +6,7 @@ cancellation (KeyboardInterrupt) passes through, after everything was killed. It
 Ray: `workers/remote.py` puts it there.
 
 One loop listens to the candidate and to the referee, to their channels, logs and ends, and never
-waits longer than `POLL_SECONDS`: Ray delivers a cancellation between two Python instructions only.
+waits longer than `POLL_SECONDS`: so soon is a cancellation heard.
 What they say is judged in `judge.py`; what holds them in is `sandbox.py` or `keeper.py`.
 """
 
@@ -22,6 +22,7 @@ from workers import wire
 from workers.cores import claim_cores
 from workers.environment import visible_gpus
 from workers.errors import BundleError, ExamError, WireError
+from workers.interruption import Interruption
 from workers.judge import Judge
 from workers.launch import level_for, start
 from workers.listener import Listener
@@ -69,7 +70,8 @@ def run_trial(
     started_at = time.time()
     run = _Run(trial, report, orphaned)
     try:
-        run.hold(task, data, exam)
+        with run.interruption:
+            run.hold(task, data, exam)
     except BundleError as error:
         run.judge.rule(OutcomeStatus.REJECTED, str(error), time.monotonic())
     except (OSError, ExamError, ValueError) as error:
@@ -112,6 +114,7 @@ class _Run:
     def __init__(
         self, trial: Trial, report: Callable[[Progress], None], orphaned: Callable[[], str]
     ) -> None:
+        self.interruption = Interruption()
         self.judge = Judge(trial.budget, time.monotonic())
         self.log = BoundedLog()
         self.peak_memory = 0
@@ -179,6 +182,7 @@ class _Run:
     def _watch(self, selector: selectors.BaseSelector) -> None:
         """Listen until there is a verdict and nothing to wait for."""
         while True:
+            self.interruption.raise_if_due()
             now = time.monotonic()
             self.judge.tick(now)
             self._look_at_usage(now)

@@ -17,7 +17,7 @@ import ray
 
 from agent import Answer, Proposal
 from agent.source import identify
-from scheduler.cluster import RayExecutor, RayResults
+from scheduler.cluster import Bundles, RayExecutor, RayResults
 from scheduler.loop import Loop
 from scheduler.results import Plan
 from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
@@ -26,8 +26,9 @@ from scheduler.study.config_file import load_config
 from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
 from scheduler.study.records import Study
-from tests.fixtures.candidates import ROOT, data_folder, task_folder
+from tests.fixtures.candidates import ROOT, data_folder, exam, task_folder
 from workers import Resources, pack
+from workers.remote import split_data
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,7 +81,9 @@ class Lab:
     def __post_init__(self) -> None:
         self.folder = StudyFolder(self.path / "study")
         self._task = pack(task_folder(self.path) / "train_template")
-        self._data = pack(data_folder(self.path))
+        packed = data_folder(self.path)
+        (packed / "validation.bin").write_bytes(exam())
+        self._data, self._exam = split_data(packed)
 
     def run(
         self,
@@ -107,7 +110,9 @@ class Lab:
         plan = Plan(proposal(baseline, "baseline"), self._task.hash, self._data.hash, resources)
         results = RayResults(self.folder.path, config, plan)
         await results.begin_session(os.getpid(), "here")
-        executor = RayExecutor(resources, None, self._task, self._data, results.actor)
+        executor = RayExecutor(
+            resources, None, Bundles(self._task, self._data, self._exam), results.actor
+        )
         loop = Loop(results, executor, Scripted(scripts))
         watching = asyncio.to_thread(meanwhile, results, loop) if meanwhile else asyncio.sleep(0)
         try:

@@ -157,9 +157,16 @@ def sleeping_script(seconds: int) -> str:
     )
 
 
+def name_of(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:  # Ray starts short-lived ones
+        return ""
+
+
 def worker_of(process: psutil.Process) -> psutil.Process:
     """The Ray worker above a process of a trial."""
-    return next(above for above in process.parents() if above.name().startswith("ray::"))
+    return next(above for above in process.parents() if name_of(above).startswith("ray::"))
 
 
 def test_nothing_of_a_trial_is_alive_half_a_second_after_its_worker_was_killed(
@@ -226,7 +233,7 @@ def test_nothing_of_a_trial_is_alive_five_seconds_after_a_part_of_local_ray_was_
         every += every[0].children(recursive=True)
         workers = {worker_of(process) for process in sleepers(seconds)}
         trees = [process for worker in workers for process in worker.children(recursive=True)]
-        named = {process.name(): process for process in every} | {"driver": every[0]}
+        named = {name_of(process): process for process in every} | {"driver": every[0]}
         named[victim].kill()
         limit = time.monotonic() + 5
         while alive := [process for process in (*trees, *workers) if is_alive(process)]:

@@ -109,3 +109,10 @@ def test_text_of_no_bytes_is_refused() -> None:
     targets = np.zeros((3, 4), dtype=np.uint16)
     with pytest.raises(DataError, match="no text"):
         bits_per_byte(np.zeros((3, 4), dtype=np.float32), targets, TOKEN_BYTES)
+
+
+def test_logits_far_from_zero_are_scored_like_the_same_ones_near_it(threads: Executor) -> None:
+    logits = np.round(random_logits(20, 7))  # whole numbers: exact in float32 at 1e4, too
+    targets = np.zeros((20, 1), dtype=np.int64)
+    near, far = (log_probabilities(answer(logits + x), targets, threads) for x in (0, 1e4))
+    np.testing.assert_array_equal(near, far)
