@@ -22,6 +22,8 @@ from scheduler.study.names import resolve_study
 from scheduler.study.reader import Reader
 from scheduler.study.records import Study
 
+LOCK_SECONDS = 6.0  # Ray ends the results actor of a killed driver after two or three
+
 
 @dataclass(frozen=True)
 class Opening:
@@ -87,11 +89,15 @@ def _resume(
                 f"{folder.program}: the study's research directions can't be read ({error}); "
                 "put them back with: --program FILE"
             ) from error
-    with StudyLock(folder):  # raises StudyInUse; the results actor takes it for good
+    lock = StudyLock(folder)
+    lock.acquire(timeout=LOCK_SECONDS)  # raises StudyInUse; the results actor takes it for good
+    try:
         before = None
         if folder.database.exists():
             with Reader(folder.database) as reader:
                 before = reader.study()
+    finally:
+        lock.release()
     return Opening(
         folder=folder,
         shown=_shown(folder.path),
