@@ -29,15 +29,15 @@ class SocketTransport:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._said = ""
 
     def send(self, message: wire.Message) -> None:
         """Send one message whole, and leave a line in the log for who reads it afterwards."""
         wire.send(self._connection, message)
-        if message.kind in (wire.Kind.PROGRESS, wire.Kind.TRAINED):
-            print(
-                f"{message.fraction:5.1%}  step {message.step}  loss {message.loss:.4f}",
-                flush=True,
-            )
+        line = f"{message.fraction:5.1%}  step {message.step}  loss {message.loss:.4f}"
+        if message.kind in (wire.Kind.PROGRESS, wire.Kind.TRAINED) and line != self._said:
+            self._said = line
+            print(line, flush=True)
 
     def receive_data(self) -> int:
         """Wait for GO; raises ConnectionError if something else comes."""

@@ -86,7 +86,7 @@ def command(view: View, argv: Sequence[str], *, program: str = "bwrap") -> list[
     The environment is the caller's to choose: bubblewrap passes on what it is given.
     """
     size = str(view.scratch_bytes)
-    arguments = [program, *ISOLATION, *mounts.system(), *mounts.interpreter()]
+    arguments = [program, *ISOLATION, *_hardening(program), *mounts.system(), *mounts.interpreter()]
     arguments += mounts.masks(view.withheld)
     # Root's files stay root's in a user namespace: without this, root's candidate could write
     # /proc/sys/kernel/core_pattern, which the kernel runs outside of any sandbox.
@@ -107,6 +107,21 @@ def command(view: View, argv: Sequence[str], *, program: str = "bwrap") -> list[
     # Last: the root itself is a tmpfs without a size.
     arguments += ["--remount-ro", "/", "--chdir", WORK]
     return [*arguments, "--", *argv]
+
+
+@functools.cache
+def _hardening(program: str) -> tuple[str, ...]:
+    """What a newer bubblewrap (0.8) can do besides: no namespaces inside of the namespaces.
+
+    In one of its own a candidate has every capability, and could mount a tmpfs without a size.
+    """
+    try:
+        done = subprocess.run(
+            [program, "--help"], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return ("--disable-userns",) if "--disable-userns" in done.stdout + done.stderr else ()
 
 
 @functools.cache
