@@ -86,7 +86,10 @@ def command(view: View, argv: Sequence[str], *, program: str = "bwrap") -> list[
     The environment is the caller's to choose: bubblewrap passes on what it is given.
     """
     size = str(view.scratch_bytes)
-    arguments = [program, *ISOLATION, *_hardening(program), *mounts.system(), *mounts.interpreter()]
+    arguments = [program, *ISOLATION, *_hardening(program), *mounts.system()]
+    # Before the interpreter, which may lie in /tmp: a checkout that somebody tries out.
+    arguments += ["--size", size, "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 - its own
+    arguments += mounts.interpreter()
     arguments += mounts.masks(view.withheld)
     # Root's files stay root's in a user namespace: without this, root's candidate could write
     # /proc/sys/kernel/core_pattern, which the kernel runs outside of any sandbox.
@@ -96,7 +99,6 @@ def command(view: View, argv: Sequence[str], *, program: str = "bwrap") -> list[
     if view.gpus:
         arguments += mounts.gpus(view.gpus)
     arguments += ["--remount-ro", "/dev"]
-    arguments += ["--size", size, "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 - its own
     arguments += ["--size", size, "--tmpfs", WORK]
     for name, descriptor in view.files:
         arguments += ["--file", str(descriptor), f"{WORK}/{name}"]
