@@ -50,6 +50,7 @@ class Briefing:
     minimize: bool  # whether lower is better
     budget: str  # in words, such as "300 s"
     champion: Code
+    contract: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # file -> its functions
     best: tuple[PastExperiment, ...] = ()  # the leaders, best first
     recent: tuple[PastExperiment, ...] = ()  # the latest to finish, newest first
     pending: tuple[PastExperiment, ...] = ()  # queued or running now

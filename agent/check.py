@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from agent.briefing import Briefing
 from agent.errors import SourceError
 from agent.proposal import Proposal
-from agent.source import fingerprint, identify
+from agent.source import fingerprint, functions, identify
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def check(proposal: Proposal, briefing: Briefing, known: Mapping[str, str]) -> P
     """The completed proposal, or why it is refused.
 
     `known` is what `known_code` gives, with the answer's earlier proposals. A proposal must edit
-    the briefing's champion, touch editable files only, parse, and be code that is not known.
+    the briefing's champion, touch editable files only, parse, still define what the task calls,
+    and be code that is not known.
     """
     title = " ".join(proposal.title.split())
     champion = briefing.champion
@@ -49,12 +50,16 @@ def check(proposal: Proposal, briefing: Briefing, known: Mapping[str, str]) -> P
     if foreign := sorted(proposal.files.keys() - champion.files.keys()):
         allowed = ", ".join(sorted(champion.files))
         return Refusal(title, f"{', '.join(foreign)} can't be edited; only {allowed} can")
+    files = {**champion.files, **proposal.files}
     try:
-        identity = identify({**champion.files, **proposal.files})
+        identity = identify(files)
+        lost = _lost_functions(files, briefing)
     except SourceError as error:
         return Refusal(title, f"it does not parse: {error}")
-    if (owner := known.get(identity.fingerprint)) is not None:
-        return Refusal(title, f"it is the same code as {owner}, but for layout and comments")
+    owner = known.get(identity.fingerprint)
+    if lost or owner is not None:
+        same = f"it is the same code as {owner}, but for layout and comments"
+        return Refusal(title, lost or same)
     return replace(
         proposal,
         title=title,
@@ -62,3 +67,11 @@ def check(proposal: Proposal, briefing: Briefing, known: Mapping[str, str]) -> P
         skeleton=identity.skeleton,
         constants=identity.constants,
     )
+
+
+def _lost_functions(files: Mapping[str, str], briefing: Briefing) -> str:
+    """Which functions that the task calls are not defined any more, in words; or ""."""
+    for path, wanted in briefing.contract.items():
+        if lost := sorted(set(wanted) - functions(files[path])):
+            return f"{path} defines no function {', '.join(lost)} any more"
+    return ""

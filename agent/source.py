@@ -69,6 +69,12 @@ def replace_constants(text: str, values: Constants) -> str:
     return text
 
 
+def functions(text: str) -> frozenset[str]:
+    """The names of the functions that a script defines at its top level; SourceError as above."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(node.name for node in _parse(text).body if isinstance(node, kinds))
+
+
 def constants_of(files: Mapping[str, str]) -> dict[str, int | float]:
     """The constants of all Python files; a name that stands in several of them is left out."""
     found = [(path, read_constants(text)) for path, text in _python(files)]

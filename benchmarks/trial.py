@@ -1,95 +1,85 @@
-"""What a trial costs beside its budget: seconds for each phase, at each level of the sandbox.
+"""What a trial costs beside its training, phase by phase, at each level of the sandbox.
 
-    python -m benchmarks.trial
-
-Runs the bundled task on this machine's CPU with the sizes of `configs/local.yaml` and a budget of
-three seconds, and prints the median of a few trials; the first of each level, which warms the
-node's file cache, does not count. The rows "scripted" have neither torch nor a model: they hold
-what the processes, the sandbox and the exam's way cost alone. What the sandbox costs is the
-difference between the levels. About a minute.
+Runs the bundled task with the `local` preset's model and a short budget through the supervisor,
+without Ray, and prints the median and the range of each phase in seconds, with the error of the
+budget beside it. The basic level starts the referee's exam only after the training, as it must.
 """
 
-import json
-import os
-import statistics
 import subprocess
-import sys
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
+import time
+from statistics import median
 
-import yaml
-
-from agent.source import edit_constants
-from tests.fixtures.candidates import data_folder, exam, scripted_trial, task_folder
-from workers import Budget, Outcome, OutcomeStatus, Trial, run_trial
+from scheduler.session import gather_materials
+from scheduler.study.config_file import load_config
+from workers import Outcome, Trial, run_trial
+from workers.bundle import cache_folder, unpack
 from workers.sandbox import Level, probe_level
-from workers.trial import Resources
 
-ROOT = Path(__file__).parents[1]
-REPEATS = 3
-PHASES = ("startup", "warm_up", "train", "eval", "teardown", "outside_budget")
+RUNS, SECONDS = 5, 4.0
+PHASES = ("startup", "warm_up", "eval", "teardown")
 
-Run = Callable[[Level], Outcome]
+
+def run(level: Level, number: int) -> Outcome:
+    """One trial of the baseline at this level."""
+    config = load_config("local", [f"budget.seconds={SECONDS}"], {})
+    materials = gather_materials(config)
+    trial = Trial(
+        id=number,
+        experiment=0,
+        number=number,
+        seed=number,
+        slot=0,
+        files=materials.baseline.files,
+        task="",
+        data="",
+        budget=config.trial_budget(),
+        resources=config.trial_resources(8_000_000_000, 1),
+        settings=config.trial_settings(),
+        sandbox=level,
+    )
+    return run_trial(
+        trial,
+        task=unpack(materials.bundles.task, cache_folder()).parent,
+        data=materials.packed.folder,
+        exam=(materials.packed.folder / "validation.bin").read_bytes,
+        report=lambda _: None,
+    )
 
 
 def main() -> None:
-    """Print the table."""
+    """Print a table for each level that this machine allows."""
     best, why = probe_level()
+    levels = [Level.STRICT, Level.BASIC] if best is Level.STRICT else [Level.BASIC]
     if why:
-        print(f"no strict level here: {why}")
-    print(" " * 20 + "".join(f"{phase:>15}" for phase in PHASES) + "   (seconds)")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        for title, run in (("bundled", bundled(folder)), ("scripted", scripted(folder))):
-            for level in Level if best is Level.STRICT else (Level.BASIC,):
-                outcomes = [run(level) for _ in range(REPEATS + 1)][1:]
-                row = (statistics.median(seconds(each, phase) for each in outcomes)
-                       for phase in PHASES)  # fmt: skip
-                cells = "".join(f"{value:15.3f}" for value in row)
-                print(f"{f'{title}, {level}':20}{cells}", flush=True)
+        print(why)
+    print(f"{RUNS} trials of {SECONDS:g} s each; seconds, median (least to most)")
+    for level in levels:
+        outcomes = [run(level, number) for number in range(1, RUNS + 1)]
+        failed = [outcome.reason for outcome in outcomes if outcome.metric is None]
+        if failed:
+            print(f"{level}: {failed[0]}")
+            continue
+        print(f"{level}:")
+        for phase in PHASES:
+            print(f"  {phase:<9} {spread([getattr(o.timings, phase) for o in outcomes])}")
+        print(f"  {'outside':<9} {spread([o.timings.outside_budget for o in outcomes])}")
+        over = [100 * (o.timings.train / SECONDS - 1) for o in outcomes]
+        step = [100 * o.timings.train / SECONDS / o.steps for o in outcomes]
+        print(f"  budget    {spread(over)} % over, where a step is {median(step):.2f} % of it")
+    bare = ["bwrap", "--ro-bind", "/", "/", "true"]
+    if best is Level.STRICT:
+        print(f"bubblewrap alone: {spread([_seconds(bare) for _ in range(20)])}")
 
 
-def seconds(outcome: Outcome, phase: str) -> float:
-    """One figure of an outcome that must have gone well."""
-    if outcome.status is not OutcomeStatus.DONE:
-        raise SystemExit(f"{outcome.status}: {outcome.reason}\n{outcome.log}")
-    return float(getattr(outcome.timings, phase))
+def spread(values: list[float]) -> str:
+    """Median and range."""
+    return f"{median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
-def bundled(folder: Path) -> Run:
-    """Trials of train_template/train.py on the standard library's text."""
-    preset = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text())
-    argv = [sys.executable, "-P", "-m", "train_template.prepare", "--out", str(folder)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    said = subprocess.check_output(
-        [*argv, "--spec", json.dumps({"source": "stdlib", "tokenizer": "bytes"})], env=environment
-    )
-    data = Path(json.loads(said.splitlines()[-1])["folder"])
-    source = (ROOT / "train_template" / "train.py").read_text()
-    tokens = (data / "validation.bin").read_bytes()
-    files = edit_constants({"train.py": source}, preset["task"]["constants"])
-
-    def run(level: Level) -> Outcome:
-        trial = Trial(
-            *(1, 1, 1, 1, 0, files, "", "", Budget(seconds=3.0), Resources(), preset["data"]),
-            sandbox=level.value,
-        )
-        return run_trial(trial, task=ROOT, data=data, exam=lambda: tokens, report=lambda _: None)
-
-    return run
-
-
-def scripted(folder: Path) -> Run:
-    """Trials of a script without torch."""
-    task, data = task_folder(folder), data_folder(folder)
-
-    def run(level: Level) -> Outcome:
-        trial = scripted_trial("honest()", sandbox=level.value)
-        return run_trial(trial, task=task, data=data, exam=exam, report=lambda _: None)
-
-    return run
+def _seconds(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True)
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from scheduler.study.config import Config
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment
 
+CONTRACT = {"train.py": ("train",)}  # what the bundled task's harness calls
 LEADERS = 20
 LATEST = 30
 ALIKE = 200  # experiments that differ from the champion in constants only: the tuner's history
@@ -18,7 +19,7 @@ def write_briefing(
     # Until there is a champion, the newest baseline stands in for it: it is being measured.
     champion = reader.experiment(champions[-1].experiment) if champions else reader.baseline()
     assert champion is not None, "a study without a baseline asks nobody"
-    metric = config.task.metric
+    metric, files = config.task.metric, reader.files(champion.id)
     recent = {e.id: e for e in reader.recent(LATEST)}
     recent |= {e.id: e for e in reader.alike(champion.skeleton, ALIKE)}
     return Briefing(
@@ -29,7 +30,8 @@ def write_briefing(
         metric=metric.name,
         minimize=metric.goal == "minimize",
         budget=config.budget_words(),
-        champion=Code(champion.id, reader.files(champion.id), champion.metric),
+        champion=Code(champion.id, files, champion.metric),
+        contract={path: names for path, names in CONTRACT.items() if path in files},
         best=tuple(map(_past, reader.leaders(LEADERS, minimize=metric.goal == "minimize"))),
         recent=tuple(_past(recent[number]) for number in sorted(recent, reverse=True)),
         pending=tuple(_past(e) for e in reader.undecided()),

@@ -11,7 +11,7 @@
 
 Start-up and compilation are free up to a limit; the budget pays from the first real batch until
 the batches end. In: a device, a seed, a budget, and a Transport for reports and data. The session
-does not load the edited file, and does not score: see `harness` and `score`.
+does not load the edited file, and does not score: see `harness` and `referee`.
 """
 
 import math
@@ -36,6 +36,11 @@ from train_template.transport import Transport
 Batch = tuple[Tensor, Tensor]
 """Tokens and targets, int64 [batch_size, sequence_length], on the session's device. The target of
 a token is the token that follows it."""
+
+
+EXPLODES, EXPLODES_AFTER = 5.0, 0.1
+"""A loss this many times that of guessing, after this share of the budget, won't come back in time:
+the rest of the budget goes to another experiment."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Session:
         self._progress = 0.0
         self._pending: Tensor | float | None = None  # logged, not yet looked at
         self._loss = math.nan
+        self._guessing = math.log(max(2, plan.vocab_size))  # nats per token of a uniform guess
         self._failure: DivergedError | None = None
         self._ended = False
 
@@ -126,8 +132,8 @@ class Session:
         step: to accumulate gradients, ask for a large batch and split it. A second call goes on
         with what is left of the budget.
 
-        Raises DivergedError once a logged loss is not finite, ContractError for a batch of no
-        size and DataError where the text is shorter than a window.
+        Raises DivergedError once a logged loss is not finite or has exploded, ContractError for a
+        batch of no size and DataError where the text is shorter than a window.
         """
         length = sequence_length or self.sequence_length
         if batch_size < 1 or length < 1:
@@ -224,6 +230,11 @@ class Session:
             if not math.isfinite(self._loss):
                 self._failure = DivergedError(
                     f"the training loss became {self._loss} at step {self._step}"
+                )
+            elif self._progress > EXPLODES_AFTER and self._loss > EXPLODES * self._guessing:
+                self._failure = DivergedError(
+                    f"the training loss exploded: {self._loss:.1f} nats at step {self._step} "
+                    f"(guessing: {self._guessing:.1f})"
                 )
         if self._failure is not None:
             raise self._failure

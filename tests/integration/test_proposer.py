@@ -132,6 +132,14 @@ def test_an_actor_that_was_killed_answers_the_same_briefing_the_same(cluster: No
     assert replace(after, cost=before.cost) == before
 
 
+def test_an_edit_without_what_the_task_calls_is_refused() -> None:
+    asked = replace(briefing(), contract={"train.py": ("train",)})
+    without = proposal(edited("def train(session: Session)", "def learn(session: Session)"))
+    answer = Researcher(Scripted(without)).propose(asked)
+    assert answer.proposals == ()
+    assert answer.refused == ("An idea: train.py defines no function train any more",)
+
+
 def test_importing_the_agent_loads_no_heavy_package() -> None:
     heavy = "optuna", "torch", "ray", "litellm", "numpy"
     code = f"import agent, sys; print([name for name in {heavy} if name in sys.modules])"

@@ -245,6 +245,14 @@ FAILURES = {
         "crash",
         "the training loss became nan at step 2 (train.py, line 3)",
     ),
+    "explodes": (
+        ONE_BATCH.format(
+            body="session.log(loss=1000.0 if session.step >= 2 else 1.0)",
+            after="return lambda x: x",
+        ),
+        "crash",
+        "the training loss exploded: 1000.0 nats at step 2 (guessing: 5.5) (train.py, line 3)",
+    ),
     "takes a batch of no size": (
         "def train(session): next(session.batches(0))",
         "crash",
