@@ -101,8 +101,27 @@ class Judge:
             self.rule(OutcomeStatus.CRASH, _broken(f"{message.kind.name} in {self.phase}"), now)
             return
         self._note(message)
-        if message.kind is not Kind.PROGRESS:
+        if message.kind is Kind.TRAINED and (reason := self._overrun(now)):
+            self.rule(OutcomeStatus.TIMEOUT, reason, now)
+        elif message.kind is not Kind.PROGRESS:
             self._enter(_ORDER[message.kind][1], now)
+
+    def _overrun(self, now: float) -> str:
+        """Whether it trained longer than its budget and the step that was under way; why, or "".
+
+        The grace is for slow steps. Who needs it with quick ones has held back the clock.
+        """
+        if self._budget.seconds is None:
+            return ""
+        trained = self.trained_seconds(now)
+        step = trained / max(1, self.figures.step)
+        over = trained - self._budget.seconds
+        if over <= self._budget.tolerance_seconds(step):
+            return ""
+        return (
+            f"it trained for {trained:.1f} s, {over:.1f} s over its budget, "
+            f"and a step took {step:.2f} s"
+        )
 
     def hear_referee(self, message: Message, now: float) -> None:
         """Take one message of the referee."""

@@ -37,6 +37,14 @@ class Budget:
         """
         return max(5.0, 0.1 * (self.seconds or 0.0))
 
+    def tolerance_seconds(self, step: float) -> float:
+        """Seconds past the budget that are fair where a step takes so many seconds.
+
+        One step may be under way when the budget ends; a second one, two per cent and half a
+        second are for a busy machine.
+        """
+        return max(0.5, 0.02 * (self.seconds or 0.0), 2.0 * step)
+
     @property
     def train_limit_seconds(self) -> float:
         """Seconds from the first real batch after which the trial is a timeout."""

@@ -140,6 +140,12 @@ def test_fakes_and_patches_change_no_score(judge: Judge, honest: list[float]) ->
     assert "val_bpb: 0.1" in outcome.log
 
 
+def test_a_clock_that_is_held_back_buys_no_training(judge: Judge) -> None:
+    outcome = judge(hostile.STEALS_TIME, budget=Budget(seconds=3.0, startup_seconds=60))
+    assert outcome.status is OutcomeStatus.TIMEOUT
+    assert "over its budget" in outcome.reason
+
+
 def test_a_search_of_all_that_it_sees_finds_nothing(judge: Judge) -> None:
     outcome = judge(hostile.SEARCHES)
     assert outcome.status is OutcomeStatus.DONE, outcome.reason

@@ -180,3 +180,17 @@ def test_only_steps_of_the_training_phase_count() -> None:
     assert judge.phase is Phase.TRAIN
     judge.hear(message(Kind.TRAINED, step=4), 4.0)
     assert judge.figures.step == 4
+
+
+@pytest.mark.parametrize(
+    ("steps", "over", "fair"), [(10, 8.0, True), (1000, 1.5, True), (1000, 8.0, False)]
+)
+def test_the_grace_is_for_slow_steps_only(steps: int, over: float, fair: bool) -> None:
+    judge = judge_at((Kind.HELLO, 1.0), (Kind.READY, 5.0))
+    judge.hear(message(Kind.TRAINED, step=steps), 105.0 + over)
+    if fair:
+        assert judge.verdict is None
+        return
+    status, reason, _ = ruled(judge)
+    assert status is OutcomeStatus.TIMEOUT
+    assert "8.0 s over its budget, and a step took 0.11 s" in reason
