@@ -25,6 +25,7 @@ class Settings:
     sequence_length: int  # tokens a model sees at once, in training by default and in scoring
     validation_tokens: int  # the metric is taken over the first so many of the split
     eval_batch_tokens: int  # at most so many go through the model at once; no effect on the metric
+    patience_seconds: int = 2  # that one answer of the exam may take beyond twice the usual
 
     def __post_init__(self) -> None:
         """Raises ValueError where a size is not positive."""

@@ -17,6 +17,8 @@ What is covered, one test a line (tests/integration/test_exam.py):
       (whole, or by their beginning)        come before the true ones)
     rewrites its answers while they are   nothing to gain: the referee judges a copy (`exam`)
       judged
+    trains on after the budget, before    the time of its answers (`referee.check_waits`)
+      it answers
     logits not finite, far too large,     `exam` and `score`
       of another shape or number format
 

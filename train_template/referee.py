@@ -12,6 +12,7 @@ time limit, because the supervisor's clock judges, and it is no sandbox.
 
 import argparse
 import contextlib
+import math
 import mmap
 import os
 import socket
@@ -19,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from statistics import median
 
 import numpy as np
 
@@ -43,27 +45,34 @@ def examine(
     *,
     threads: int,
     report: Callable[[float], None],
+    patience: float = math.inf,
 ) -> float:
     """Ask everything that the plan holds; return the candidate's bits per byte.
 
-    `report` is called with the share that was asked, 0 to 1, after each batch. Raises RejectedError
-    where the answers can't be believed, LeftError where they end, and DataError where the windows
-    stand for no text.
+    `patience` is how many seconds an answer may take beyond twice the usual: without end where a
+    person trains by hand. `report` is called with the share that was asked, 0 to 1, after each
+    batch. Raises RejectedError where the answers can't be believed, LeftError where they end, and
+    DataError where the windows stand for no text.
     """
     shape = end.shape
     questions = plan.windows[:, :-1].reshape(-1, shape.windows, shape.length)
     targets = np.stack([plan.targets, plan.genuine], axis=-1)
     log_p: Floats = np.empty(targets.shape, dtype=np.float32)
+    waits: list[float] = []  # seconds for each answer; the first begins when the training ends
+    asked = time.monotonic()
     with ThreadPoolExecutor(threads) as pool:
         end.ask(0, questions[0])
         for batch in range(len(questions)):
             answer = end.receive(batch)
+            waits.append(time.monotonic() - asked)
+            asked = time.monotonic()
             if batch + 1 < len(questions):  # the candidate computes while this one is judged
                 end.ask(batch + 1, questions[batch + 1])
             part = slice(batch * shape.windows, (batch + 1) * shape.windows)
             flat = log_probabilities(answer, targets[part].reshape(-1, 2), pool)
             log_p[part] = flat.reshape(-1, shape.length, 2)
             report((batch + 1) / len(questions))
+    check_waits(waits, patience)
     own, genuine = log_p[..., 0], log_p[..., 1]
     if not np.isfinite(own).all():
         raise RejectedError("the logits are so far apart that a token that came had no probability")
@@ -71,6 +80,20 @@ def examine(
     if fault:
         raise RejectedError(fault)
     return bits_per_byte(own[plan.scored], plan.targets[plan.scored], token_bytes)
+
+
+def check_waits(waits: list[float], patience: float) -> None:
+    """Raise RejectedError if one answer took far longer than the others.
+
+    A model that has stopped training answers at once, and every time alike. Without this limit a
+    candidate could train on batches that it kept, from the end of its budget to its first answer.
+    """
+    longest, usual = max(waits), median(waits)
+    if longest > patience + 2 * usual:
+        raise RejectedError(
+            f"an answer in the exam took {longest:.1f} s, where most took {usual:.2f} s: "
+            "there is no training after the budget"
+        )
 
 
 def judge(end: RefereeEnd, plan: Plan, job: RefereeJob, connection: socket.socket) -> bool:
@@ -88,7 +111,14 @@ def judge(end: RefereeEnd, plan: Plan, job: RefereeJob, connection: socket.socke
             wire.send(connection, wire.Message(wire.Kind.PROGRESS, fraction=fraction))
 
     try:
-        value = examine(end, plan, job.meta.token_bytes, threads=available_threads(), report=report)
+        value = examine(
+            end,
+            plan,
+            job.meta.token_bytes,
+            threads=available_threads(),
+            patience=job.settings.patience_seconds,
+            report=report,
+        )
     except (RejectedError, LeftError, DataError) as error:
         # Who has left may have failed in its own code, and then says so to the supervisor itself.
         status = "rejected" if isinstance(error, RejectedError) else "crash"

@@ -345,6 +345,7 @@ class Config(Section):
             "sequence_length": self.data.sequence_length,
             "validation_tokens": self.data.validation_tokens,
             "eval_batch_tokens": self.data.eval_batch_tokens,
+            "patience_seconds": max(2, round(0.02 * (self.budget.seconds or 0.0))),
         }
 
     def budget_words(self) -> str:

@@ -113,6 +113,7 @@ REFUSED = {
     "answers with integers": (hostile.INTEGERS, "rejected|crash", "logits|type|int64"),
     "answers with infinity": (hostile.INFINITE, "rejected", "finite|inf|nan"),
     "goes on after the end": (hostile.IGNORES_THE_END, "timeout", "eval|exam"),
+    "trains on after the end": (hostile.TRAINS_ON, "rejected", "no training after the budget"),
     "looks for data before the clock": (hostile.EARLY_DATA, "crash", "saw what I could"),
     "takes all memory": (hostile.TAKES_MEMORY, "oom", "memory"),
     "forks without end": (hostile.FORKS, "oom|crash", "processes|Resource"),
@@ -124,7 +125,7 @@ REFUSED = {
 def test_it_is_refused_as_what_it_was(judge: Judge, name: str) -> None:
     script, states, words = REFUSED[name]
     budget = Budget(
-        seconds=None, steps=5, startup_seconds=60, step_limit_seconds=20, eval_seconds=4
+        seconds=None, steps=5, startup_seconds=60, step_limit_seconds=20, eval_seconds=8
     )
     outcome = judge(script, budget=budget)
     assert outcome.metric is None

@@ -18,6 +18,7 @@ from train_template import exam
 from train_template.errors import LeftError, RejectedError
 from train_template.exam import CandidateEnd, Kind, Message, Precision, RefereeEnd, Shape
 from train_template.job import Settings, parse_referee_job
+from train_template.referee import check_waits
 from train_template.score import log_probabilities
 from workers import wire
 
@@ -187,3 +188,10 @@ def test_it_ends_when_its_supervisor_is_gone(process: tuple[Process, socket.sock
     referee.until(wire.Kind.HELLO)
     referee.socket.close()
     assert referee.process.wait(timeout=60) == 1
+
+
+def test_an_answer_that_takes_far_longer_than_the_others_is_rejected() -> None:
+    check_waits([1.9, 0.1, 0.1, 0.2], patience=2.0)
+    check_waits([9.0, 4.0, 4.0, 4.1], patience=2.0)  # a slow model is slow every time
+    with pytest.raises(RejectedError, match=r"took 4\.0 s, where most took 0\.10 s"):
+        check_waits([4.0, 0.1, 0.1, 0.1], patience=2.0)
