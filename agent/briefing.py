@@ -7,9 +7,18 @@ briefing leads to the same proposals.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 Constants = Mapping[str, int | float]
 """Numeric constants at the top of a script: name -> value."""
+
+
+class Purpose(StrEnum):
+    """What a request is for."""
+
+    IMPROVE = "improve"  # the usual one: better code than the champion's
+    FILL = "fill"  # a slot is idle now and no proposal is there: whatever comes at once
+    MEND = "mend"  # an experiment crashed in its first seconds: the same idea, without the fault
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,11 @@ class PastExperiment:
     fingerprint: str = ""  # equal for code that differs in layout and comments only
     skeleton: str = ""  # equal for code that differs in the values of its constants only
     constants: Constants = field(default_factory=dict)
+    expected: str = ""  # what its author expected of the metric, in the author's words
+    lesson: str = ""  # one line: expected against observed; see agent.lessons
+    parent_metric: float | None = None  # of its parent, where that was measured
+    instruction: int | None = None  # the instruction that it serves
+    mends: int | None = None  # the crashed experiment whose idea it carries on
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,55 @@ class Code:
     experiment: int
     files: Mapping[str, str]  # relative path -> text
     metric: float | None = None
+    title: str = ""
+    diff: str = ""  # unified, against its parent's files; "" for a baseline
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """What a person asks for while the study runs."""
+
+    id: int
+    text: str
+    priority: int = 0  # higher goes first
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A crashed experiment that is to be mended."""
+
+    code: Code
+    title: str
+    hypothesis: str
+    reason: str  # the exception, as the outcome says it
+    log: str  # the tail of what it printed: data of untrusted code
+    expected: str = ""
+    instruction: int | None = None
+
+
+@dataclass(frozen=True)
+class ArmRecord:
+    """What one arm (a model, the tuner) has done for the study so far.
+
+    `gain`, `spent` and `tried` fade (see agent.portfolio), so that they speak of the recent past;
+    all else counts from the study's beginning.
+    """
+
+    name: str
+    calls: int = 0  # to the model; 0 for the tuner
+    failed_calls: int = 0
+    proposals: int = 0  # that were handed over, the refused ones included
+    refused: int = 0  # by the checks
+    experiments: int = 0  # that were added to the study
+    decided: int = 0
+    kept: int = 0
+    failed: int = 0  # crash, timeout, oom, rejected
+    best_gain: float = 0.0  # largest improvement on the champion of its day
+    tokens: int = 0
+    dollars: float | None = 0.0  # None: a price is not known
+    gain: float = 0.0  # improvement on the champion of the day, faded sum
+    spent: float = 0.0  # dollars, faded sum; an unknown price counts as 0
+    tried: float = 0.0  # experiments decided, faded sum
 
 
 @dataclass(frozen=True)
@@ -54,9 +117,27 @@ class Briefing:
     best: tuple[PastExperiment, ...] = ()  # the leaders, best first
     recent: tuple[PastExperiment, ...] = ()  # the latest to finish, newest first
     pending: tuple[PastExperiment, ...] = ()  # queued or running now
+    purpose: Purpose = Purpose.IMPROVE
+    leaders: tuple[Code, ...] = ()  # other code worth building on, best first; never the champion
+    guide: str = ""  # the task's own words on its contract: what train.py is given and must give
+    device: str = ""  # what a trial runs on, such as "NVIDIA H200"; "" until one has run
+    sigma: float | None = None  # of the metric between seeds, where it was measured
+    instructions: tuple[Instruction, ...] = ()  # open ones, the most urgent first
+    notebook: str = ""  # what the study has learned so far, condensed
+    lessons: tuple[str, ...] = ()  # one line for each experiment since the notebook, oldest first
+    condense: bool = False  # the notebook is to be written anew with this answer
+    since_champion: int = 0  # decided experiments since the last champion
+    free_slots: int = 0  # slots that would be idle without this answer
+    arms: Mapping[str, ArmRecord] = field(default_factory=dict)  # by name, the tuner included
+    broken: Broken | None = None  # where the purpose is to mend
 
     def past(self) -> tuple[PastExperiment, ...]:
         """Every finished experiment that the briefing knows, each once, in order of id."""
         return tuple(
             sorted({e.id: e for e in (*self.best, *self.recent)}.values(), key=lambda e: e.id)
         )
+
+    def codes(self) -> Mapping[int, Code]:
+        """The code that a proposal may edit, by experiment: the champion's, the leaders', ..."""
+        broken = () if self.broken is None else (self.broken.code,)
+        return {code.experiment: code for code in (*broken, *self.leaders, self.champion)}

@@ -28,6 +28,11 @@ class Proposal:
     fingerprint: str = ""  # see agent.source
     skeleton: str = ""
     constants: Constants = field(default_factory=dict)
+    expected: str = ""  # the effect on the metric that its author expects, in the author's words
+    instruction: int | None = None  # the instruction that it serves
+    combines: int | None = None  # another experiment whose change it brings to the parent's code
+    mends: int | None = None  # the crashed experiment whose idea it carries on
+    call: int | None = None  # the call of the model that it came from, by the ledger's number
 
 
 @dataclass(frozen=True)
@@ -38,3 +43,8 @@ class Answer:
     proposals: tuple[Proposal, ...]
     cost: Cost = field(default_factory=Cost)
     refused: tuple[str, ...] = ()  # proposals that failed their check: "title: reason"
+    arm: str = ""  # whose answer it mainly is
+    notebook: str = ""  # written anew, where the briefing asked for it and a model did so
+    troubles: Mapping[str, str] = field(default_factory=dict)  # arm -> why it gives nothing now
+    spent: str = ""  # the limit that keeps the models from being asked: "dollars", "tokens", ...
+    refused_by: Mapping[str, int] = field(default_factory=dict)  # arm -> proposals refused

@@ -1,0 +1,1 @@
+"""Language models as researchers: prompts, calls, answers, edits."""
