@@ -41,15 +41,17 @@ def sentence(text: str, limit: int = 500) -> str:
 def last_error(log: str) -> str:
     """The exception of the last Python traceback in a cleaned log, and where in train.py; or "".
 
-    Such as "ValueError: no (train.py, line 12)": what an agent needs first in order to mend it.
+    Such as "ValueError: no (train.py, line 12: f(x))": what an agent needs first to mend it.
     """
     start = log.rfind(_TRACEBACK)
     if start < 0:
         return ""
     place = said = ""
-    for line in log[start:].splitlines()[1:]:
+    lines = log[start:].splitlines()[1:]
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
         if found := _TRAIN_LINE.match(line):
-            place = f" (train.py, line {found[1]})"
+            text = following.strip() if following.startswith("    ") else ""
+            place = f" (train.py, line {found[1]}{': ' if text else ''}{sentence(text, 120)})"
         elif line and not line.startswith(" "):
             said = line
             break

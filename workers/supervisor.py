@@ -255,7 +255,8 @@ class _Run:
             environment=os.environ,
             cores=self._cores,
         )
-        self.judge.exam_begun = self._exam.begun
+        if self._exam.begun:
+            self.judge.begin_exam(time.monotonic())
         if self._exam.referee and not self._referee:
             self._referee = Listener(selector, self._exam.referee, BoundedLog())
 
