@@ -1,10 +1,11 @@
 """The referee's process: `python -P -m train_template.referee --job JSON` (see `job`).
 
 In: a job, the validation tokens, a socket to the supervisor (see `wire`) and the exam with the
-candidate (see `exam`). Out, to the supervisor: HELLO when it could ask; PROGRESS while it does, with
-the share that was answered and the seconds that went by waiting for answers, so that the supervisor
-can tell a slow candidate from a referee that hangs; then SCORED with val_bpb, or FAILED with a
-status and one sentence. It begins on GO, which brings the tokens along where the job has none.
+candidate (see `exam`). Out, to the supervisor: HELLO when it could ask; PROGRESS while it does,
+with the share that was answered and the seconds that went by waiting for answers, so that the
+supervisor can tell a slow candidate from a referee that hangs; then SCORED with val_bpb, or FAILED
+with a status and one sentence. It begins on GO, which brings the tokens along where the job has
+none.
 
 It imports NumPy and none of the edited code, so that it is there in a tenth of a second, and it
 believes nothing that the candidate says. It ends at once when the supervisor goes away. It keeps no
@@ -49,6 +50,22 @@ class Patience:
     first: float = math.inf  # for the first one, whatever is usual
 
 
+class _Watch:
+    """The wait for one answer, told of while it lasts."""
+
+    def __init__(self, report: Callable[[float, float], None], share: float, idle: float) -> None:
+        self._report, self._share = report, share
+        self._since = time.monotonic() - idle
+
+    @property
+    def idle(self) -> float:
+        """Seconds spent waiting for answers, in this wait and in those before."""
+        return time.monotonic() - self._since
+
+    def look(self) -> None:
+        self._report(self._share, self.idle)
+
+
 def examine(
     end: RefereeEnd,
     plan: Plan,
@@ -56,7 +73,7 @@ def examine(
     *,
     threads: int,
     report: Callable[[float, float], None],
-    patience: Patience = Patience(),  # noqa: B008 - frozen
+    patience: Patience = Patience(),
 ) -> float:
     """Ask everything that the plan holds; return the candidate's bits per byte.
 
@@ -75,16 +92,11 @@ def examine(
     with ThreadPoolExecutor(threads) as pool:
         end.ask(0, questions[0])
         for batch in range(len(questions)):
-            began, share = time.monotonic(), batch / len(questions)
-
-            def waiting(began: float = began, share: float = share) -> None:
-                report(share, idle + time.monotonic() - began)
-
-            answer = end.receive(batch, waiting)
-            now = time.monotonic()
-            waits.append(now - asked)
-            idle += now - began
-            asked = now
+            watch = _Watch(report, batch / len(questions), idle)
+            answer = end.receive(batch, watch.look)
+            idle = watch.idle
+            waits.append(time.monotonic() - asked)
+            asked = time.monotonic()
             if batch + 1 < len(questions):  # the candidate computes while this one is judged
                 end.ask(batch + 1, questions[batch + 1])
             part = slice(batch * shape.windows, (batch + 1) * shape.windows)

@@ -181,12 +181,13 @@ class Judge:
         """Take bytes that are no message."""
         self.rule(OutcomeStatus.CRASH, _broken(error), now)
 
-    def hear_exit(self, status: int | None, now: float) -> None:
+    def hear_exit(self, status: int | None, now: float, *, starved: bool | None = None) -> None:
         """Take the end of the process: its wait status, or None if nobody could collect it.
 
-        A SIGKILL that the supervisor did not send comes from the kernel, as a rule.
+        `starved` says whether the kernel killed anything for want of memory since the trial began,
+        if that is known: most SIGKILLs that the supervisor did not send are such.
         """
-        ended = self._end_of(status)
+        ended = self._end_of(status, starved)
         orderly = status == 0
         if self.verdict or self.phase is not Phase.EVAL:
             self.rule(ended.status, ended.reason, now)
@@ -195,14 +196,17 @@ class Judge:
         else:  # all is asked, perhaps: the referee may still be computing
             self._ended = ended
 
-    def _end_of(self, status: int | None) -> Verdict:
+    def _end_of(self, status: int | None, starved: bool | None) -> Verdict:
         before = f"in {self.phase}, before it had a metric"
         if status is None:
             return Verdict(OutcomeStatus.CRASH, f"its keeper was killed {before}")
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-            reason = (
-                f"was killed by SIGKILL {before}: most likely by the kernel, for want of memory"
-            )
+            reason = f"was killed by SIGKILL {before}"
+            if starved is False:
+                reason += ", and not by the kernel for want of memory"
+                return Verdict(OutcomeStatus.CRASH, reason)
+            likely = "" if starved else "most likely "
+            reason += f": {likely}by the kernel, for want of memory"
             return Verdict(OutcomeStatus.OOM, reason)
         if os.WIFSIGNALED(status):
             name = _signal_name(os.WTERMSIG(status))

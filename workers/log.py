@@ -18,6 +18,8 @@ _ESCAPE = re.compile(
 # C0 except tab and line feed, DEL, C1, and the marks that reorder text on the screen.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _TRACEBACK = "Traceback (most recent call last):"
+_DUMPED_LINE = re.compile(r'^  File "(?:[^"]*/)?train\.py", line (\d+) in ', re.MULTILINE)
+_DUMP = "(most recent call first):"
 _TRAIN_LINE = re.compile(r'  File "(?:[^"]*/)?train\.py", line (\d+)')
 
 
@@ -58,6 +60,16 @@ def last_error(log: str) -> str:
     return sentence(said) + place if said else ""
 
 
+def last_seen(log: str) -> int | None:
+    """The line of train.py at which faulthandler last saw it, in a cleaned log; or None.
+
+    A dump names every thread, those that run no line of train.py too.
+    """
+    dump = log.rfind("Fatal Python error: ")
+    found = _DUMPED_LINE.search(log, max(0, dump)) if _DUMP in log else None
+    return int(found[1]) if found else None
+
+
 class BoundedLog:
     """The first `HEAD_BYTES` and the last `TAIL_BYTES` of a stream."""
 
@@ -79,6 +91,11 @@ class BoundedLog:
         self._news += data[-NEWS_BYTES:]
         if len(self._news) > 2 * NEWS_BYTES:
             del self._news[:-NEWS_BYTES]
+
+    @property
+    def total(self) -> int:
+        """Bytes that came so far."""
+        return self._total
 
     def text(self) -> str:
         """The whole log, with a line that says how many bytes were left out, if any were."""

@@ -209,8 +209,10 @@ FAILURES = {
     "raises in the exam": (
         ONE_BATCH.format(body="pass", after="return lambda x: x[99]"),
         "crash",
-        "IndexError: index 99 is out of bounds for dimension 0 with size 8 "
-        "(train.py, line 5: return lambda x: x[99])",
+        (
+            "IndexError: index 99 is out of bounds for dimension 0 with size 8 "
+            "(train.py, line 5: return lambda x: x[99])"
+        ),
     ),
     "does not parse": (
         "def train(:\n",
@@ -220,8 +222,10 @@ FAILURES = {
     "fails on import": (
         "import no_such_module",
         "crash",
-        "ModuleNotFoundError: No module named 'no_such_module' "
-        "(train.py, line 1: import no_such_module)",
+        (
+            "ModuleNotFoundError: No module named 'no_such_module' "
+            "(train.py, line 1: import no_such_module)"
+        ),
     ),
     "ends the process": (
         "import sys\nsys.exit(0)",
@@ -252,8 +256,10 @@ FAILURES = {
             after="return lambda x: x",
         ),
         "crash",
-        "the training loss became nan at step 2 "
-        "(train.py, line 3: for tokens, targets in session.batches(4):)",
+        (
+            "the training loss became nan at step 2 "
+            "(train.py, line 3: for tokens, targets in session.batches(4):)"
+        ),
     ),
     "explodes": (
         ONE_BATCH.format(
@@ -261,14 +267,18 @@ FAILURES = {
             after="return lambda x: x",
         ),
         "crash",
-        "the training loss exploded: 1000.0 nats at step 2 (guessing: 5.5) "
-        "(train.py, line 3: for tokens, targets in session.batches(4):)",
+        (
+            "the training loss exploded: 1000.0 nats at step 2 (guessing: 5.5) "
+            "(train.py, line 3: for tokens, targets in session.batches(4):)"
+        ),
     ),
     "takes a batch of no size": (
         "def train(session): next(session.batches(0))",
         "crash",
-        "batches(0, 16): both must be 1 or more "
-        "(train.py, line 1: def train(session): next(session.batches(0)))",
+        (
+            "batches(0, 16): both must be 1 or more "
+            "(train.py, line 1: def train(session): next(session.batches(0)))"
+        ),
     ),
     "needs more memory than there is": (
         "import torch\ntorch.empty(2**60)",

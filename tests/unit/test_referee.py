@@ -232,8 +232,12 @@ def test_a_vocabulary_larger_than_any_command_line_can_be_scored() -> None:
         tokens.write(np.arange(59_000, 59_090, dtype="<u2").tobytes())
         tokens.flush()
         job: dict[str, object] = {
-            **{"exam": ours.fileno(), "questions": questions, "answers": answers},
-            **{"tokens": tokens.fileno(), "token_bytes": table, "secret": 1},
+            "exam": ours.fileno(),
+            "questions": questions,
+            "answers": answers,
+            "tokens": tokens.fileno(),
+            "token_bytes": table,
+            "secret": 1,
             "settings": asdict(settings),
         }
         handed = [ours.fileno(), questions, answers, tokens.fileno(), table]
