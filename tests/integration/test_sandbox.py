@@ -22,6 +22,7 @@ import pytest
 from tests.fixtures.candidates import ROOT, data_folder, exam, scripted_trial, task_folder
 from workers import Outcome, OutcomeStatus, Resources, run_trial
 from workers.cores import claim_cores
+from workers.mounts import applications
 from workers.sandbox import Level, View, command, probe_level
 
 STRICT, WHY = probe_level()
@@ -98,6 +99,21 @@ def test_it_can_not_read_the_withheld_text_in_any_standard_library(attempt: Try)
         "honest()"
     )
     assert attempt(script).log.splitlines() == ["True", "[]", "ModuleNotFoundError", "True"]
+
+
+@needs_bubblewrap
+def test_it_sees_no_application_that_may_bring_a_python_of_its_own(
+    attempt: Try, tmp_path: Path
+) -> None:
+    for name in ("gcc", "x86_64-linux-gnu", "python3.11", "office/program/python/lib", "sdk"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "libx.so").touch()
+    (tmp_path / "link").symlink_to("sdk")
+    assert applications(tmp_path) == [tmp_path / "office", tmp_path / "sdk"]
+    # On this machine: whatever is there of that kind is empty inside.
+    folders = [str(path) for path in applications(Path("/usr/lib"))]
+    script = f"import os\nprint([path for path in {folders} if os.listdir(path)])\nhonest()"
+    assert attempt(script).log == "[]\n"
 
 
 @needs_bubblewrap
