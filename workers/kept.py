@@ -12,6 +12,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -19,9 +21,10 @@ import psutil
 from workers.environment import trial_environment
 from workers.files import write_files
 from workers.process import KILL_SECONDS, Process, Program, spawn
-from workers.tree import Usage, children, descendants
+from workers.tree import Usage, children, descendants, stored
 
 START_SECONDS = 30.0  # for the keeper (20 ms when idle): a loaded node is slow to fork
+DISK_SECONDS = 1.0  # between two looks at the folders: 2 us a file
 _KEEPER = Path(__file__).with_name("keeper.py")
 
 
@@ -32,6 +35,7 @@ class KeptProcess(Process):
         self._seen: set[psutil.Process] = set()
         folder = Path(tempfile.mkdtemp(prefix="trial-"))
         self._undo.callback(_remove, folder)
+        self._folder, self._disk, self._weighed_at = folder, 0, time.monotonic()
         work, data, temporary = (folder / name for name in ("work", "data", "tmp"))
         for each in (work, data, temporary):
             each.mkdir()
@@ -97,7 +101,10 @@ class KeptProcess(Process):
     def usage(self) -> Usage:
         """What the tree uses now; whom it holds is noted for `kill`."""
         self._note()
-        return super().usage()
+        now = time.monotonic()
+        if now > self._weighed_at + DISK_SECONDS:
+            self._weighed_at, self._disk = now, stored(self._folder)
+        return replace(super().usage(), disk=self._disk)
 
     def _note(self) -> None:
         self._seen = {process for process in self._seen if process.is_running()}

@@ -13,13 +13,15 @@ tests/integration/test_sandbox.py or, where it holds at both levels alike, test_
     reads the validation tokens from a disk                   covered       not covered
     reads the withheld text in any standard library           covered       not covered
     reads homes, caches, other folders                        covered       not covered
-    sees secrets in the environment                           covered       covered
+    sees secrets in its own environment                       covered       covered
+    reads those of other processes (/proc/PID/environ)        covered       not covered
     sees, stops, renices or traces any other process          covered       not covered
     opens a connection to anything                            covered       not covered
     writes anything that outlives it                          covered       not covered
     changes settings of the kernel, also where root runs it   covered       not covered
     changes the training data that other trials get           covered       covered
-    fills the disk, /tmp or /dev/shm                          covered       one file: covered
+    fills the disk through its work folder or /tmp            covered       covered
+    fills the disk elsewhere, or /dev/shm                     covered       one file: covered
     fills the process table                                   covered       covered
     fills the memory                                          covered       covered
     leaves a process behind                                   covered       seldom (*)
@@ -29,12 +31,16 @@ tests/integration/test_sandbox.py or, where it holds at both levels alike, test_
 
 (*) Only what it forked within 0.2 s before it killed its keeper.
 
-Not covered at either level: a hole in the kernel or in the GPU's driver; anonymous memory files
-that it never maps (no process shows them; the kernel's own killer then takes it first); a burst of
-memory or of processes within one look at the tree, 0.2 s; cores beside its own, which it may move
-to; what it can tell from timing. At the basic level the head's own cache, the referee's secret and
-the referee's memory are open to a candidate of the same user: what is caught there for sure is the
-honest mistake.
+Not covered at either level: a hole in the kernel or in the GPU's driver; memory that no process
+shows (files in memory that it never maps, System V segments: they end with it); a burst of memory
+or of processes within one look at the tree, 0.2 s (where memory runs out, the kernel takes a
+candidate first); cores beside its own, which it may move to; what it can tell from timing. The
+embedded data set is Python's own source, and so are the libraries that a candidate must be able to
+import: what it learns from those before its clock starts is limited by budget.startup_seconds
+alone. Text of one's own (data.paths) is nowhere to be seen before GO. Who claims that one step took
+as long as it overran its budget is believed up to the grace, for honest slow steps look the same.
+At the basic level the head's own cache, the referee's secret and the referee's memory are open to a
+candidate of the same user: what is caught there for sure is the honest mistake.
 """
 
 import functools

@@ -40,6 +40,7 @@ POLL_SECONDS = 0.1
 HURRY_SECONDS = 0.005  # while the slot waits for the referee or its tokens
 WHERE_SECONDS = 0.5  # for a candidate that is out of time to say where it is
 USAGE_SECONDS = 0.2  # between two looks at the process tree
+DISK_LIMIT = 2 * SCRATCH_BYTES  # as much as the strict level gives to /tmp and the work folder
 PROCESS_LIMIT = 512  # torch's compiler starts up to 32 helpers
 THREAD_LIMIT = 8192  # a node of 256 cores may well have a thread for each in ten processes
 
@@ -306,6 +307,10 @@ class _Run:
             reason = f"its processes used {usage.memory / 1e6:.0f} MB of memory in {phase}"
             reason += f", and {limit / 1e6:.0f} MB is the limit"
             self.judge.rule(OutcomeStatus.OOM, reason, now)
+        if usage.disk > DISK_LIMIT:
+            reason = f"it kept {usage.disk / 1e6:.0f} MB in its work folder and /tmp in {phase}"
+            reason += f", and {DISK_LIMIT / 1e6:.0f} MB is the limit"
+            self.judge.rule(OutcomeStatus.CRASH, reason, now)
         for what, used, most in (
             ("processes", usage.processes, PROCESS_LIMIT),
             ("threads", usage.threads, THREAD_LIMIT),

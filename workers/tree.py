@@ -24,6 +24,7 @@ class Usage:
     memory: int = 0  # resident bytes; a page that is shared counts in each process
     processes: int = 0
     threads: int = 0  # the main thread of each process included
+    disk: int = 0  # bytes in its own folders, where no size is set to them
 
 
 def descendants(top: int) -> list[int]:
@@ -48,6 +49,20 @@ def measure(top: int) -> Usage:
                 threads += process.num_threads()
             processes += 1
     return Usage(memory, processes, threads)
+
+
+def stored(folder: Path) -> int:
+    """Bytes on the disk of the files below a folder; what can't be read counts nothing."""
+    total, folders = 0, [str(folder)]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    with contextlib.suppress(OSError):
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+    return total
 
 
 def kernel_kills() -> int | None:

@@ -150,6 +150,26 @@ def test_it_sees_no_other_process_and_can_not_stop_renice_or_trace_one(attempt: 
 
 
 @needs_bubblewrap
+def test_it_can_not_read_the_environment_of_other_processes(
+    attempt: Try, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-for-you")
+    with subprocess.Popen(["sleep", "60"]) as other:  # it has the key, as Ray's workers do
+        script = (
+            "import os\n"
+            f"attempt(lambda: open('/proc/{other.pid}/environ').read())\n"
+            "for pid in os.listdir('/proc'):\n"
+            "    if pid.isdigit():\n"
+            "        attempt(lambda: 'sk-not' in open(f'/proc/{pid}/environ').read())\n"
+            "honest()"
+        )
+        log = attempt(script).log.splitlines()
+        other.kill()
+    assert log[0] == "FileNotFoundError"
+    assert "True" not in log
+
+
+@needs_bubblewrap
 def test_it_can_open_a_connection_to_nothing(attempt: Try) -> None:
     # Abstract names belong to the network's namespace, whatever the mounts.
     with (
@@ -246,6 +266,23 @@ def test_it_can_not_fill_the_disk_with_one_file_at_the_basic_level(attempt: Try)
     script = "import os\nfile = open('big', 'wb')\nfile.truncate(1 << 31)\nhonest()"
     outcome = attempt(script, Level.BASIC)
     assert (outcome.status, "File too large" in outcome.reason) == (OutcomeStatus.CRASH, True)
+
+
+def test_it_can_not_fill_the_disk_with_many_files_in_its_folders_at_the_basic_level(
+    attempt: Try, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.supervisor.DISK_LIMIT", 20_000_000)
+    script = (
+        "import os, pathlib, time\n"
+        "for n in range(40):\n"
+        "    folder = pathlib.Path(os.environ['TMPDIR'] if n % 2 else '.', str(n))\n"
+        "    folder.mkdir()\n"
+        "    (folder / 'file').write_bytes(bytes(1_000_000))\n"
+        "time.sleep(60)"
+    )
+    outcome = attempt(script, Level.BASIC)
+    assert outcome.status is OutcomeStatus.CRASH
+    assert outcome.reason.endswith("in startup, and 20 MB is the limit")
 
 
 @pytest.mark.parametrize("level", LEVELS)

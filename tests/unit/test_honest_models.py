@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.fixtures.exams import sit
@@ -139,6 +141,51 @@ def test_a_model_that_computes_in_bfloat16_passes_every_probe(
     value = sit(model, text(), settings, TOKEN_BYTES, secret=threads, threads=threads)
     # By itself a window goes through other kernels than in a batch, and rounds otherwise.
     assert value == pytest.approx(plain_bits_per_byte(model, length), abs=0.01)
+
+
+class RandomModel(nn.Module):
+    """Random logits for each token, in one of two precisions, which notes what it answered."""
+
+    def __init__(self, vocabulary: int, scale: float, dtype: torch.dtype, seed: int) -> None:
+        super().__init__()
+        table = torch.randn(vocabulary, vocabulary, generator=torch.Generator().manual_seed(seed))
+        self.table = nn.Parameter((scale * table).to(dtype))
+        self.answered: dict[tuple[int, ...], Tensor] = {}
+
+    def forward(self, batch: Tensor) -> Tensor:
+        logits: Tensor = self.table[batch]
+        for window, answer in zip(batch.tolist(), logits, strict=True):
+            self.answered[tuple(window)] = answer.clone()
+        return logits
+
+
+@hypothesis.settings(max_examples=15, deadline=None)
+@hypothesis.given(
+    vocabulary=st.integers(2, 300),
+    length=st.integers(1, 40),
+    batch_tokens=st.integers(1, 400),
+    scale=st.floats(0.01, 12.0),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    seed=st.integers(0, 1000),
+)
+def test_the_number_of_any_model_is_that_of_its_own_answers(
+    *, vocabulary: int, length: int, batch_tokens: int, scale: float, dtype: torch.dtype, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    tokens = random.integers(vocabulary, size=700).astype(np.uint16)
+    sizes = tuple(random.integers(0, 9, size=vocabulary).tolist())
+    count = 500 // (length + 1)
+    windows = tokens[: count * (length + 1)].reshape(count, length + 1).astype(np.int64)
+    hypothesis.assume(sum(sizes[target] for target in windows[:, 1:].ravel()) > 0)
+    model = RandomModel(vocabulary, scale, dtype, seed)
+    value = sit(model, tokens, Settings(length, 500, batch_tokens), sizes, secret=seed)
+    nats, text_bytes = 0.0, 0
+    for window in windows:
+        log_p = model.answered[tuple(window[:-1].tolist())].double().log_softmax(-1)
+        for place, target in enumerate(window[1:].tolist()):
+            nats -= log_p[place, target].item() if sizes[target] else 0.0
+            text_bytes += sizes[target]
+    assert value == pytest.approx(nats / np.log(2) / text_bytes, abs=1e-5)
 
 
 def test_dropout_is_off_and_no_gradient_is_kept() -> None:
