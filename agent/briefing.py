@@ -74,6 +74,8 @@ class Broken:
     log: str  # the tail of what it printed: data of untrusted code
     expected: str = ""
     instruction: int | None = None
+    parent: int = 0  # whose code it had edited
+    origin: str = ""  # who wrote it
 
 
 @dataclass(frozen=True)

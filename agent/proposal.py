@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 
 from agent.briefing import Constants
 
+BASELINE, TUNER, PERSON = "baseline", "tuner", "person"
+NOT_MODELS = frozenset({BASELINE, TUNER, PERSON})
+"""Origins of proposals that are no model's name."""
+
 
 @dataclass(frozen=True)
 class Cost:

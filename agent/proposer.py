@@ -1,68 +1,128 @@
 """What the agent's actor runs: a briefing goes in, an answer of checked proposals comes out.
 
-The Researcher holds its arms, the ways of finding proposals, in order of preference: what one
-leaves open the next one fills, so that no slot waits for the first. Every proposal is checked
-before it is handed over. It is a plain class that knows nothing of Ray; the scheduler makes an
-actor of it, and may start it again at any time, as it remembers nothing between briefings.
+The Researcher holds its arms, the models and the tuner. For each briefing it draws one by what
+each has achieved (`portfolio.py`); where that one can't be asked, or brings nothing, the others
+follow and the tuner comes last, so that no slot waits for a provider's bad hour. It is a plain
+class that knows nothing of Ray; the scheduler makes an actor of it, and may start it again at any
+time, as it remembers nothing between briefings but which models did not answer lately.
 """
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from agent.briefing import Briefing
-from agent.check import Refusal, check, known_code
-from agent.proposal import Answer, Cost, Proposal
-from agent.tuner import Tuner
+from agent.arm import Arm, Brought, TunerArm
+from agent.briefing import Briefing, Purpose
+from agent.check import Checker
+from agent.errors import ModelError, SpentError
+from agent.portfolio import Shares, choose
+from agent.proposal import Answer, Cost
 
 
 class Proposer(Protocol):
     """Answers a briefing. The seam at which the scheduler's tests put their own."""
 
-    def propose(self, briefing: Briefing) -> Answer:
+    async def propose(self, briefing: Briefing) -> Answer:
         """At most `briefing.count` proposals, and what they cost."""
         ...
 
 
-class Arm(Protocol):
-    """One way of finding proposals, such as the tuner."""
-
-    def propose(self, briefing: Briefing) -> tuple[Proposal, ...]:
-        """At most `briefing.count` proposals, unchecked. Equal briefings give equal proposals."""
-        ...
-
-
 class Researcher:
-    """A Proposer that asks its arms in turn and checks what they bring."""
+    """A Proposer that draws an arm for each briefing, and has others at hand."""
 
-    def __init__(self, *arms: Arm) -> None:
-        """Take the arms in order of preference; without any, the tuner is the only one."""
-        self._arms = arms or (Tuner(),)
+    def __init__(
+        self,
+        models: Sequence[Arm] = (),
+        tuner: Arm | None = None,
+        *,
+        shares: Shares | None = None,
+        stop_when_spent: bool = False,
+    ) -> None:
+        """`stop_when_spent`: nothing more is proposed once a limit keeps the models from it."""
+        self._models = {arm.name: arm for arm in models}
+        self._tuner = tuner or TunerArm()
+        self._shares = shares or Shares()
+        self._stop_when_spent = stop_when_spent
 
-    def propose(self, briefing: Briefing) -> Answer:
+    async def propose(self, briefing: Briefing) -> Answer:
         """At most `briefing.count` proposals, all new; those refused are named with the reason.
 
-        Fewer, or none, where the arms have no more ideas. Raises SourceError if the champion's
-        own code does not parse.
+        Fewer, or none, where the arms have no more ideas, or can't be asked: then `troubles` or
+        `spent` say so. No failure of a model is raised. Raises SourceError if the champion's own
+        code does not parse.
         """
         begun = time.monotonic()
-        known = known_code(briefing)
-        accepted: list[Proposal] = []
-        refused: list[str] = []
-        for arm in self._arms:
-            wanted = briefing.count - len(accepted)
-            if wanted <= 0:
+        checker = Checker(briefing)
+        answer = Answer(briefing.request, ())
+        for arm in self._order(briefing):
+            if answer.spent and (arm is not self._tuner or self._stop_when_spent):
+                continue
+            if why := arm.trouble():
+                answer = _with_trouble(answer, arm.name, why)
+                continue
+            try:
+                brought = await arm.propose(briefing, checker)
+            except ModelError as error:
+                answer = _with_trouble(answer, arm.name, str(error))
+                continue
+            except SpentError as error:
+                answer = replace(answer, spent=error.limit)
+                answer = _with_trouble(answer, arm.name, str(error))
+                continue
+            answer = _with_brought(answer, arm.name, brought)
+            if answer.proposals:
                 break
-            for proposal in arm.propose(replace(briefing, count=wanted))[:wanted]:
-                result = check(proposal, briefing, known)
-                if isinstance(result, Refusal):
-                    refused.append(str(result))
-                else:
-                    known[result.fingerprint] = f'"{result.title}", proposed just before'
-                    accepted.append(result)
-        return Answer(
-            request=briefing.request,
-            proposals=tuple(accepted),
-            cost=Cost(seconds=time.monotonic() - begun),
-            refused=tuple(refused),
-        )
+        cost = replace(answer.cost, seconds=time.monotonic() - begun)
+        return replace(answer, cost=cost)
+
+    def _order(self, briefing: Briefing) -> Iterator[Arm]:
+        """The arm that answers this briefing, then those that stand in for it."""
+        if briefing.purpose is Purpose.FILL or not self._models:
+            yield self._tuner
+            return
+        if briefing.purpose is Purpose.MEND:
+            yield from self._menders(briefing)
+            return  # the tuner mends nothing
+        left = [*self._models, self._tuner.name]
+        drawn = choose(briefing.arms, left, briefing.seed, self._shares)
+        yield self._arm(drawn)
+        others = [name for name in self._models if name != drawn]
+        while others:
+            name = choose(briefing.arms, others, briefing.seed, self._shares)
+            others.remove(name)
+            yield self._models[name]
+        if drawn != self._tuner.name:
+            yield self._tuner
+
+    def _menders(self, briefing: Briefing) -> Iterator[Arm]:
+        """Who wrote it first: it knows what it meant."""
+        origin = briefing.broken.origin if briefing.broken else ""
+        if origin in self._models:
+            yield self._models[origin]
+        yield from (arm for name, arm in self._models.items() if name != origin)
+
+    def _arm(self, name: str) -> Arm:
+        return self._models.get(name, self._tuner)
+
+
+def _with_trouble(answer: Answer, name: str, why: str) -> Answer:
+    return replace(answer, troubles={**answer.troubles, name: why})
+
+
+def _with_brought(answer: Answer, name: str, brought: Brought) -> Answer:
+    cost, more = answer.cost, brought.cost
+    return replace(
+        answer,
+        arm=name,
+        proposals=brought.proposals,
+        refused=(*answer.refused, *brought.refused),
+        refused_by={**answer.refused_by, name: len(brought.refused)},
+        notebook=brought.notebook or answer.notebook,
+        cost=Cost(
+            0.0,
+            cost.input_tokens + more.input_tokens,
+            cost.output_tokens + more.output_tokens,
+            None if cost.dollars is None or more.dollars is None else cost.dollars + more.dollars,
+        ),
+    )

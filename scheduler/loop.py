@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 from agent import Answer
-from scheduler.results import Answered, Ended
+from scheduler.results import Answered, Ended, Item, Posted
 from scheduler.rules import events as ev
 from scheduler.study.records import Live
 from workers import Outcome, Trial
@@ -20,8 +20,6 @@ from workers import Outcome, Trial
 TICK_SECONDS = 1.0  # limits of time are looked at, slots counted and views drawn this often
 EXPORT_SECONDS = 60.0  # results.tsv and progress.png are written at most this often
 CUT_SHORT_SECONDS = 10.0  # for trials that were cut short to end their processes
-
-Item = ev.Event | Answered | Ended
 
 
 class TrialLost(Exception):  # noqa: N818 - an end of a trial, not a fault of the caller
@@ -47,6 +45,9 @@ class Bookkeeper(Protocol):
     async def trial(self, number: int) -> Trial:
         """Everything that a worker needs to run a trial."""
 
+    async def mail(self) -> tuple[Posted, ...]:
+        """What people have sent since the last time."""
+
     async def live(self) -> Live:
         """The study at this moment."""
 
@@ -70,8 +71,8 @@ class Executor(Protocol):
 class Agent(Protocol):
     """Who makes proposals."""
 
-    async def propose(self, request: int, count: int) -> Answer:
-        """Brief the agent and return its answer."""
+    async def propose(self, request: ev.RequestProposals) -> Answer:
+        """Brief the agent and return its answer. Raises AnswerLost."""
 
 
 class Loop:
@@ -130,8 +131,8 @@ class Loop:
                 self._spawn(self._run_trial(trial), self._trials)
             case ev.CancelTrial(trial):
                 self._executor.cancel(trial)
-            case ev.RequestProposals(request, count):
-                self._spawn(self._ask(request, count), self._background)
+            case ev.RequestProposals():
+                self._spawn(self._ask(action), self._background)
             case ev.Finish():
                 self._finished = True
 
@@ -152,12 +153,12 @@ class Loop:
         else:
             self._put(Ended(self._clock(), outcome))
 
-    async def _ask(self, request: int, count: int) -> None:
+    async def _ask(self, request: ev.RequestProposals) -> None:
         asked_at = self._clock()
         try:
-            answer = await self._agent.propose(request, count)
+            answer = await self._agent.propose(request)
         except AnswerLost as lost:
-            self._put(ev.AnswerFailed(self._clock(), request, str(lost)))
+            self._put(ev.AnswerFailed(self._clock(), request.request, str(lost)))
         else:
             now = self._clock()
             self._put(Answered(now, answer, now - asked_at))
@@ -171,6 +172,8 @@ class Loop:
             if counted != slots:
                 slots = counted
                 self._put(ev.SlotsCounted(self._clock(), slots))
+            for posted in await self._results.mail():
+                self._put(posted)
             self._put(ev.Ticked(self._clock()))
             self._show(await self._results.live())
             if self._clock() >= next_export:

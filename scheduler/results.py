@@ -15,27 +15,33 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from agent import Answer, Briefing, Proposal
-from scheduler.briefings import write_briefing
+from agent import Answer, Briefing, Proposal, Purpose
+from agent.ledger import Intent, Settlement
+from agent.proposal import NOT_MODELS
+from scheduler.briefings import Circumstances, write_briefing
+from scheduler.memory import Memory
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import TrialEntry
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
 from scheduler.study.exports import write_tsv
+from scheduler.study.facts import Contents, NewInstruction
 from scheduler.study.folder import StudyFolder
 from scheduler.study.live import write_live
 from scheduler.study.lock import StudyLock
+from scheduler.study.mailbox import Instruct, Mailbox, Withdraw
 from scheduler.study.plot import write_plot
 from scheduler.study.reader import Reader
 from scheduler.study.records import Live, SlotView
-from scheduler.study.store import Contents, Session, Store
+from scheduler.study.store import Session, Store
 from workers import Outcome, Progress, Resources, Trial
 
 REPORTS_PER_SECOND = 50  # of all running trials together, however many there are
 LOCK_SECONDS = 15.0  # for an earlier process of the same study to notice that it is orphaned
+EARLY_SECONDS = 10.0  # of training: a crash so soon is cheap to mend
 SHOWN_QUEUE, SHOWN_RECENT = 10, 10
-VERSIONED = ("autoresearch-ray", "ray", "torch", "optuna")
+VERSIONED = ("autoresearch-ray", "ray", "torch", "optuna", "litellm")
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,17 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Posted:
+    """A letter has arrived."""
+
+    at: float
+    letter: Instruct | Withdraw
+
+
+Item = ev.Event | Answered | Ended | Posted
+
+
+@dataclass(frozen=True)
 class Plan:
     """What every trial of a study has in common."""
 
@@ -63,6 +80,7 @@ class Plan:
     task: str  # content hash of the task's fixed files
     data: str  # content hash of the packed data
     resources: Resources
+    guide: str = ""  # the task's own words on its contract, for the agent
 
 
 class Results:
@@ -83,7 +101,11 @@ class Results:
         self._progress: dict[int, Progress] = {}
         self._assigned: dict[int, float] = {}  # trial -> when it was given its slot
         self._titles: dict[int, str] = {}  # of running experiments
-        self._briefed: dict[int, int] = {}  # request -> champions at its briefing
+        self._briefed: dict[int, _Briefed] = {}  # by request
+        self._mailbox = Mailbox(self._folder.inbox)
+        self._posted: set[str] = set()  # keys of letters that the driver was given
+        self._calls = self._store.calls(config.call_limits())
+        self._memory = Memory(self._reader, config)
 
     # ---- for the driver ---------------------------------------------------------------------
 
@@ -93,18 +115,26 @@ class Results:
         session = Session(pid, host, plan.task, plan.data, _versions())
         self._store.begin_session(time.time(), session)
 
-    def handle(self, number: int, item: ev.Event | Answered | Ended) -> tuple[ev.Action, ...]:
+    def handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:
         """Take in one event and return what is to be done now."""
         if number <= self._store.last_event():
             return self._store.outbox()
         event, contents = self._translate(item)
         transition = step(self._state, event)
-        if transition.state is self._state:
-            return ()  # nothing followed, so there is nothing to write
-        self._store.commit(number, event, transition, contents)
-        self._state = transition.state
-        self._follow(transition, contents)
+        if transition.state is not self._state:  # else nothing followed: nothing is to be written
+            contents = self._memory.remember(self._state, event, transition, contents)
+            self._store.commit(number, event, transition, contents)
+            self._state = transition.state
+            self._follow(transition, contents)
+        if isinstance(item, Posted):
+            self._mailbox.remove(item.letter.key)
         return transition.actions
+
+    def mail(self) -> tuple[Posted, ...]:
+        """The letters that have come since the last time."""
+        letters = [each for each in self._mailbox.waiting() if each.key not in self._posted]
+        self._posted |= {each.key for each in letters}
+        return tuple(Posted(time.time(), each) for each in letters)
 
     def trial(self, number: int) -> Trial:
         """Everything that a worker needs to run a trial."""
@@ -126,14 +156,33 @@ class Results:
             sandbox=self._config.workers.sandbox,
         )
 
-    def briefing(self, request: int, count: int) -> Briefing:
+    def briefing(self, request: ev.RequestProposals) -> Briefing:
         """What the agent is told with this request. The program is read anew each time."""
-        self._briefed[request] = self._state.champions
         with suppress(OSError, UnicodeDecodeError):  # an editor may be replacing it just now
             self._program = self._folder.program.read_text("utf-8")
-        return write_briefing(
-            self._reader, self._config, self._program, request=request, count=count
+        state = self._state
+        now = Circumstances(
+            program=self._program,
+            guide=self._plan.guide,
+            condense=request.purpose is Purpose.IMPROVE
+            and self._memory.ask_for_notebook(request.request),
+            since_champion=state.tally.since_champion,
+            free_slots=len(state.free),
+            arms=self._memory.arms,
         )
+        briefing = write_briefing(self._reader, self._config, request, now)
+        told = tuple(each.id for each in briefing.instructions)
+        self._briefed[request.request] = _Briefed(state.champions, state.tally.decided, told)
+        return briefing
+
+    def reserve(self, intent: Intent) -> int:
+        """Reserve what a call to a model may cost at most. Raises SpentError."""
+        return self._calls.reserve(time.time(), intent)
+
+    def settle(self, call: int, settlement: Settlement) -> None:
+        """Record what became of a call."""
+        if model := self._calls.settle(call, settlement):
+            self._store.write_arms(self._memory.settle(model, settlement))
 
     def progress(self, progress: Progress) -> None:
         """A sign of life of a running trial; it never enters the database."""
@@ -182,7 +231,7 @@ class Results:
 
     # ---- inside -----------------------------------------------------------------------------
 
-    def _translate(self, item: ev.Event | Answered | Ended) -> tuple[ev.Event, Contents]:
+    def _translate(self, item: Item) -> tuple[ev.Event, Contents]:
         if isinstance(item, Answered):
             return self._take_answer(item)
         if isinstance(item, Ended):
@@ -194,8 +243,11 @@ class Results:
                 outcome.metric,
                 outcome.reason,
                 outcome.timings.total,
+                early=outcome.timings.train <= EARLY_SECONDS,
             )
             return event, Contents(outcome=outcome)
+        if isinstance(item, Posted):
+            return self._take_letter(item)
         return item, Contents(baseline=self._plan.baseline)
 
     def _take_answer(self, item: Answered) -> tuple[ev.Event, Contents]:
@@ -207,10 +259,42 @@ class Results:
             *answer.refused,
             *(f"{p.title}: tried before" for p in answer.proposals if p.fingerprint in known),
         )
-        champions = self._briefed.pop(answer.request, self._state.champions)
-        drafts = tuple(ev.Draft(proposal.parent, champions) for proposal in fresh)
-        event = ev.Answered(item.at, answer.request, drafts, item.seconds)
-        return event, Contents(proposals=fresh, answer=replace(answer, refused=refused))
+        state = self._state
+        briefed = self._briefed.pop(
+            answer.request, _Briefed(state.champions, state.tally.decided, ())
+        )
+        by_model = answer.arm not in NOT_MODELS
+        event = ev.Answered(
+            item.at,
+            answer.request,
+            tuple(
+                ev.Draft(p.parent, briefed.champions, p.origin not in NOT_MODELS, p.instruction)
+                for p in fresh
+            ),
+            # Where models work too, the tuner's tenth of a second says nothing of their pace.
+            item.seconds if by_model or not self._config.agent.models else None,
+            troubled=bool(answer.troubles or refused),
+            spent=answer.spent,
+            told=briefed.told if by_model and answer.arm else (),
+        )
+        contents = Contents(
+            proposals=fresh,
+            answer=replace(answer, refused=refused),
+            seconds=item.seconds,
+            notebook=self._memory.accept_notebook(answer, briefed.decided),
+        )
+        return event, contents
+
+    def _take_letter(self, posted: Posted) -> tuple[ev.Event, Contents]:
+        """A letter as an event; one that came before is nothing but the passing of time."""
+        match posted.letter:
+            case Instruct(text, priority, lifetime, key=key):
+                if self._reader.instruction(key) is not None:
+                    return ev.Ticked(posted.at), Contents()
+                new = NewInstruction(key, text, priority)
+                return ev.Instructed(posted.at, lifetime), Contents(instruction=new)
+            case Withdraw(instruction):
+                return ev.Withdrawn(posted.at, instruction), Contents()
 
     def _follow(self, transition: Transition, contents: Contents) -> None:
         """Do beside the database what the facts ask for."""
@@ -268,6 +352,15 @@ class Results:
                 )
             views[trial.slot] = view
         return tuple(views[number] for number in sorted(views))
+
+
+@dataclass(frozen=True)
+class _Briefed:
+    """How things stood when a briefing was written."""
+
+    champions: int
+    decided: int  # experiments
+    told: tuple[int, ...]  # instructions that it held
 
 
 def _versions() -> Mapping[str, str]:

@@ -7,13 +7,28 @@ those that return all of it (`experiments`, `trials`).
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from agent import ArmRecord
+from scheduler.rules.states import (
+    ExperimentState,
+    InstructionState,
+    StopReason,
+    StudyState,
+    TrialState,
+)
+from scheduler.study.calls import CallRecord, read_call
 from scheduler.study.database import open_for_reading
-from scheduler.study.records import ChampionRecord, Experiment, Study, TrialRecord
+from scheduler.study.records import (
+    ChampionRecord,
+    Experiment,
+    InstructionRecord,
+    NotebookRecord,
+    Study,
+    TrialRecord,
+)
 from scheduler.study.resume import read_scalars
 from workers import Outcome, OutcomeStatus, Timings
 
@@ -52,8 +67,8 @@ class Reader:
             "SELECT total(startup + warm_up + train + eval + teardown), total(train) FROM outcome"
         )
         calls, tokens, dollars, priced = self._one(
-            "SELECT count(answered_at), total(input_tokens) + total(output_tokens),"
-            " total(dollars), count(dollars) FROM request WHERE seconds IS NOT NULL"
+            "SELECT count(*), total(input_tokens) + total(output_tokens), total(dollars),"
+            " count(dollars) FROM call"
         )
         tally = scalars.get("tally", {})
         reason = scalars.get("reason")
@@ -72,6 +87,10 @@ class Reader:
             lost_between_trials=self._lost_between_trials(),
             tokens=int(tokens),
             dollars=dollars if priced == calls else None,
+            calls=int(calls),
+            arms=self.arms(),
+            troubles=scalars.get("troubles", {}),
+            open_instructions=len(self.instructions(open_only=True)),
         )
 
     def _lost_between_trials(self) -> float | None:
@@ -98,6 +117,62 @@ class Reader:
                 "SELECT number, experiment, metric, at FROM champion ORDER BY number"
             )
         ]
+
+    # ---- the agent --------------------------------------------------------------------------
+
+    def arms(self) -> tuple[ArmRecord, ...]:
+        """What each model and the tuner have done, in order of their names."""
+        rows = self._db.execute("SELECT record FROM arm ORDER BY name")
+        return tuple(ArmRecord(**json.loads(row["record"])) for row in rows)
+
+    def call(self, number: int) -> CallRecord | None:
+        """One call to a model with its prompt and its answer, or None where there is none."""
+        row = self._db.execute("SELECT * FROM call WHERE id = ?", (number,)).fetchone()
+        return None if row is None else read_call(row)
+
+    def notebook(self) -> NotebookRecord | None:
+        """The newest notebook, or None before the first."""
+        row = self._db.execute("SELECT * FROM notebook ORDER BY id DESC LIMIT 1").fetchone()
+        return row and NotebookRecord(row["text"], row["upto"], row["author"], row["at"])
+
+    def lessons(self, *, after: int, limit: int) -> list[str]:
+        """The newest lessons of decisions after the given one, in their order."""
+        rows = self._db.execute(
+            "SELECT lesson FROM experiment WHERE decision > ? AND lesson != ''"
+            " ORDER BY decision DESC LIMIT ?",
+            (after, limit),
+        ).fetchall()
+        return [row["lesson"] for row in reversed(rows)]
+
+    def instructions(self, *, open_only: bool = False) -> list[InstructionRecord]:
+        """What people asked for: the open ones by urgency, or all by number."""
+        rest = (
+            "WHERE state IN ('queued', 'in use') ORDER BY priority DESC, id"
+            if open_only
+            else "ORDER BY id"
+        )
+        rows = self._db.execute(f"SELECT * FROM instruction {rest}").fetchall()  # noqa: S608
+        return [self._instruction(row) for row in rows]
+
+    def instruction(self, key: str) -> InstructionRecord | None:
+        """The instruction that came in the letter with this key, or None."""
+        row = self._db.execute("SELECT * FROM instruction WHERE key = ?", (key,)).fetchone()
+        return None if row is None else self._instruction(row)
+
+    def _instruction(self, row: sqlite3.Row) -> InstructionRecord:
+        served_by = self._db.execute(
+            "SELECT id FROM experiment WHERE instruction = ? ORDER BY id", (row["id"],)
+        )
+        return InstructionRecord(
+            id=row["id"],
+            text=row["text"],
+            priority=row["priority"],
+            state=InstructionState(row["state"]),
+            expires=row["expires"],
+            created_at=row["created_at"],
+            moved_at=row["moved_at"],
+            experiments=tuple(each["id"] for each in served_by),
+        )
 
     # ---- experiments ------------------------------------------------------------------------
 
@@ -146,6 +221,24 @@ class Reader:
                 (skeleton, count),
             )
         )
+
+    def metrics(self, numbers: Collection[int]) -> dict[int, float | None]:
+        """The metrics of these experiments."""
+        marks = ", ".join("?" * len(numbers))
+        rows = self._db.execute(
+            f"SELECT id, metric FROM experiment WHERE id IN ({marks})",  # noqa: S608
+            tuple(numbers),
+        )
+        return {row["id"]: row["metric"] for row in rows}
+
+    def lineage(self, number: int) -> set[int]:
+        """An experiment, its parent, and so on to the baseline."""
+        rows = self._db.execute(
+            "WITH RECURSIVE line (id) AS (SELECT ? UNION SELECT parent FROM experiment"
+            " JOIN line USING (id) WHERE parent IS NOT NULL) SELECT id FROM line",
+            (number,),
+        )
+        return {row["id"] for row in rows}
 
     def undecided(self) -> list[Experiment]:
         """Queued, running or waiting for a decision, in order of their numbers."""
@@ -198,6 +291,12 @@ class Reader:
                 constants=json.loads(row["constants"]),
                 created_at=row["created_at"],
                 decided_at=row["decided_at"],
+                expected=row["expected"],
+                lesson=row["lesson"],
+                instruction=row["instruction"],
+                combines=row["combines"],
+                mends=row["mends"],
+                call=row["call"],
             )
 
     # ---- trials -----------------------------------------------------------------------------
@@ -212,6 +311,13 @@ class Reader:
     def trial(self, number: int) -> TrialRecord | None:
         """One trial, or None where there is no such number."""
         return next(iter(self._trials("WHERE trial.id = ?", (number,))), None)
+
+    def device(self) -> str:
+        """What the newest trial ran on; "" before the first."""
+        row = self._db.execute(
+            "SELECT device FROM outcome WHERE device != '' ORDER BY trial DESC LIMIT 1"
+        ).fetchone()
+        return "" if row is None else str(row["device"])
 
     def running_trials(self) -> list[TrialRecord]:
         """The trials that hold a slot, in order of the slots."""

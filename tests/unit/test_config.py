@@ -85,9 +85,9 @@ def test_the_token_the_cache_and_empty_variables_are_no_keys() -> None:
         ),
         ("steps: 3", "", "my.yaml:1: steps: unknown key; did you mean budget.steps?"),
         (
-            "agent: {models: [x]}",
+            "keep: {model: x}",
             "",
-            ("my.yaml:1: agent.models: unknown key; agent has proposals_per_call"),
+            ("my.yaml:1: keep.model: unknown key; keep has baseline_repeats"),
         ),
         ("seed: 1\nseed: 2", "", "my.yaml:2: seed: given twice, first on line 1"),
         ("seed: [1\nstudy: 2", "", "my.yaml:2: not YAML: expected ',' or ']', but got ':'"),

@@ -1,0 +1,62 @@
+-- From schema 1 to schema 2: language models, instructions, the notebook.
+ALTER TABLE experiment ADD COLUMN expected TEXT NOT NULL DEFAULT '';
+ALTER TABLE experiment ADD COLUMN lesson TEXT NOT NULL DEFAULT '';
+ALTER TABLE experiment ADD COLUMN instruction INTEGER;
+ALTER TABLE experiment ADD COLUMN combines INTEGER;
+ALTER TABLE experiment ADD COLUMN mends INTEGER;
+ALTER TABLE experiment ADD COLUMN mended INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE experiment ADD COLUMN call INTEGER;
+ALTER TABLE experiment ADD COLUMN decision INTEGER;
+UPDATE experiment SET decision = (
+    SELECT nth FROM (
+        SELECT id AS who, row_number() OVER (ORDER BY decided_at, id) AS nth
+        FROM experiment WHERE decided_at IS NOT NULL
+    ) WHERE who = id
+) WHERE decided_at IS NOT NULL;
+ALTER TABLE request ADD COLUMN purpose TEXT NOT NULL DEFAULT 'improve';
+ALTER TABLE request ADD COLUMN arm TEXT NOT NULL DEFAULT '';
+UPDATE scalar SET value = '{}' WHERE name = 'asked';  -- requests of a session that is over
+CREATE TABLE call (         
+    id          INTEGER PRIMARY KEY,
+    request     INTEGER NOT NULL,
+    model       TEXT NOT NULL,
+    purpose     TEXT NOT NULL,
+    at          REAL NOT NULL,
+    prompt      BLOB NOT NULL,
+    answer      BLOB,         
+    state       TEXT NOT NULL,
+    error       TEXT NOT NULL DEFAULT '',
+    input_tokens  INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    dollars     REAL,         
+    seconds     REAL NOT NULL DEFAULT 0
+);
+CREATE INDEX call_open ON call (id) WHERE state = 'open';
+CREATE INDEX call_by_request ON call (request);
+
+CREATE TABLE arm (          
+    name        TEXT PRIMARY KEY,
+    record      TEXT NOT NULL 
+) WITHOUT ROWID;
+
+CREATE TABLE instruction (  
+    id          INTEGER PRIMARY KEY,
+    key         TEXT NOT NULL UNIQUE,
+    text        TEXT NOT NULL,
+    priority    INTEGER NOT NULL,
+    state       TEXT NOT NULL,
+    expires     INTEGER,      
+    created_at  REAL NOT NULL,
+    moved_at    REAL NOT NULL
+);
+CREATE INDEX instruction_open ON instruction (id) WHERE state IN ('queued', 'in use');
+CREATE INDEX experiment_by_instruction ON experiment (instruction) WHERE instruction IS NOT NULL;
+CREATE UNIQUE INDEX experiment_by_number ON experiment (decision) WHERE decision IS NOT NULL;
+
+CREATE TABLE notebook (     
+    id          INTEGER PRIMARY KEY,
+    at          REAL NOT NULL,
+    upto        INTEGER NOT NULL,
+    author      TEXT NOT NULL,
+    text        TEXT NOT NULL
+);
