@@ -17,10 +17,12 @@ import ray
 from ray import exceptions as errors
 
 from agent import Answer
-from agent.proposer import Researcher
+from agent.llm.keys import Keys
+from agent.settings import AgentSettings
 from scheduler.errors import SchedulerError, StudyError, StudyInUse, UsageError
-from scheduler.loop import AnswerLost, Item, TrialLost
-from scheduler.results import Plan, Results
+from scheduler.loop import AnswerLost, TrialLost
+from scheduler.researcher import AgentActor
+from scheduler.results import Item, Plan, Posted, Results
 from scheduler.rules import events as ev
 from scheduler.study.config import Config
 from scheduler.study.records import Live
@@ -197,6 +199,11 @@ class RayResults:
         trial: Trial = await _answer_of(self.actor.trial.remote(number))
         return trial
 
+    async def mail(self) -> tuple[Posted, ...]:
+        """What people have sent since the last time."""
+        letters: tuple[Posted, ...] = await _answer_of(self.actor.mail.remote())
+        return letters
+
     async def live(self) -> Live:
         """The study at this moment."""
         live: Live = await _answer_of(self.actor.live.remote())
@@ -230,15 +237,17 @@ async def _answer_of(ref: Any) -> Any:
 class RayAgent:
     """The agent's actor, called over Ray."""
 
-    def __init__(self, results: RayResults) -> None:
+    def __init__(self, results: RayResults, settings: AgentSettings, keys: Keys) -> None:
         self._results = results.actor
-        remote: Any = ray.remote(Researcher)
-        self._actor: Any = remote.options(max_restarts=-1, max_task_retries=2, **HEAD).remote()
+        remote: Any = ray.remote(AgentActor)
+        # A call that broke with its actor may have been paid for: the loop asks anew instead.
+        options = remote.options(max_restarts=-1, max_task_retries=0, **HEAD)
+        self._actor: Any = options.remote(results.actor, settings, keys)
 
-    async def propose(self, request: int, count: int) -> Answer:
+    async def propose(self, request: ev.RequestProposals) -> Answer:
         """Brief the agent and return its answer; the briefing does not pass through here."""
         try:
-            briefing = self._results.briefing.remote(request, count)
+            briefing = self._results.briefing.remote(request)
             answer: Answer = await self._actor.propose.remote(briefing)
         except errors.RayError as error:
             raise AnswerLost(_first_line(error)) from error

@@ -25,7 +25,7 @@ from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import TrialEntry
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
-from scheduler.study.exports import write_tsv
+from scheduler.study.exports import write_notebook, write_tsv
 from scheduler.study.facts import Contents, NewInstruction
 from scheduler.study.folder import StudyFolder
 from scheduler.study.live import write_live
@@ -212,9 +212,10 @@ class Results:
         return live
 
     def export(self) -> None:
-        """Write `results.tsv` and `progress.png`."""
+        """Write `results.tsv`, `notebook.md` and `progress.png`."""
         metric = self._config.task.metric
         write_tsv(self._reader, self._folder.results, metric=metric.name)
+        write_notebook(self._reader, self._folder.notebook)
         write_plot(
             self._reader,
             self._folder.progress,

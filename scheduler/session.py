@@ -16,10 +16,12 @@ from typing import Any
 import psutil
 
 from agent import Proposal
+from agent.llm.keys import Keys
 from agent.source import identify
 from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults, count_slots, slots_of
 from scheduler.errors import UsageError
 from scheduler.loop import Loop
+from scheduler.researcher import agent_settings
 from scheduler.results import Plan
 from scheduler.study.config import Config
 from scheduler.study.data import PackedData, baseline_files, prepare_data, task_folder
@@ -30,6 +32,7 @@ from workers.bundle import cache_folder, pack
 from workers.remote import split_data
 from workers.sandbox import Level, probe_level
 
+GUIDE = "CONTRACT.md"  # in a task's folder: what its edited code is given and must give
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: a terminal that was closed
 
 
@@ -40,6 +43,7 @@ class Materials:
     baseline: Proposal
     bundles: Bundles
     packed: PackedData
+    guide: str  # the task's own words on its contract
 
 
 def sandbox_level(config: Config) -> str:
@@ -76,7 +80,9 @@ def gather_materials(config: Config) -> Materials:
     )
     data, exam = split_data(packed.folder)
     fixed = pack(task, name="train_template", exclude=config.task.editable)
-    return Materials(baseline, Bundles(fixed, data, exam), packed)
+    guide = task / GUIDE
+    words = guide.read_text("utf-8") if guide.is_file() else ""
+    return Materials(baseline, Bundles(fixed, data, exam), packed, words)
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,7 @@ async def run_session(
     materials: Materials,
     *,
     capacity: Capacity,
+    keys: Keys,
     show: Callable[[Live], None],
     interrupted: Callable[[int], None],
 ) -> Live:
@@ -143,6 +150,7 @@ async def run_session(
         task=materials.bundles.task.hash,
         data=materials.bundles.data.hash,
         resources=capacity.resources,
+        guide=materials.guide,
     )
     results = RayResults(folder.path, config, plan)
     await results.begin_session(os.getpid(), socket.gethostname())
@@ -158,7 +166,8 @@ async def run_session(
         last[:] = [live]
         show(live)
 
-    loop = Loop(results, executor, RayAgent(results), show=remember)
+    agent = RayAgent(results, agent_settings(config), keys)
+    loop = Loop(results, executor, agent, show=remember)
     with _signals(loop, interrupted):
         try:
             await loop.run()

@@ -21,7 +21,8 @@ from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import Policy, State
 from scheduler.study.config import Config
 from scheduler.study.folder import StudyFolder
-from scheduler.study.store import Contents, Session, Store
+from scheduler.study.facts import Contents
+from scheduler.study.store import Session, Store
 from workers import Outcome, OutcomeStatus, Timings
 
 START = 1_750_000_000.0  # Unix seconds at which every synthetic study begins
@@ -137,7 +138,7 @@ class World:
                     self._plan(self.luck.gauss(BUDGET + 25, 3), partial(self._end, trial))
                 case ev.CancelTrial(trial):
                     self._cancelled.add(trial)
-                case ev.RequestProposals(request, count):
+                case ev.RequestProposals(request=request, count=count):
                     self._plan(self.luck.uniform(5, 60), partial(self._answer, request, count))
                 case ev.Finish():
                     self.finished = True

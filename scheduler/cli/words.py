@@ -4,6 +4,7 @@ In: the configuration, the capacity, the study's last state. Out: lines of text.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 from scheduler.cli.texts import REASONS
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
@@ -19,11 +20,20 @@ LONGER = {
     StopReason.MAX_EXPERIMENTS: "--set stop.max_experiments={}",
     StopReason.MAX_HOURS: "--set stop.max_hours={}",
     StopReason.PLATEAU: "--set stop.plateau={}",
+    StopReason.MAX_DOLLARS: "--set agent.max_dollars={}",
+    StopReason.MAX_TOKENS: "--set agent.max_tokens={}",
+    StopReason.MAX_CALLS: "--set agent.max_calls={}",
 }
 
 
 def forecast(
-    config: Config, capacity: Capacity, materials: Materials, sandbox: str, done: Study | None
+    config: Config,
+    capacity: Capacity,
+    materials: Materials,
+    *,
+    sandbox: str,
+    done: Study | None,
+    missing: Mapping[str, Sequence[str]],
 ) -> str:
     """What the study will take: slots, time, money."""
     resources = capacity.resources
@@ -35,10 +45,34 @@ def forecast(
         f"budget  {config.budget_words()} of training a trial",
         f"data    {data}",
         f"sandbox {sandbox}",
-        "agent   tuner (no key, no network, no cost; language models are not in this version yet)",
+        *_agent(config, missing),
         f"takes   {_duration(config, capacity, done)}",
     ]
     return "\n".join(lines)
+
+
+def _agent(config: Config, missing: Mapping[str, Sequence[str]]) -> list[str]:
+    """Who proposes, and what is missing for that."""
+    agent = config.agent
+    if not agent.models:
+        return [
+            "agent   the tuner: no key, no network, no cost. For a language model: --model NAME,",
+            "        with its key in the environment or in agent.key_file",
+        ]
+    limits = [
+        f"{value:g} {name}"
+        for name, value in (
+            ("$", agent.max_dollars),
+            ("tokens", agent.max_tokens),
+            ("calls", agent.max_calls),
+        )
+        if value is not None
+    ]
+    bound = f"at most {', '.join(limits)}" if limits else "no limit of cost (agent.max_dollars)"
+    lines = [f"agent   {', '.join(agent.models)}, and the tuner; {bound}"]
+    for model, keys in missing.items():
+        lines.append(f"        {model} has no key: set {' or '.join(keys)}")
+    return lines
 
 
 def _duration(config: Config, capacity: Capacity, done: Study | None) -> str:
@@ -58,7 +92,7 @@ def _duration(config: Config, capacity: Capacity, done: Study | None) -> str:
         if config.budget.seconds is not None:
             rounds = math.ceil((left + repeats) / capacity.slots)
             limits[0] += f" in about {_span(rounds * _trial_seconds(config, capacity))}"
-    return "; ".join([*limits, "no money"])
+    return "; ".join(limits if config.agent.models else [*limits, "no money"])
 
 
 def _trial_seconds(config: Config, capacity: Capacity) -> float:
@@ -126,6 +160,7 @@ def _next_steps(study: Study, name: str) -> list[str]:
         rows.append((f"{again} {more}", "go on, with a higher limit"))
     else:
         rows.append((again, "go on where it stopped"))
-    rows.append((f"{name}/program.md", "directions for a language model, once one can be set"))
+    if not study.calls:
+        rows.append((f"{again} --model NAME", "let a language model read program.md and propose"))
     width = max(len(command) for command, _ in rows)
     return ["next:", *(f"  {command:<{width}}  {what}" for command, what in rows)]

@@ -20,6 +20,7 @@ from agent.source import identify
 from scheduler.cluster import Bundles, RayExecutor, RayResults
 from scheduler.loop import Loop
 from scheduler.results import Plan
+from scheduler.rules import events as ev
 from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
 from scheduler.study.config import Config
 from scheduler.study.config_file import load_config
@@ -52,9 +53,9 @@ class Scripted:
     def __init__(self, scripts: Sequence[str]) -> None:
         self._left = list(enumerate(scripts, start=1))
 
-    async def propose(self, request: int, count: int) -> Answer:
-        batch, self._left = self._left[:count], self._left[count:]
-        return Answer(request, tuple(proposal(text, f"script {n}") for n, text in batch))
+    async def propose(self, request: ev.RequestProposals) -> Answer:
+        batch, self._left = self._left[: request.count], self._left[request.count :]
+        return Answer(request.request, tuple(proposal(text, f"script {n}") for n, text in batch))
 
 
 def proposal(script: str, title: str) -> Proposal:

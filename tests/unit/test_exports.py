@@ -10,7 +10,8 @@ from scheduler.rules import events as ev
 from scheduler.rules.state import Policy
 from scheduler.study.exports import commit, write_csv, write_tsv
 from scheduler.study.reader import Reader
-from scheduler.study.store import Contents, Store
+from scheduler.study.facts import Contents
+from scheduler.study.store import Store
 from tests.synthetic import Course, make_study
 
 

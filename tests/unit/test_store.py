@@ -16,7 +16,8 @@ from scheduler.rules.state import Policy
 from scheduler.rules.states import ExperimentState, StudyState, TrialState
 from scheduler.study.database import SCHEMA_VERSION
 from scheduler.study.reader import Reader
-from scheduler.study.store import Contents, Session, Store
+from scheduler.study.facts import Contents
+from scheduler.study.store import Session, Store
 from tests.synthetic import START, Course, World, baseline, make_study
 
 

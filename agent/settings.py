@@ -1,0 +1,38 @@
+"""What the agent is told once, when it is made: which models, within what bounds.
+
+In: plain data from the study's configuration, and the keys. Out: a Researcher. Nothing here reads
+files or the environment.
+"""
+
+from dataclasses import dataclass, field
+
+from agent.ledger import Ledger
+from agent.llm.arm import Bounds, ModelArm
+from agent.llm.breaker import Breaker
+from agent.llm.calls import Caller
+from agent.llm.client import LiteModel, ModelSettings
+from agent.llm.keys import Keys
+from agent.portfolio import Shares
+from agent.proposer import Researcher
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """Everything that a Researcher is made from, but its ledger and its keys."""
+
+    models: tuple[ModelSettings, ...] = ()
+    bounds: Bounds = field(default_factory=Bounds)
+    shares: Shares = field(default_factory=Shares)
+    attempts: int = 4
+    stop_when_spent: bool = False
+
+
+def make_researcher(settings: AgentSettings, ledger: Ledger, keys: Keys) -> Researcher:
+    """The Researcher with an arm for each model, and the tuner."""
+    arms = []
+    for each in settings.models:
+        model = LiteModel(each)
+        caller = Caller(model, ledger, Breaker(), attempts=settings.attempts, hide=keys.hide)
+        arms.append(ModelArm(model, caller, settings.bounds))
+    return Researcher(arms, shares=settings.shares, stop_when_spent=settings.stop_when_spent)
+

@@ -1,0 +1,86 @@
+"""The agent's actor: a Researcher whose ledger is the study's database.
+
+In: the results actor, the settings, the keys. Out: answers to briefings, several at a time. The
+keys live in this process alone: they come with its making, and go into its environment.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray.exceptions import RayTaskError
+
+from agent import Answer, Briefing, SpentError
+from agent.ledger import Intent, Settlement
+from agent.llm.arm import Bounds
+from agent.llm.client import ModelSettings
+from agent.llm.keys import Keys, gather_keys
+from agent.portfolio import Shares
+from agent.settings import AgentSettings, make_researcher
+
+if TYPE_CHECKING:
+    from scheduler.study.config import Config
+
+
+class AgentActor:
+    """What runs as an actor on Ray: asynchronous, so that calls of several models overlap."""
+
+    def __init__(self, results: Any, settings: AgentSettings, keys: Keys) -> None:
+        keys.install(os.environ)
+        self._researcher = make_researcher(settings, StudyLedger(results), keys)
+
+    async def propose(self, briefing: Briefing) -> Answer:
+        """See Researcher."""
+        return await self._researcher.propose(briefing)
+
+
+class StudyLedger:
+    """The ledger in the study's database, over the results actor."""
+
+    def __init__(self, results: Any) -> None:
+        self._results = results
+
+    async def reserve(self, intent: Intent) -> int:
+        """See Ledger."""
+        try:
+            number: int = await self._results.reserve.remote(intent)
+        except RayTaskError as error:
+            if isinstance(error.cause, SpentError):
+                raise error.cause from None
+            raise
+        return number
+
+    async def settle(self, call: int, settlement: Settlement) -> None:
+        """See Ledger."""
+        await self._results.settle.remote(call, settlement)
+
+
+def agent_settings(config: "Config") -> AgentSettings:
+    """The part of a study's configuration that the agent is made from."""
+    agent = config.agent
+    return AgentSettings(
+        models=tuple(
+            ModelSettings(
+                name=name,
+                api_base=agent.api_base,
+                temperature=agent.temperature,
+                max_output_tokens=agent.output_tokens,
+                timeout_seconds=agent.timeout_seconds,
+                stall_seconds=agent.stall_seconds,
+            )
+            for name in dict.fromkeys(agent.models)
+        ),
+        bounds=Bounds(agent.prompt_tokens, agent.output_tokens, agent.max_repairs),
+        shares=Shares(floor=agent.floor, trial_dollars=agent.trial_dollars),
+        attempts=agent.attempts,
+        stop_when_spent=agent.when_spent == "stop",
+    )
+
+
+def agent_keys(config: "Config", environ: Mapping[str, str]) -> Keys:
+    """The models' keys, from the environment and from the file that the configuration names."""
+    if not config.agent.models:
+        return Keys({})
+    file = config.agent.key_file
+    return gather_keys(environ, Path(file) if file else None)
