@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from agent.llm.blocks import joined, read_block
 from agent.llm.diffs import begins_diff, read_diff
-from agent.llm.draft import Draft, Edit, Parsed, Replace, Whole
+from agent.llm.draft import Draft, Parsed, Replace, Whole
 from agent.llm.drafting import Drafting
 from agent.llm.fields import read_field, read_heading
 from agent.llm.jsonish import read_json
@@ -274,7 +274,7 @@ class _Reader:
         return next(iter(self.paths)) if len(self.paths) == 1 else ""
 
     def _fenced(self, index: int, fence: Fence) -> int:
-        """A fence: of a whole file, a diff, a passage, a snippet; or around what counts by itself."""
+        """A fence: of a file, a diff, a passage, a snippet; or around what counts by itself."""
         layout = self.layout
         if index in layout.closing:
             self._fence = ""
@@ -309,7 +309,7 @@ class _Reader:
     def _unclosed(self, index: int, named: str, tag: int | None, hard: int | None) -> int:
         """A fence without an end: a file that was cut off, or a stray line."""
         stop = len(self.lines) if tag is None else tag
-        around = hard is not None and hard < stop or self._wraps(index, stop)
+        around = (hard is not None and hard < stop) or self._wraps(index, stop)
         if around or not (named or self._fresh) or not self._target():
             return index + 1
         if not any(line.strip() for line in self.lines[index + 1 : stop]) and tag is not None:
@@ -410,6 +410,3 @@ def _file(word: str, paths: Collection[str]) -> str:
         return found
     name = plain(word)
     return name if SUFFIX.search(name) else ""
-
-
-__all__ = ["Edit", "parse_answer"]

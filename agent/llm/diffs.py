@@ -60,7 +60,7 @@ def read_diff(
 
 def _named(line: str, paths: Collection[str]) -> str:
     """The file in the header of a diff: without its mark, and what diff puts behind a tab."""
-    name = line[4:].split("\t")[0].strip()
+    name = line[4:].split("\t", maxsplit=1)[0].strip()
     if (found := resolve(name, paths)) is not None:
         return found
     return plain(name)[2:] if plain(name)[:2] in ("a/", "b/") else plain(name)

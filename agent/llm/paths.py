@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Collection
 
-QUOTES = "\"'`“”‘’*_"
+QUOTES = "\"'`\u201c\u201d\u2018\u2019*_"
 LONGEST = 200  # characters of a line that may name a file
 NAME = re.compile(r"[\w.-]+(?:[/\\][\w.-]+)*")
 SUFFIX = re.compile(r"\.(?:py|pyi|yaml|yml|json|toml|cfg|ini|md|txt|sh|c|h|cpp|cu|cuh|rs|js|ts)$")

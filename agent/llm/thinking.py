@@ -26,7 +26,7 @@ def without_thinking(text: str) -> tuple[str, bool]:
         if begun is None and opens:
             kept.append(text[end : match.start()])
             begun = opens.lower()
-        elif closes and (begun == closes.lower() or begun is None and _at_edge(text, match)):
+        elif closes and (begun == closes.lower() or (begun is None and _at_edge(text, match))):
             if begun is None:
                 kept.clear()
             begun, end = None, match.end()
