@@ -17,7 +17,7 @@ from agent.llm.drafting import Drafting
 from agent.llm.fields import read_field, read_heading
 from agent.llm.jsonish import read_json
 from agent.llm.layout import Layout
-from agent.llm.marks import Fence, fence_of, is_tag, proposal_tag, search_mark
+from agent.llm.marks import MARKS, Fence, fence_of, is_tag, proposal_tag, search_mark
 from agent.llm.paths import SUFFIX, named_by, plain, resolve
 from agent.llm.thinking import without_thinking
 
@@ -133,6 +133,9 @@ class _Reader:
         if not line.strip():
             if self._draft:
                 self._draft.carry_on("")
+            return index + 1
+        if line.lstrip()[:1] not in MARKS and not begins_diff(line):
+            self._words(line)
             return index + 1
         if search_mark(line):
             return self._block(index)

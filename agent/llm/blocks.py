@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from agent.llm.marks import (
+    MARKS,
     divider_length,
     fence_of,
     is_end_mark,
@@ -43,6 +44,9 @@ def read_block(lines: Sequence[str], start: int, paths: Collection[str], fence: 
     end = start + 1
     while end < len(lines) and not is_end_mark(lines[end]):
         line = lines[end]
+        if line.lstrip()[:1] not in MARKS:
+            end += 1
+            continue
         if proposal_tag(line) or search_mark(line) or is_tag(line, "notebook"):
             return Block(end, problem=_unended(dividers, f"the line {line.strip()[:SHOWN]!r}"))
         if length := divider_length(line):

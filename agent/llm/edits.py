@@ -12,7 +12,7 @@ from agent.errors import EditError
 from agent.llm.draft import Edit, Replace, Whole
 from agent.llm.elision import elision
 from agent.llm.nearest import nearest_passage
-from agent.llm.passage import Place, find_places
+from agent.llm.passage import Place, find_places, whole_lines
 from agent.llm.paths import nearest, plain, resolve, resolve_loosely
 
 FRAGMENT = 5  # a "whole" file with less than this part of the old one's lines is a fragment ...
@@ -74,8 +74,8 @@ def _whole(old: str, edit: Whole) -> str:
     _refuse_elision(new, old, "the whole file given")
     if len(lines) > FRAGMENT_LINES and len(new) * FRAGMENT < len(lines):
         raise EditError(
-            f"{len(new)} lines were given as the whole file, which has {len(lines)}. If they are a "
-            "part of it, give it as a SEARCH/REPLACE block; a whole file must have all its lines"
+            f"the whole file given has {len(new)} lines instead of {len(lines)}. If it is meant as "
+            "a part, give it as a SEARCH/REPLACE block; a whole file must have all its lines"
         )
     end = _line_end(old)
     return end.join(new) + (end if not old or old.endswith("\n") else "")
@@ -122,10 +122,9 @@ def _not_found(lines: Sequence[str], search: Sequence[str], new: Sequence[str]) 
             f"Its line {found[0]}, {found[1][:SHOWN]!r}, leaves something out; SEARCH must be "
             "copied from the file line by line. "
         )
-    if any(line.strip() for line in new):
-        there = find_places(lines, new, new)
-        if len(there) == 1:
-            words += f"The REPLACE text is there already, from line {there[0].start + 1}. "
+    there = whole_lines(lines, new)
+    if len(there) == 1 and any(line.strip() for line in new):
+        words += f"The REPLACE text is there already, at line {there[0] + 1}. "
     return words + nearest_passage(lines, search)
 
 

@@ -24,13 +24,19 @@ SAID = tuple(
     for pattern in (
         rf"^{SUBJECT}{STATE}",
         rf"^(?:the\s)?(?:rest|remainder)\sof\s(?:the\s|your\s|this\s)?(?:existing\s|original\s)?{CODE}",
-        r"^(?:your\s|the\s)?(?:existing|previous|original|remaining)\s"
-        r"(?:code|implementation|functions?|methods?|classes|imports)(?:\shere)?$",
-        r"^(?:keep|leave|retain|include|insert|copy|paste)\b.{0,30}"
-        r"\b(?:rest|existing|original|remaining|previous)\s"
-        r"(?:of\b|code|functions?\b|methods?\b|imports|classes|implementation)",
-        r"^(?:unchanged|same as (?:before|above|original)|no changes?(?: here)?|snip|as before"
-        r"|omitted(?: for brevity)?)$",
+        (
+            r"^(?:your\s|the\s)?(?:existing|previous|original|remaining)\s"
+            r"(?:code|implementation|functions?|methods?|classes|imports)(?:\shere)?$"
+        ),
+        (
+            r"^(?:keep|leave|retain|include|insert|copy|paste)\b.{0,30}"
+            r"\b(?:rest|existing|original|remaining|previous)\s"
+            r"(?:of\b|code|functions?\b|methods?\b|imports|classes|implementation)"
+        ),
+        (
+            r"^(?:unchanged|same as (?:before|above|original)|no changes?(?: here)?|snip|as before"
+            r"|omitted(?: for brevity)?)$"
+        ),
     )
 )
 WORDS = re.compile(

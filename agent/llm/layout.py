@@ -7,7 +7,7 @@ answer is read in linear time however it is broken.
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from agent.llm.marks import Fence, fence_of, is_end_mark, is_tag, proposal_tag, search_mark
+from agent.llm.marks import MARKS, Fence, fence_of, is_end_mark, is_tag, proposal_tag, search_mark
 
 
 class Layout:
@@ -18,15 +18,19 @@ class Layout:
         self.closing: set[int] = set()
         self.tagged = False  # whether a proposal has its tag
         self._hard: list[int] = []  # tags and first marks of blocks
-        self._notebook_ends = [i for i, line in enumerate(lines) if is_tag(line, "/notebook")]
+        self._notebook_ends: list[int] = []
         self._tags: list[int] = []
         opened: list[tuple[int, Fence]] = []
         in_block = False
         for index, line in enumerate(lines):
+            if line.lstrip()[:1] not in MARKS:
+                continue
             if proposal_tag(line) or is_tag(line, "notebook") or is_tag(line, "/notebook"):
                 self.tagged |= proposal_tag(line) == "open"
                 self._hard.append(index)
                 self._tags.append(index)
+                if is_tag(line, "/notebook"):
+                    self._notebook_ends.append(index)
                 opened.clear()
                 in_block = False
             elif search_mark(line):

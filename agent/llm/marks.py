@@ -8,6 +8,7 @@ answer is read in linear time whatever stands in it.
 import re
 from dataclasses import dataclass
 
+MARKS = frozenset("<>=`~+-")  # what the first character of every mark is
 LONGEST = 240  # characters; a longer line is text
 SEARCH = re.compile(
     r"^(?:<{5,9}(?!<)\s{0,4}(?:(?:SEARCH|ORIGINAL|OLD|BEFORE|FIND|HEAD)\b)?"

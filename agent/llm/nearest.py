@@ -7,7 +7,7 @@ is in the file, and only the passage that wins is compared line by line.
 
 import difflib
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 
 WORDS_READ = 2000  # of the searched passage
@@ -15,6 +15,9 @@ COMMON = 300  # places of a word in the file; a word with more of them says noth
 SHOWN_LINES = 24
 DIFFERENCES = 12
 COMPARED = 120  # lines of both, one by one
+CANDIDATES = 8  # places with the most votes, which are compared letter by letter
+SAMPLE = 600  # letters that are compared
+ALIKE = 0.3  # of 1; what is less alike is not shown
 WIDTH = 120  # characters of a line that are shown
 WORD = re.compile(r"[A-Za-z_]\w*|\d[\w.]*")
 
@@ -32,8 +35,9 @@ def nearest_passage(file: Sequence[str], search: Sequence[str]) -> str:
     numbered = "\n".join(f"{i + 1:5d} | {_clip(file[i])}" for i in shown)
     rest = f"\n      | ({end - shown.stop} more lines)" if end > shown.stop else ""
     differs = "\n".join(_differences(file[start:end], search))
+    where = f"lines {start + 1} to {end}" if end > start + 1 else f"line {end}"
     return (
-        f"The nearest passage is lines {start + 1} to {end}:\n{numbered}{rest}\n"
+        f"The nearest passage is {where}:\n{numbered}{rest}\n"
         f"What differs (- the file, + your search):\n{differs}"
     )
 
@@ -44,7 +48,7 @@ def _nearest_start(file: Sequence[str], search: Sequence[str]) -> int | None:
     for index, line in enumerate(file):
         for word in dict.fromkeys(WORD.findall(line[:1000])):
             places[word].append(index)
-    votes: Counter[int] = Counter()
+    votes: defaultdict[int, float] = defaultdict(float)
     read = 0
     for index, line in enumerate(search):
         words = dict.fromkeys(WORD.findall(line[:1000]))
@@ -55,14 +59,27 @@ def _nearest_start(file: Sequence[str], search: Sequence[str]) -> int | None:
             found = places.get(word, ())
             if len(found) <= COMMON:
                 for place in found:
-                    votes[place - index] += 1 / len(found)  # type: ignore[assignment]
+                    votes[place - index] += 1 / len(found)
     if not votes:
         return None
     # Lines that were inserted or left out move what follows: neighbours vote along, by half.
-    return max(
-        sorted(votes),
-        key=lambda s: votes[s] + (votes.get(s - 1, 0) + votes.get(s + 1, 0)) / 2,
-    )
+    likely = sorted(votes, key=lambda s: (-votes[s] - (votes[s - 1] + votes[s + 1]) / 2, s))[
+        :CANDIDATES
+    ]
+    wanted = _sample(search)
+    best, most = None, 0.0
+    for start in likely:
+        there = _sample(file[max(0, start) : max(0, start) + len(search)])
+        ratio = difflib.SequenceMatcher(None, wanted, there, autojunk=False).ratio()
+        score = ratio + votes[start] / votes[likely[0]] if votes[likely[0]] else ratio
+        if ratio >= ALIKE and score > most:
+            best, most = start, score
+    return best
+
+
+def _sample(lines: Sequence[str]) -> str:
+    """The beginning of a passage, without its indentation."""
+    return "\n".join(line.strip()[:WIDTH] for line in lines[:SHOWN_LINES])[:SAMPLE]
 
 
 def _trimmed(passage: Sequence[str], search: Sequence[str], start: int) -> tuple[int, int]:
@@ -76,17 +93,23 @@ def _trimmed(passage: Sequence[str], search: Sequence[str], start: int) -> tuple
 
 def _differences(passage: Sequence[str], search: Sequence[str]) -> list[str]:
     """The lines that differ, as a diff without context."""
-    old = [line.rstrip() for line in passage[:COMPARED]]
-    new = [line.rstrip() for line in search[:COMPARED]]
+    old, new = list(passage[:COMPARED]), list(search[:COMPARED])
+    matcher = difflib.SequenceMatcher(
+        None, [line.strip() for line in old], [line.strip() for line in new], autojunk=False
+    )
     lines: list[str] = []
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
     for kind, i1, i2, j1, j2 in matcher.get_opcodes():
         if kind != "equal":
             lines += [f"    - {_clip(line)}" for line in old[i1:i2]]
             lines += [f"    + {_clip(line)}" for line in new[j1:j2]]
+    if not lines:
+        lines = ["    (whitespace only)"]
+        for there, here in zip(old, new, strict=False):
+            if there.rstrip() != here.rstrip():
+                lines += [f"    - {_clip(there)!r}", f"    + {_clip(here)!r}"]
     if len(lines) > DIFFERENCES:
         lines[DIFFERENCES:] = [f"    ({len(lines) - DIFFERENCES} more lines)"]
-    return lines or ["    only whitespace"]
+    return lines
 
 
 def _clip(line: str) -> str:

@@ -55,6 +55,11 @@ def find_places(file: Sequence[str], search: Sequence[str], new: Sequence[str]) 
     return found or list(_pieces(file, search, new))
 
 
+def whole_lines(file: Sequence[str], lines: Sequence[str]) -> list[int]:
+    """Where these lines follow each other in the file, whatever their indentation."""
+    return list(_runs(file, lines, str.strip))
+
+
 def without_edges(search: Sequence[str], new: Sequence[str]) -> tuple[list[str], list[str]]:
     """Both passages without the blank lines around the searched one, as far as both have them."""
     search, new = list(search), list(new)

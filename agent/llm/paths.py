@@ -73,6 +73,8 @@ def named_by(line: str, paths: Collection[str]) -> str:
     line = line.strip()
     if not line or len(line) > LONGEST:
         return ""
+    if "." not in line and not any(path in line for path in paths):
+        return ""  # most lines, at once
     if match := TAG.match(line) or PATCH.match(line):
         line = next((group for group in match.groups() if group), "")
     bare = BULLET.sub("", line)
