@@ -17,11 +17,12 @@ from agent.llm.drafting import Drafting
 from agent.llm.fields import read_field, read_heading
 from agent.llm.jsonish import read_json
 from agent.llm.layout import Layout
-from agent.llm.marks import MARKS, Fence, fence_of, is_tag, proposal_tag, search_mark
+from agent.llm.marks import Fence, fence_of, is_tag, proposal_tag, search_mark
 from agent.llm.paths import SUFFIX, named_by, plain, resolve
 from agent.llm.thinking import without_thinking
 
 MOST_PROPOSALS = 32  # of one answer
+MOST_BEGUN = 200  # proposals, the unusable ones included; what follows is not read
 MOST_PROBLEMS = 20
 DIFFS = ("diff", "patch", "udiff")
 NO_CODE = ("bash", "sh", "shell", "console", "text", "txt", "output", "log", "plaintext")
@@ -120,8 +121,10 @@ class _Reader:
     def read(self) -> None:
         """Read it all."""
         index = 0
-        while index < len(self.lines):
+        while index < len(self.lines) and self._count <= MOST_BEGUN:
             index = self._step(index)
+        if index < len(self.lines) and len(self.drafts) < MOST_PROPOSALS:
+            self._complain(f"The answer was read up to its proposal {MOST_BEGUN} only.")
         if self._draft is not None:
             if not self._draft.closed and (what := self._cut_short()):
                 self._draft.fail(f"{what}; give it again, whole")
@@ -130,13 +133,6 @@ class _Reader:
     def _step(self, index: int) -> int:
         """Read what stands at a line; return the first line behind it."""
         line = self.lines[index]
-        if not line.strip():
-            if self._draft:
-                self._draft.carry_on("")
-            return index + 1
-        if line.lstrip()[:1] not in MARKS and not begins_diff(line):
-            self._words(line)
-            return index + 1
         if search_mark(line):
             return self._block(index)
         if fence := fence_of(line):
@@ -172,7 +168,7 @@ class _Reader:
             return
         if self._before is not None and not draft.edits:
             draft.fail("a code block under SEARCH has no counterpart under REPLACE")
-        started = draft.tagged or draft.edits or draft.problems or draft.title
+        started = draft.tagged or draft.edits or draft.problems or draft.fields
         if not started:
             self._count -= 1
             return
@@ -206,8 +202,12 @@ class _Reader:
 
     def _words(self, line: str) -> None:
         """A line of prose, of a field, of a heading, or with a file's name."""
-        self._prose = line
         draft = self._draft
+        if not line.strip():
+            if draft:
+                draft.carry_on("")
+            return
+        self._prose = line
         heading = read_heading(line)
         if heading is not None:
             if draft is None or not draft.tagged:
@@ -220,7 +220,7 @@ class _Reader:
             return
         if (found := read_field(line)) and not (draft and draft.closed):
             name, text = found
-            again = draft is not None and name == "title" and draft.fields.get("title")
+            again = draft is not None and draft.begins_anew(name)
             if draft is None or again:
                 draft = self._begin(tagged=draft is not None and draft.tagged)
             draft.set_field(name, text)

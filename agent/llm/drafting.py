@@ -38,6 +38,11 @@ class Drafting:
         self.fields[name] = text
         self.open_field = name
 
+    def begins_anew(self, name: str) -> bool:
+        """Whether a field of this name, said again, is another proposal's."""
+        said = bool(self.fields.get(name))
+        return said and (name == "title" or (name == "hypothesis" and bool(self.edits)))
+
     def carry_on(self, line: str) -> None:
         """A line of prose, which may belong to the field before it."""
         name, text = self.open_field, line.strip()

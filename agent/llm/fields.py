@@ -27,8 +27,9 @@ HEADED = re.compile(rf"^(?:#{{1,6}}\s{{1,3}}[*_]{{0,3}}|\*\*)(?:{_ANY})[*_]{{0,3
 TAGGED = re.compile(rf"^<(?:{_ANY})>\s{{0,3}}", re.IGNORECASE)
 CLOSED = re.compile(r"\s{0,3}</\w{1,20}>\s{0,3}$")
 NUMBERED = re.compile(
-    r"^(?:#{1,6}\s{1,3}|\*\*)[*_]{0,2}(?:proposal|experiment)\s{0,2}#?(?:\d{1,3}|[A-H])\b[*_]{0,3}"
-    r"\s{0,3}(?:[:.)\-\u2013\u2014]\s{0,3}|$)(?P<title>.*)$",
+    r"^(?:(?:#{1,6}\s{1,3}|\*\*)[*_]{0,2}(?:proposal|experiment|idea|option)|proposal)"
+    r"\s{0,2}#?(?:\d{1,3}|[A-H])\b[*_]{0,3}"
+    r"\s{0,3}(?:[:.)(\-\u2013\u2014]\s{0,3}[*_]{0,3}\s?|$)(?P<title>.*)$",
     re.IGNORECASE,
 )
 NUMBER = re.compile(
@@ -53,8 +54,11 @@ def read_field(line: str) -> tuple[str, str] | None:
 def read_heading(line: str) -> str | None:
     """The title in a heading such as "### Proposal 2: Deeper", "" if it has none."""
     line = line.strip()
-    match = NUMBERED.match(line) if line[:1] in ("#", "*") and len(line) < 300 else None
-    return undecorated(match.group("title")) if match else None
+    match = NUMBERED.match(line) if line[:1] in ("#", "*", "p", "P") and len(line) < 300 else None
+    if match is None:
+        return None
+    title = undecorated(match.group("title"))
+    return title if "(" in title else title.removesuffix(")")
 
 
 def undecorated(text: str) -> str:

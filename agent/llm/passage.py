@@ -75,18 +75,16 @@ def _runs(file: Sequence[str], search: Sequence[str], by: Callable[[str], str]) 
     """Where the lines of `search` follow each other in the file, compared by a key; up to MOST."""
     if not search or len(search) > len(file):
         return
-    keys, wanted = [by(line) for line in file], [by(line) for line in search]
-    # Compare from the rarest line of the passage, so that blank lines cost nothing.
-    rarest = min(set(wanted), key=keys.count) if len(wanted) < 200 else wanted[0]
-    offset = wanted.index(rarest)
-    found = 0
-    for at, key in enumerate(keys):
-        start = at - offset
-        if key == rarest and start >= 0 and keys[start : start + len(wanted)] == wanted:
-            yield start
-            found += 1
-            if found == MOST:
-                return
+    # As one text, for there the search for a passage takes linear time, whatever repeats.
+    text = "\n" + "".join(f"{by(line)}\n" for line in file)
+    wanted = "\n" + "".join(f"{by(line)}\n" for line in search)
+    at, line, counted = text.find(wanted), 0, 0
+    for _ in range(MOST):
+        if at < 0:
+            return
+        line, counted = line + text.count("\n", counted, at), at
+        yield line
+        at = text.find(wanted, at + 1)
 
 
 def _columns(line: str) -> int:
