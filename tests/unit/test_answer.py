@@ -163,7 +163,7 @@ def test_any_text_at_all_is_read(text: str, truncated: bool) -> None:
 def test_all_before_an_end_of_thinking_without_a_beginning_was_thought() -> None:
     block = "<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n"
     first, second = (f"<proposal>\ntitle: {t}\n{block}</proposal>\n" for t in ("One", "Two"))
-    parsed = parse_answer(f"<think>\nhm\n</think>\n{first}</think>\n{second}", ["a.py"])
+    parsed = parse_answer(f"{first}<think>\nhm\n</think>\n{first}</think>\n{second}", ["a.py"])
     assert [draft.title for draft in parsed.drafts] == ["Two"]
     spoken = parse_answer(f"I end my </think> tag here, then:\n{first}{second}", ["a.py"])
     assert [draft.title for draft in spoken.drafts] == ["One", "Two"]
