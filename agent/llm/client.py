@@ -113,7 +113,7 @@ class LiteModel:
         except _LateError as late:
             failure, paid = Failure(str(late)), True
         except Exception as error:  # noqa: BLE001 - the seam promises a Reply, whatever happened
-            failure = failure_of(error)
+            failure = failure_of(error, opened=heard.opened)
         failure = failure or _judge(heard)
         return self._reply(messages, heard, failure, time.monotonic() - started, paid=paid)
 

@@ -37,20 +37,21 @@ class Failure:
     retry_after: float | None = None  # seconds
 
 
-def failure_of(error: BaseException, now: float | None = None) -> Failure:
-    """Classify an exception of litellm or of what lies below it. `now`: seconds since 1970."""
+def failure_of(error: BaseException, *, opened: bool = False, now: float | None = None) -> Failure:
+    """Classify an exception of litellm or of what lies below it.
+
+    `opened`: the server had begun to answer. `now`: seconds since 1970.
+    """
     first = _unwrapped(error)
     status = getattr(first, "status_code", None)
-    kind = type(first).__name__
-    code = _code(first)
-    quota = code == "insufficient_quota"  # OpenAI's word for no credit, under 429
+    quota = _code(first) == "insufficient_quota"  # OpenAI's word for no credit, under 429
     answered = bool(getattr(getattr(first, "response", None), "headers", None))
     words = _words(first)
     if answered and isinstance(status, int):
         text = f"{status} {words}"
     else:
-        # litellm calls what never reached a server a 500; that would mislead.
-        text = f"no answer: {words}" if status in {None, 408, 500, 503} else f"{kind}: {words}"
+        # litellm gives a status of its own to what no server has said; that would mislead.
+        text = f"{'the answer broke off' if opened else 'no answer'}: {words}"
     lasting = status in LASTING or quota or _names_no_provider(first)
     return Failure(
         text,
