@@ -82,7 +82,7 @@ class Broken:
 class ArmRecord:
     """What one arm (a model, the tuner) has done for the study so far.
 
-    `gain`, `spent` and `tried` fade (see agent.portfolio), so that they speak of the recent past;
+    `gain`, `won`, `spent` and `tried` fade (see agent.portfolio), so that they speak of the recent past;
     all else counts from the study's beginning.
     """
 
@@ -99,6 +99,7 @@ class ArmRecord:
     tokens: int = 0
     dollars: float | None = 0.0  # None: a price is not known
     gain: float = 0.0  # improvement on the champion of the day, faded sum
+    won: float = 0.0  # kept, faded sum
     spent: float = 0.0  # dollars, faded sum; an unknown price counts as 0
     tried: float = 0.0  # experiments decided, faded sum
 

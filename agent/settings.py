@@ -10,8 +10,9 @@ from agent.ledger import Ledger
 from agent.llm.arm import Bounds, ModelArm
 from agent.llm.breaker import Breaker
 from agent.llm.calls import Caller
-from agent.llm.client import LiteModel, ModelSettings
+from agent.llm.client import LiteModel
 from agent.llm.keys import Keys
+from agent.llm.settings import ModelSettings
 from agent.portfolio import Shares
 from agent.proposer import Researcher
 

@@ -14,8 +14,8 @@ from ray.exceptions import RayTaskError
 from agent import Answer, Briefing, SpentError
 from agent.ledger import Intent, Settlement
 from agent.llm.arm import Bounds
-from agent.llm.client import ModelSettings
 from agent.llm.keys import Keys, gather_keys
+from agent.llm.settings import ModelSettings
 from agent.portfolio import Shares
 from agent.settings import AgentSettings, make_researcher
 

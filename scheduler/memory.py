@@ -1,0 +1,172 @@
+"""What a study remembers beside its facts: lessons, the notebook, what each arm achieved.
+
+In: an event with what the rules made of it. Out: the same contents with the lesson of each
+experiment that was decided, the records of the arms that this changes, and a notebook where one is
+due. Held by the results actor, whose store writes it all in the event's own transaction; read back
+from there after a restart.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from agent import Answer, ArmRecord, PastExperiment, portfolio
+from agent.ledger import Settlement
+from agent.lessons import write_lesson
+from agent.notebook import condense
+from agent.proposal import BASELINE, PERSON, TUNER
+from scheduler.rules import events as ev
+from scheduler.rules.machine import Transition
+from scheduler.rules.state import Champion, State
+from scheduler.rules.states import ExperimentState
+from scheduler.study.config import Config
+from scheduler.study.facts import Contents, Notebook
+from scheduler.study.reader import Reader
+from scheduler.study.records import Experiment
+
+RULES = "rules"  # the author of a notebook that no model wrote
+MOST_LESSONS = 400  # condensed at a time
+
+
+class Memory:
+    """The memory of one study."""
+
+    def __init__(self, reader: Reader, config: Config) -> None:
+        self._reader = reader
+        self._minimize = config.task.metric.goal == "minimize"
+        self._every = config.agent.notebook_every
+        self._by_models = bool(config.agent.models)
+        self.arms: dict[str, ArmRecord] = {each.name: each for each in reader.arms()}
+        notebook = reader.notebook()
+        self._upto = notebook.upto if notebook else 0
+        self._decided = 0
+        self._writing: int | None = None  # the request whose answer is to bring a notebook
+
+    # ---- before a transaction ---------------------------------------------------------------
+
+    def remember(
+        self, before: State, event: ev.Event, transition: Transition, contents: Contents
+    ) -> Contents:
+        """The contents with what is to be remembered of the event."""
+        self._decided = transition.state.tally.decided
+        lessons: dict[int, str] = {}
+        changed: set[str] = set()
+        champion = before.champion
+        for fact in transition.facts:
+            match fact:
+                case ev.ExperimentMoved(id=number, state=to) if to.is_final:
+                    experiment = self._reader.experiment(number)
+                    assert experiment is not None, "decided in the event that adds it"
+                    lessons[number] = self._lesson(experiment, fact)
+                    changed |= self._decide(experiment, fact, champion)
+                case ev.Crowned(experiment=number, metric=metric):
+                    count = champion.count + 1 if champion else 1
+                    champion = Champion(number, metric, count)
+        if contents.answer is not None:
+            changed |= self._answered(contents.answer, transition, contents)
+        contents = replace(contents, lessons=lessons)
+        notebook = contents.notebook or self._due(lessons)
+        if notebook is not None:
+            self._upto = notebook.upto
+        return replace(
+            contents,
+            notebook=notebook,
+            arms=tuple(self.arms[name] for name in sorted(changed)),
+        )
+
+    def _lesson(self, experiment: Experiment, fact: ev.ExperimentMoved) -> str:
+        parent = None if experiment.parent is None else self._reader.experiment(experiment.parent)
+        decided = replace(experiment, state=fact.state, metric=fact.metric, reason=fact.reason)
+        return write_lesson(
+            _past(decided, parent), parent and _past(parent, None), minimize=self._minimize
+        )
+
+    def _decide(
+        self, experiment: Experiment, fact: ev.ExperimentMoved, champion: Champion | None
+    ) -> set[str]:
+        """Count a decision for its arm; all records fade with it."""
+        if experiment.origin in (BASELINE, PERSON):
+            return set()
+        kept = fact.state is ExperimentState.KEEP
+        gain = 0.0
+        if kept and fact.metric is not None and champion is not None:
+            gain = abs(champion.metric - fact.metric)
+        self.arms = portfolio.decided(
+            self.arms, experiment.origin, gain=gain, kept=kept, failed=fact.state.is_failure
+        )
+        return set(self.arms)
+
+    def _answered(self, answer: Answer, transition: Transition, contents: Contents) -> set[str]:
+        """Count what an answer's arms proposed, and how much of that the study took."""
+        added: dict[str, int] = {}
+        for fact in transition.facts:
+            if isinstance(fact, ev.ExperimentAdded) and fact.draft is not None:
+                origin = contents.proposals[fact.draft].origin
+                added[origin] = added.get(origin, 0) + 1
+        names = {*added, *answer.refused_by}
+        for name in names:
+            self.arms[name] = portfolio.answered(
+                self._record(name),
+                refused=answer.refused_by.get(name, 0),
+                added=added.get(name, 0),
+            )
+        return names
+
+    # ---- calls ------------------------------------------------------------------------------
+
+    def settle(self, model: str, settlement: Settlement) -> Iterable[ArmRecord]:
+        """Count a call; return the records that changed."""
+        self.arms[model] = portfolio.called(
+            self._record(model),
+            failed=bool(settlement.error),
+            tokens=settlement.input_tokens + settlement.output_tokens,
+            dollars=settlement.dollars,
+        )
+        return (self.arms[model],)
+
+    def _record(self, name: str) -> ArmRecord:
+        return self.arms.get(name, ArmRecord(name))
+
+    # ---- the notebook -----------------------------------------------------------------------
+
+    def ask_for_notebook(self, request: int) -> bool:
+        """Whether this request's answer is to bring the notebook anew; one is asked at a time."""
+        due = self._by_models and self._decided - self._upto >= self._every
+        if due and self._writing is None:
+            self._writing = request
+            return True
+        return False
+
+    def accept_notebook(self, answer: Answer, decided: int) -> Notebook | None:
+        """The notebook that an answer brings: of a model that was told `decided` decisions."""
+        if answer.request == self._writing:
+            self._writing = None
+        if not answer.notebook or decided <= self._upto:
+            return None
+        return Notebook(answer.notebook, decided, answer.arm)
+
+    def _due(self, lessons: dict[int, str]) -> Notebook | None:
+        """The notebook by rule: where no model writes it, or none did for twice as long."""
+        waited = self._decided - self._upto
+        if not lessons or waited < self._every * (2 if self._by_models else 1):
+            return None
+        before = self._reader.notebook()
+        stored = self._reader.lessons(after=self._upto, limit=MOST_LESSONS)
+        text = condense(before.text if before else "", [*stored, *lessons.values()])
+        return Notebook(text, self._decided, RULES)
+
+
+def _past(experiment: Experiment, parent: Experiment | None) -> PastExperiment:
+    return PastExperiment(
+        id=experiment.id,
+        parent=experiment.parent,
+        title=experiment.title,
+        hypothesis=experiment.hypothesis,
+        origin=experiment.origin,
+        state=experiment.state,
+        metric=experiment.metric,
+        reason=experiment.reason,
+        constants=experiment.constants,
+        skeleton=experiment.skeleton,
+        expected=experiment.expected,
+        parent_metric=parent.metric if parent else None,
+    )
