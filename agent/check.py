@@ -56,7 +56,9 @@ class Checker:
             return Refusal(title, "it has no title")
         base = self._base(proposal)
         if base is None:
-            return Refusal(title, f"the code of its parent, {proposal.parent}, is not in the briefing")
+            return Refusal(
+                title, f"the code of its parent, {proposal.parent}, is not in the briefing"
+            )
         if foreign := sorted(proposal.files.keys() - base.keys()):
             allowed = ", ".join(sorted(base))
             return Refusal(title, f"{', '.join(foreign)} can't be edited; only {allowed} can")

@@ -44,5 +44,9 @@ class SpentError(AgentError):
     """A limit leaves no room for a call. `limit` is "dollars", "tokens" or "calls"."""
 
     def __init__(self, limit: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(limit, message)  # both, so that it can be pickled
         self.limit = limit
+
+    def __str__(self) -> str:
+        """The message alone."""
+        return str(self.args[1])

@@ -108,9 +108,7 @@ def shares(
     return _floored(values, min(rules.floor, 1.0 / len(arms)))
 
 
-def choose(
-    records: Mapping[str, ArmRecord], arms: Sequence[str], seed: int, rules: Shares
-) -> str:
+def choose(records: Mapping[str, ArmRecord], arms: Sequence[str], seed: int, rules: Shares) -> str:
     """One of the arms, drawn by its share; equal arguments give equal arms."""
     wanted = shares(records, arms, rules)
     names = sorted(wanted)

@@ -4,6 +4,7 @@ In: plain data from the study's configuration, and the keys. Out: a Researcher. 
 files or the environment.
 """
 
+import time
 from dataclasses import dataclass, field
 
 from agent.ledger import Ledger
@@ -32,8 +33,8 @@ def make_researcher(settings: AgentSettings, ledger: Ledger, keys: Keys) -> Rese
     """The Researcher with an arm for each model, and the tuner."""
     arms = []
     for each in settings.models:
-        model = LiteModel(each)
-        caller = Caller(model, ledger, Breaker(), attempts=settings.attempts, hide=keys.hide)
+        model = LiteModel(each, hide=keys.hide)
+        breaker = Breaker(time.monotonic)
+        caller = Caller(model, ledger, breaker, attempts=settings.attempts, hide=keys.hide)
         arms.append(ModelArm(model, caller, settings.bounds))
     return Researcher(arms, shares=settings.shares, stop_when_spent=settings.stop_when_spent)
-

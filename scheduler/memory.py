@@ -13,7 +13,7 @@ from agent import Answer, ArmRecord, PastExperiment, portfolio
 from agent.ledger import Settlement
 from agent.lessons import write_lesson
 from agent.notebook import condense
-from agent.proposal import BASELINE, PERSON, TUNER
+from agent.proposal import BASELINE, PERSON
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition
 from scheduler.rules.state import Champion, State
@@ -43,9 +43,7 @@ class Memory:
 
     # ---- before a transaction ---------------------------------------------------------------
 
-    def remember(
-        self, before: State, event: ev.Event, transition: Transition, contents: Contents
-    ) -> Contents:
+    def remember(self, before: State, transition: Transition, contents: Contents) -> Contents:
         """The contents with what is to be remembered of the event."""
         self._decided = transition.state.tally.decided
         lessons: dict[int, str] = {}
@@ -76,9 +74,8 @@ class Memory:
     def _lesson(self, experiment: Experiment, fact: ev.ExperimentMoved) -> str:
         parent = None if experiment.parent is None else self._reader.experiment(experiment.parent)
         decided = replace(experiment, state=fact.state, metric=fact.metric, reason=fact.reason)
-        return write_lesson(
-            _past(decided, parent), parent and _past(parent, None), minimize=self._minimize
-        )
+        before = None if parent is None else _past(parent, None)
+        return write_lesson(_past(decided, parent), before, minimize=self._minimize)
 
     def _decide(
         self, experiment: Experiment, fact: ev.ExperimentMoved, champion: Champion | None

@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any
 from ray.exceptions import RayTaskError
 
 from agent import Answer, Briefing, SpentError
+from agent.errors import KeysError
 from agent.ledger import Intent, Settlement
 from agent.llm.arm import Bounds
-from agent.llm.keys import Keys, gather_keys
+from agent.llm.keys import Keys, gather_keys, missing_keys
 from agent.llm.settings import ModelSettings
 from agent.portfolio import Shares
 from agent.settings import AgentSettings, make_researcher
+from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
     from scheduler.study.config import Config
+
+OWN_SERVERS = frozenset({"openai", "ollama", "ollama_chat", "hosted_vllm", "lm_studio", "vllm"})
+"""Providers whose models may be served at an address of one's own."""
 
 
 class AgentActor:
@@ -63,7 +68,7 @@ def agent_settings(config: "Config") -> AgentSettings:
         models=tuple(
             ModelSettings(
                 name=name,
-                api_base=agent.api_base,
+                api_base=(agent.api_base or "") if _is_served_here(name) else "",
                 temperature=agent.temperature,
                 max_output_tokens=agent.output_tokens,
                 timeout_seconds=agent.timeout_seconds,
@@ -78,9 +83,22 @@ def agent_settings(config: "Config") -> AgentSettings:
     )
 
 
+def _is_served_here(name: str) -> bool:
+    """Whether `agent.api_base` speaks of this model: a hosted one beside it keeps its provider."""
+    return name.partition("/")[0] in OWN_SERVERS
+
+
+def missing_for(config: "Config", keys: Keys) -> Mapping[str, tuple[str, ...]]:
+    """Model -> the variables of which one has to be set, where none is."""
+    return missing_keys(agent_settings(config).models, keys)
+
+
 def agent_keys(config: "Config", environ: Mapping[str, str]) -> Keys:
-    """The models' keys, from the environment and from the file that the configuration names."""
+    """The models' keys, from the environment and the file that is configured. Raises UsageError."""
     if not config.agent.models:
         return Keys({})
     file = config.agent.key_file
-    return gather_keys(environ, Path(file) if file else None)
+    try:
+        return gather_keys(environ, Path(file) if file else None)
+    except KeysError as error:
+        raise UsageError(f"agent.key_file: {error}") from error

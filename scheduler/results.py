@@ -122,7 +122,7 @@ class Results:
         event, contents = self._translate(item)
         transition = step(self._state, event)
         if transition.state is not self._state:  # else nothing followed: nothing is to be written
-            contents = self._memory.remember(self._state, event, transition, contents)
+            contents = self._memory.remember(self._state, transition, contents)
             self._store.commit(number, event, transition, contents)
             self._state = transition.state
             self._follow(transition, contents)

@@ -5,20 +5,22 @@ back to the model with the exact reasons, at most `max_repairs` times, as long a
 what was wanted has come: a repair costs as much as a new idea.
 """
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 from agent.arm import Brought
 from agent.briefing import Briefing, Code, Purpose
 from agent.check import Checker, Refusal
-from agent.errors import EditError
-from agent.ledger import Message
+from agent.errors import AgentError, EditError, ModelError
 from agent.llm.answer import parse_answer
 from agent.llm.calls import Caller
+from agent.llm.counting import Counts
 from agent.llm.draft import Draft
 from agent.llm.edits import apply_edits
 from agent.llm.model import Model, Reply
 from agent.llm.plan import make_plan
-from agent.llm.prompt import Prompt, write_prompt, write_repair
+from agent.llm.prompt import write_prompt
+from agent.llm.repair import write_repair
 from agent.notebook import accept
 from agent.proposal import Cost, Proposal
 
@@ -60,6 +62,7 @@ class ModelArm:
         self._model = model
         self._caller = caller
         self._bounds = bounds or Bounds()
+        self._counts = Counts(model.count)
 
     @property
     def name(self) -> str:
@@ -68,14 +71,19 @@ class ModelArm:
 
     def trouble(self) -> str:
         """Why it can't be asked now."""
-        return self._caller.trouble()
+        breaker = self._caller.breaker
+        return breaker.why if breaker.rest > 0 else ""
 
     async def propose(self, briefing: Briefing, checker: Checker) -> Brought:
         """See Arm. Raises ModelError where no attempt brought an answer, SpentError."""
-        most = min(self._bounds.output_tokens, self._model.context_tokens // 2)
-        room = min(self._bounds.prompt_tokens, self._model.context_tokens - most)
-        prompt = write_prompt(briefing, make_plan(briefing), count=self._model.count, room=room)
-        messages: tuple[Message, ...] = prompt.messages
+        context = self._model.context_tokens
+        most = min(self._bounds.output_tokens, context // 2)
+        room = min(self._bounds.prompt_tokens, context - most)
+        try:
+            prompt = write_prompt(briefing, make_plan(briefing), count=self._counts, room=room)
+        except AgentError as error:
+            raise ModelError(f"{self.name}: {error}", lasting=True) from error
+        messages = prompt.messages
         purpose = "mend" if briefing.purpose is Purpose.MEND else "improve"
         harvest = _Harvest()
         for repair in range(self._bounds.repairs + 1):
@@ -83,19 +91,17 @@ class ModelArm:
                 briefing.request, "repair" if repair else purpose, messages, most_tokens=most
             )
             harvest.count(reply)
-            problems = self._take(reply, call, briefing, checker, harvest)
+            # In a thread: a hostile answer of 400 kB takes two seconds to read.
+            problems = await asyncio.to_thread(self._take, reply, call, briefing, checker, harvest)
             harvest.refused += problems
             if not problems or 2 * len(harvest.proposals) >= briefing.count:
                 break
-            messages = self._ask_back(prompt, reply, problems)
+            messages = write_repair(prompt, reply.text, problems)
+            if sum(self._counts(each.text) for each in messages) > context - most:
+                break
         return Brought(
             tuple(harvest.proposals), tuple(harvest.refused), harvest.notebook, harvest.cost
         )
-
-    def _ask_back(
-        self, prompt: Prompt, reply: Reply, problems: list[str]
-    ) -> tuple[Message, ...]:
-        return tuple(write_repair(prompt, reply.text, problems))
 
     def _take(
         self, reply: Reply, call: int, briefing: Briefing, checker: Checker, harvest: _Harvest
@@ -103,7 +109,7 @@ class ModelArm:
         """Take in what an answer holds; return what could not be used, for its author."""
         codes = briefing.codes()
         paths = {path for code in codes.values() for path in code.files}
-        parsed = parse_answer(reply.text, sorted(paths))
+        parsed = parse_answer(reply.text, sorted(paths), truncated=reply.truncated)
         if parsed.notebook and briefing.condense:
             harvest.notebook = accept(parsed.notebook) or harvest.notebook
         problems = list(parsed.problems)

@@ -50,14 +50,13 @@ def run(
     import os
     from contextlib import ExitStack
 
-    from agent.llm.keys import missing_keys
     from scheduler import session
     from scheduler.api.serving import Server, bind
     from scheduler.cli.opening import open_study
     from scheduler.cli.stage import Stage
     from scheduler.cli.words import ending, forecast
     from scheduler.cluster import connect, nodes
-    from scheduler.researcher import agent_keys
+    from scheduler.researcher import agent_keys, missing_for
     from scheduler.rules.states import StopReason, StudyState
 
     stage = Stage(plain=plain)
@@ -73,7 +72,7 @@ def run(
     with stage.wait("starting Ray"):
         connect()
         capacity = session.measure_capacity(opening.config, nodes())
-    missing = missing_keys(opening.config.agent.models, keys) if not opening.config.agent.api_base else {}
+    missing = missing_for(opening.config, keys)
     stage.say(
         forecast(
             opening.config,

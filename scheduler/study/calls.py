@@ -96,11 +96,17 @@ class Calls:
                     number,
                 ),
             )
-        used = settlement.input_tokens + settlement.output_tokens
-        reserved = row["input_tokens"] + row["output_tokens"]
-        dollars = (settlement.dollars or 0.0) - (row["dollars"] or 0.0)
-        self.account = self.account.plus(dollars=dollars, tokens=used - reserved)
-        return str(row["model"])
+        intent = Intent(
+            row["request"],
+            row["model"],
+            row["purpose"],
+            (),
+            row["input_tokens"],
+            row["output_tokens"],
+            row["dollars"],
+        )
+        self.account = self.account.settle(intent, settlement)
+        return intent.model
 
 
 def pack(text: str) -> bytes:

@@ -148,6 +148,12 @@ def _experiment(reader: Reader, experiment: Experiment) -> tuple[object, ...]:
         experiment.skeleton,
         experiment.created_at,
         experiment.decided_at,
+        sentence(experiment.expected, TEXT_LIMIT),
+        sentence(experiment.lesson, TEXT_LIMIT),
+        experiment.instruction,
+        experiment.combines,
+        experiment.mends,
+        experiment.call,
     )
 
 

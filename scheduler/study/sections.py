@@ -188,7 +188,8 @@ class AgentSection(Section):
     api_base: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
         description="Address of an OpenAI-compatible server of one's own, such as "
-        "http://localhost:8000/v1, for models named openai/NAME. Null: the provider's own.",
+        "http://localhost:8000/v1, for models named openai/NAME, ollama/NAME or the like. "
+        "Null: the provider's own.",
     )
     key_file: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,

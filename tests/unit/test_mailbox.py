@@ -14,7 +14,11 @@ def mailbox(tmp_path: Path) -> Mailbox:
 
 
 def test_letters_wait_in_the_order_in_which_they_were_posted(mailbox: Mailbox) -> None:
-    letters = [Instruct("try a larger batch", priority=2), Withdraw(3), Instruct("ä\n<b>", 0, 5)]
+    letters: list[Instruct | Withdraw] = [
+        Instruct("try a larger batch", priority=2),
+        Withdraw(3),
+        Instruct("ä\n<b>", 0, 5),
+    ]
     for letter in letters:
         mailbox.post(letter)
     assert mailbox.waiting() == letters

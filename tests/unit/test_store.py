@@ -15,8 +15,8 @@ from scheduler.rules.machine import step
 from scheduler.rules.state import Policy
 from scheduler.rules.states import ExperimentState, StudyState, TrialState
 from scheduler.study.database import SCHEMA_VERSION
-from scheduler.study.reader import Reader
 from scheduler.study.facts import Contents
+from scheduler.study.reader import Reader
 from scheduler.study.store import Session, Store
 from tests.synthetic import START, Course, World, baseline, make_study
 
@@ -37,7 +37,9 @@ def store(path: Path) -> Iterator[Store]:
 @pytest.mark.parametrize("seed", range(4))
 def test_after_every_event_the_database_holds_the_rules_state(store: Store, seed: int) -> None:
     luck = random.Random(seed)
-    policy = Policy(max_experiments=40, baseline_repeats=1 + seed % 3, seed=seed)
+    policy = Policy(
+        max_experiments=40, baseline_repeats=1 + seed % 3, seed=seed, fill=seed > 1, mends=seed % 2
+    )
     course = Course(policy, store)
     world = World(course, luck, losses=0.15)
     world.open(slots=3)
