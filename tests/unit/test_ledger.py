@@ -91,8 +91,8 @@ def test_what_a_call_did_not_use_is_free_for_the_next() -> None:
         first = await ledger.reserve(INTENT)
         await ledger.settle(first, Settlement("yes", "", 90, 10, 0.1, 1.0))
         await ledger.reserve(INTENT)
-        assert (ledger.account.tokens, ledger.account.calls) == (1_100, 2)
         assert ledger.account.dollars == pytest.approx(0.6)
+        assert (ledger.account.tokens, ledger.account.calls) == (1_100, 2)
 
     asyncio.run(scene())
 
@@ -103,8 +103,8 @@ def test_settling_twice_counts_once() -> None:
         call = await ledger.reserve(INTENT)
         await ledger.settle(call, Settlement("first", "", 1, 2, 0.1))
         await ledger.settle(call, Settlement("second", "", 1, 2, 0.1))
-        assert (ledger.account.tokens, ledger.account.calls) == (3, 1)
         assert ledger.account.dollars == pytest.approx(0.1)
+        assert (ledger.account.tokens, ledger.account.calls) == (3, 1)
         assert [s.answer for s in ledger.settlements()] == ["first"]
 
     asyncio.run(scene())
