@@ -63,7 +63,7 @@ def test_what_is_not_decided_has_no_lesson() -> None:
     minimize=st.booleans(),
 )
 def test_any_lesson_is_one_line_of_bounded_length_and_can_be_read_back(
-    title: str, expected: str, reason: str, state: str, metric: float | None,
+    *, title: str, expected: str, reason: str, state: str, metric: float | None,
     before: float | None, minimize: bool,
 ) -> None:  # fmt: skip
     experiment = PastExperiment(

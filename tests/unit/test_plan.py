@@ -22,7 +22,10 @@ LEADERS = (
 BASE = Briefing(
     request=1, count=1, seed=1, program="", metric="val_bpb", minimize=True, budget="300 s",
     champion=Code(9, {"train.py": "LR = 1\n"}, 1.0, "best", DIFF),
-    best=(past(9, 1, 1.0, 1.3), past(5, 1, 1.1, 1.3), past(6, 1, 1.2, 1.3), past(1, None, 1.3, None)),
+    best=(
+        past(9, 1, 1.0, 1.3), past(5, 1, 1.1, 1.3), past(6, 1, 1.2, 1.3),
+        past(1, None, 1.3, None),
+    ),
     leaders=LEADERS,
 )  # fmt: skip
 
