@@ -73,7 +73,7 @@ def make_plan(briefing: Briefing) -> Plan:
         kind = (kind - GRID) / (1 - GRID)  # the other shares are of what is left
     build = BUILD_STUCK if boldness else BUILD
     others = _strangers(briefing)
-    changed = [code for code in others if code.diff]
+    changed = _wins(others, briefing)
     if kind < COMBINE and changed:
         return _combine(briefing, _pick(changed, choice))
     if COMBINE <= kind < COMBINE + build and others:
@@ -214,6 +214,28 @@ def _strangers(briefing: Briefing) -> list[Code]:
         line.add(at)
         at = parents.get(at)
     return [code for code in briefing.leaders if code.experiment not in line]
+
+
+def _wins(codes: Sequence[Code], briefing: Briefing) -> list[Code]:
+    """Those whose change may add to the champion: it won where it was made, and not there.
+
+    A change that was made to the champion's own code has been measured there already.
+    """
+    known = {e.id: e for e in briefing.past()}
+
+    def may_add(code: Code) -> bool:
+        experiment = known.get(code.experiment)
+        if not code.diff or experiment is None:
+            return bool(code.diff)
+        metric, before = experiment.metric, experiment.parent_metric
+        lost = (
+            metric is not None
+            and before is not None
+            and (metric >= before if briefing.minimize else metric <= before)
+        )
+        return not lost and experiment.parent != briefing.champion.experiment
+
+    return [code for code in codes if may_add(code)]
 
 
 def _pick(codes: Sequence[Code], choice: float) -> Code:

@@ -25,7 +25,7 @@ from agent.notebook import MOST as NOTEBOOK_CHARACTERS
 
 FULL = {
     "notebook": NOTEBOOK_CHARACTERS,
-    "lessons": 400,
+    "lessons": 150,
     "best": 20,
     "latest": 30,
     "failures": 15,
@@ -34,9 +34,10 @@ FULL = {
     "crash": 6_000,  # characters of the log
 }
 """How much of each part is told where there is room: lines, or characters."""
+MOST_CONDENSED = 400  # lessons, where the notebook is to be written anew from all of them
 
 SHRINK = (
-    *(("lessons", 150), ("pending", 30), ("latest", 15), ("lessons", 60), ("crash", 3_000)),
+    *(("lessons", 100), ("pending", 30), ("latest", 15), ("lessons", 60), ("crash", 3_000)),
     *(("failures", 8), ("notebook", 4_000), ("best", 10), ("lessons", 25), ("latest", 6)),
     *(("instructions", 8), ("failures", 4), ("crash", 1_500), ("notebook", 2_000)),
     *(("pending", 12), ("best", 5), ("lessons", 8), ("latest", 0), ("instructions", 3)),
@@ -97,11 +98,17 @@ class _Page:
     ) -> None:
         self._briefing, self._plan, self._count, self._room = briefing, plan, count, room
         self._levels = dict(FULL)
+        self._ask_notebook = (
+            briefing.condense
+            and plan.move is not Move.MEND
+            and len(briefing.lessons) <= MOST_CONDENSED
+        )
+        if self._ask_notebook:
+            self._levels["lessons"] = MOST_CONDENSED
         self._counted: dict[str, int] = {}
         self._shortened: dict[str, None] = {}
         self.system = system_text(briefing)
         self.parts = {name: write() for name, write in self._writers().items()}
-        self._ask_notebook = briefing.condense and plan.move is not Move.MEND
         self._tell_task()
 
     @property

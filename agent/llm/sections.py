@@ -83,7 +83,7 @@ def lessons(briefing: Briefing, most: int) -> str:
 def best(briefing: Briefing, most: int) -> str:
     """The leaders, best first."""
     shown = [e for e in briefing.best if e.metric is not None][: max(0, most)]
-    return _table("# The best so far", shown, briefing)
+    return _table("# The best so far (best first)", shown, briefing)
 
 
 def latest(briefing: Briefing, most: int) -> str:

@@ -81,7 +81,8 @@ edits of a training script. Each is trained for the same budget ({budget}) on on
 measured in {metric}; {direction} is better. The best confirmed code is the champion, which later
 experiments start from. Many run side by side, so others are under way while you think. You see
 results only in later requests, and nothing of your thoughts is kept but what you write into the
-proposals: hypothesis and expectation come back beside the result.
+proposals: title and expectation come back beside the result, in one line that all later requests
+learn from.
 
 Fixed rules decide by the measured {metric} alone what is kept. Nothing that a script prints or says
 of itself counts; a gain that comes from the measurement rather than from the training is refused.\
