@@ -9,14 +9,14 @@ time, as it remembers nothing between briefings but which models did not answer 
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.arm import Arm, Brought, TunerArm
 from agent.briefing import Briefing, Purpose
 from agent.check import Checker
 from agent.errors import ModelError, SpentError
-from agent.portfolio import Shares, choose
+from agent.portfolio import FLOOR, TRIAL_DOLLARS, choose
 from agent.proposal import Answer, Cost
 
 
@@ -26,6 +26,14 @@ class Proposer(Protocol):
     async def propose(self, briefing: Briefing) -> Answer:
         """At most `briefing.count` proposals, and what they cost."""
         ...
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How requests are shared among the arms; see agent.portfolio."""
+
+    floor: float = FLOOR  # least share of each
+    trial_dollars: float = TRIAL_DOLLARS  # what a trial is worth
 
 
 class Researcher:
@@ -85,15 +93,25 @@ class Researcher:
             yield from self._menders(briefing)
             return  # the tuner mends nothing
         left = [*self._models, self._tuner.name]
-        drawn = choose(briefing.arms, left, briefing.seed, self._shares)
+        drawn = self._draw(left, briefing)
         yield self._arm(drawn)
         others = [name for name in self._models if name != drawn]
         while others:
-            name = choose(briefing.arms, others, briefing.seed, self._shares)
+            name = self._draw(others, briefing)
             others.remove(name)
             yield self._models[name]
         if drawn != self._tuner.name:
             yield self._tuner
+
+    def _draw(self, names: Sequence[str], briefing: Briefing) -> str:
+        rules = self._shares
+        return choose(
+            briefing.arms,
+            names,
+            briefing.seed,
+            floor=rules.floor,
+            trial_dollars=rules.trial_dollars,
+        )
 
     def _menders(self, briefing: Briefing) -> Iterator[Arm]:
         """Who wrote it first: it knows what it meant."""

@@ -14,8 +14,7 @@ from agent.llm.calls import Caller
 from agent.llm.client import LiteModel
 from agent.llm.keys import Keys
 from agent.llm.settings import ModelSettings
-from agent.portfolio import Shares
-from agent.proposer import Researcher
+from agent.proposer import Researcher, Shares
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,8 @@ class Memory:
         self, experiment: Experiment, fact: ev.ExperimentMoved, champion: Champion | None
     ) -> set[str]:
         """Count a decision for its arm; all records fade with it."""
-        if experiment.origin in (BASELINE, PERSON):
+        cancelled = fact.state is ExperimentState.CANCELLED
+        if experiment.origin in (BASELINE, PERSON) or cancelled:
             return set()
         kept = fact.state is ExperimentState.KEEP
         gain = 0.0
@@ -99,29 +100,25 @@ class Memory:
             if isinstance(fact, ev.ExperimentAdded) and fact.draft is not None:
                 origin = contents.proposals[fact.draft].origin
                 added[origin] = added.get(origin, 0) + 1
-        names = {*added, *answer.refused_by}
-        for name in names:
-            self.arms[name] = portfolio.answered(
-                self._record(name),
-                refused=answer.refused_by.get(name, 0),
-                added=added.get(name, 0),
-            )
-        return names
+        refused = {name: count for name, count in answer.refused_by.items() if count}
+        for name, count in refused.items():
+            self.arms = portfolio.refused(self.arms, name, count)
+        for name, count in added.items():
+            self.arms = portfolio.added(self.arms, name, count)
+        return {*added, *refused}
 
     # ---- calls ------------------------------------------------------------------------------
 
     def settle(self, model: str, settlement: Settlement) -> Iterable[ArmRecord]:
         """Count a call; return the records that changed."""
-        self.arms[model] = portfolio.called(
-            self._record(model),
-            failed=bool(settlement.error),
+        self.arms = portfolio.called(
+            self.arms,
+            model,
             tokens=settlement.input_tokens + settlement.output_tokens,
             dollars=settlement.dollars,
+            failed=bool(settlement.error),
         )
         return (self.arms[model],)
-
-    def _record(self, name: str) -> ArmRecord:
-        return self.arms.get(name, ArmRecord(name))
 
     # ---- the notebook -----------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from agent.ledger import Intent, Settlement
 from agent.llm.arm import Bounds
 from agent.llm.keys import Keys, gather_keys, missing_keys
 from agent.llm.settings import ModelSettings
-from agent.portfolio import Shares
+from agent.proposer import Shares
 from agent.settings import AgentSettings, make_researcher
 from scheduler.errors import UsageError
 

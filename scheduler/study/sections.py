@@ -235,11 +235,11 @@ class AgentSection(Section):
         description="Whether the tuner fills a slot that would stand idle until a model answers.",
     )
     floor: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.1,
+        default=0.05,
         description="Least share of the requests for each model and the tuner, so that one that "
         "was unlucky is tried again.",
     )
-    trial_dollars: Annotated[float, Field(ge=0)] = Field(
+    trial_dollars: PositiveNumber = Field(
         default=0.17,
         description="What a trial is worth when the models' shares are weighed: a model that costs "
         "more may earn it. Five minutes of a GPU at 2 $ an hour.",

@@ -28,7 +28,7 @@ from agent import (
 from agent.arm import Brought
 from agent.check import Checker, Refusal
 from agent.llm.keys import Keys
-from agent.portfolio import Shares
+from agent.proposer import Shares
 from agent.settings import AgentSettings
 from agent.source import identify
 from scheduler.researcher import AgentActor
