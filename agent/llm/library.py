@@ -9,7 +9,6 @@ the process was given.
 
 import logging
 import os
-import warnings
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -50,8 +49,6 @@ def litellm() -> ModuleType:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Pydantic's, at every piece of a stream: litellm's business, and thousands of lines.
-    warnings.filterwarnings("ignore", message=".*attribute on the instance is deprecated.*")
     for name, value in _SETTINGS.items():
         setattr(module, name, value)
     for name in _CALLBACKS:

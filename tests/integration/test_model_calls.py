@@ -40,6 +40,9 @@ from tests.fixtures.model_server import (
     stalled,
 )
 
+# litellm filters it out itself; pytest puts it back.
+pytestmark = pytest.mark.filterwarnings("ignore:Accessing the:DeprecationWarning")
+
 ROOT = Path(__file__).parents[2]
 PROMPT = (Message("system", "You are a researcher."), Message("user", "Improve train.py."))
 ANSWER = "Try a larger learning rate.\n" * 20
