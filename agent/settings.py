@@ -13,6 +13,7 @@ from agent.llm.breaker import Breaker
 from agent.llm.calls import Caller
 from agent.llm.client import LiteModel
 from agent.llm.keys import Keys
+from agent.llm.library import litellm
 from agent.llm.settings import ModelSettings
 from agent.proposer import Researcher, Shares
 
@@ -29,7 +30,13 @@ class AgentSettings:
 
 
 def make_researcher(settings: AgentSettings, ledger: Ledger, keys: Keys) -> Researcher:
-    """The Researcher with an arm for each model, and the tuner."""
+    """The Researcher with an arm for each model, and the tuner.
+
+    The keys must be in this process's environment already. With models it loads litellm, which
+    takes three seconds: not within the first call.
+    """
+    if settings.models:
+        litellm()
     arms = []
     for each in settings.models:
         model = LiteModel(each, hide=keys.hide)

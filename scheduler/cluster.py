@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import socket
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,8 +182,10 @@ class RayResults:
     """
 
     def __init__(self, path: Path, config: Config, plan: Plan) -> None:
+        # A name, because an actor that is given a handle when it is made can't be made again.
+        self.name = f"results-{uuid.uuid4().hex}"
         remote: Any = ray.remote(Results)
-        options = remote.options(max_restarts=-1, max_task_retries=-1, **HEAD)
+        options = remote.options(name=self.name, max_restarts=-1, max_task_retries=-1, **HEAD)
         self.actor: Any = options.remote(path, config, plan)
 
     async def begin_session(self, pid: int, host: str) -> None:
@@ -242,7 +245,7 @@ class RayAgent:
         remote: Any = ray.remote(AgentActor)
         # A call that broke with its actor may have been paid for: the loop asks anew instead.
         options = remote.options(max_restarts=-1, max_task_retries=0, **HEAD)
-        self._actor: Any = options.remote(results.actor, settings, keys)
+        self._actor: Any = options.remote(results.name, settings, keys)
 
     async def propose(self, request: ev.RequestProposals) -> Answer:
         """Brief the agent and return its answer; the briefing does not pass through here."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray.exceptions import RayTaskError
 
 from agent import Answer, Briefing, SpentError
@@ -31,7 +32,8 @@ OWN_SERVERS = frozenset({"openai", "ollama", "ollama_chat", "hosted_vllm", "lm_s
 class AgentActor:
     """What runs as an actor on Ray: asynchronous, so that calls of several models overlap."""
 
-    def __init__(self, results: Any, settings: AgentSettings, keys: Keys) -> None:
+    def __init__(self, results: str, settings: AgentSettings, keys: Keys) -> None:
+        """`results` is the name of the results actor."""
         keys.install(os.environ)
         self._researcher = make_researcher(settings, StudyLedger(results), keys)
 
@@ -43,8 +45,15 @@ class AgentActor:
 class StudyLedger:
     """The ledger in the study's database, over the results actor."""
 
-    def __init__(self, results: Any) -> None:
-        self._results = results
+    def __init__(self, results: str) -> None:
+        self._name = results
+        self._actor: Any = None
+
+    @property
+    def _results(self) -> Any:
+        if self._actor is None:
+            self._actor = ray.get_actor(self._name)
+        return self._actor
 
     async def reserve(self, intent: Intent) -> int:
         """See Ledger."""

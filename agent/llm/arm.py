@@ -38,6 +38,7 @@ class Bounds:
 class _Harvest:
     """What one request has brought so far."""
 
+    wants_notebook: bool
     proposals: list[Proposal] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     notebook: str = ""
@@ -85,7 +86,7 @@ class ModelArm:
             raise ModelError(f"{self.name}: {error}", lasting=True) from error
         messages = prompt.messages
         purpose = "mend" if briefing.purpose is Purpose.MEND else "improve"
-        harvest = _Harvest()
+        harvest = _Harvest(wants_notebook=prompt.notebook)
         for repair in range(self._bounds.repairs + 1):
             call, reply = await self._caller.ask(
                 briefing.request, "repair" if repair else purpose, messages, most_tokens=most
@@ -110,7 +111,7 @@ class ModelArm:
         codes = briefing.codes()
         paths = {path for code in codes.values() for path in code.files}
         parsed = parse_answer(reply.text, sorted(paths), truncated=reply.truncated)
-        if parsed.notebook and briefing.condense:
+        if parsed.notebook and harvest.wants_notebook:
             harvest.notebook = accept(parsed.notebook) or harvest.notebook
         problems = list(parsed.problems)
         for draft in parsed.drafts:

@@ -189,7 +189,7 @@ class AgentSection(Section):
         default=None,
         description="Address of an OpenAI-compatible server of one's own, such as "
         "http://localhost:8000/v1, for models named openai/NAME, ollama/NAME or the like. "
-        "Null: the provider's own.",
+        "Null: the provider's own. OPENAI_API_KEY, where it is set, is sent to that server.",
     )
     key_file: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,

@@ -239,7 +239,7 @@ def cluster() -> Iterator[None]:
 def test_an_actor_that_was_killed_answers_the_same_briefing_the_same(cluster: None) -> None:
     remote: Any = ray.remote(AgentActor)
     actor = remote.options(num_cpus=0, max_restarts=-1, max_task_retries=2).remote(
-        None, AgentSettings(), Keys()
+        "nobody", AgentSettings(), Keys()
     )
     before: Answer = ray.get(actor.propose.remote(briefing()))
     ray.kill(actor, no_restart=False)
