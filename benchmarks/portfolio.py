@@ -91,7 +91,7 @@ class Terrain(Landscape):
         for edit in candidate.edits:
             for name, by in edit.moves.items():
                 moved[name] = moved.get(name, 0.0) + by
-        structure = STRUCTURE * (1 - math.exp(-won / STRUCTURE))  # the more is won, the less is left
+        structure = STRUCTURE * (1 - math.exp(-won / STRUCTURE))  # what is won can't be won again
         return self.metric(candidate.constants, moved) + lost - structure
 
 
@@ -201,7 +201,7 @@ class Study:
         return text | edit_constants(text, candidate.constants)
 
 
-def even(records: Mapping[str, ArmRecord], arms: list[str], seed: int) -> str:
+def even(_: Mapping[str, ArmRecord], arms: list[str], seed: int) -> str:
     """Equal shares whatever came of them: what following the records has to beat."""
     return random.Random(seed).choice(arms)
 
