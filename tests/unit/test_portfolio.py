@@ -158,6 +158,20 @@ def test_an_arm_that_ran_dry_makes_room() -> None:
     assert portfolio.shares(records, ["dry", "other"])["dry"] < 0.5 < early
 
 
+def test_the_longer_nobody_wins_the_more_alike_the_shares() -> None:
+    records = trials({}, "a", [0.01, 0.0] * 10)
+    records = trials(records, "b", [0.0] * 20)
+    before = portfolio.shares(records, ["a", "b"])["a"]
+    for _ in range(400):
+        records = trials(trials(records, "a", [0.0]), "b", [0.0])
+    assert 0.5 <= portfolio.shares(records, ["a", "b"])["a"] < 0.55 < before
+
+
+def test_wins_that_have_faded_to_almost_nothing_are_none() -> None:
+    records = {"a": ArmRecord("a", gain=1e-310, won=1e-309, tried=50.0)}
+    assert portfolio.shares(records, ["a", "b"]) == {"a": 0.5, "b": 0.5}
+
+
 def test_a_model_whose_proposals_never_pass_the_checks_loses_its_share() -> None:
     records = trials({}, "tuner", [0.0, 0.003] * 10)
     before = portfolio.shares(records, ["tuner", "broken"])["broken"]
