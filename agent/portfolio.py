@@ -126,20 +126,20 @@ def shares(
         raise ValueError(f"arms are to be named, each once: {', '.join(arms) or 'none'}")
     if trial_dollars <= 0 or any(weights.get(name, 1.0) <= 0 for name in arms):
         raise ValueError("weights and the price of a trial are to be greater than 0")
-    names = sorted(arms)  # sums of floats depend on their order
-    wins = {name: _wins(_record(records, name)) for name in names}
-    costs = {name: _cost(_record(records, name), trial_dollars) for name in names}
-    number = math.fsum(_record(records, name).won for name in names)
+    # fsum is exact, so that the order in which the arms are named decides nothing.
+    wins = {name: _wins(_record(records, name)) for name in arms}
+    costs = {name: _cost(_record(records, name), trial_dollars) for name in arms}
+    number = math.fsum(_record(records, name).won for name in arms)
     total = math.fsum(wins.values())
     if total > 0.0 and number > FORGOTTEN:
         size, price = total / number, math.fsum(costs.values()) / number  # of an average win
-        values = {name: (wins[name] / size + 1) / (costs[name] + price) for name in names}
+        values = {name: (wins[name] / size + 1) / (costs[name] + price) for name in arms}
     else:  # nobody has won: the cost alone says nothing about promise
-        values = dict.fromkeys(names, 1.0)
+        values = dict.fromkeys(arms, 1.0)
     values = {name: value * weights.get(name, 1.0) for name, value in values.items()}
     whole = math.fsum(values.values())
-    least = min(max(floor, 0.0), 1 / len(names))
-    rest = 1 - least * len(names)
+    least = min(max(floor, 0.0), 1 / len(arms))
+    rest = 1 - least * len(arms)
     return {name: least + rest * values[name] / whole for name in arms}
 
 
