@@ -16,9 +16,11 @@ An arm's value is what it won lately over what it cost lately:
 - lately: every decided experiment fades all of it, by half in HALF_LIFE experiments of the study,
   so that an arm that ran dry makes room and one that had bad luck comes back.
 
-Every arm begins as if it had run PRIOR trials with the result of an average arm. Shares go with
-the square of the value, and none is below the floor. Figures: `benchmarks/portfolio.py`; what
-else was tried: `docs/log.md`.
+Every arm begins with one win more than it had, at what a win costs the whole study lately. So an
+arm that was never tried counts as an average one, and the less was won lately by all, the more
+alike are the shares. They are proportional to the values, and none is below the floor. Wins are
+few and owe much to noise: bolder rules took a useless arm's trials away sooner, and lost as much
+where two good arms differed by luck only (`benchmarks/portfolio.py`, `docs/log.md`).
 """
 
 import math
@@ -33,9 +35,8 @@ Records = Mapping[str, ArmRecord]
 
 HALF_LIFE = 100.0  # decided experiments of the whole study; a win is seen once in 10 to 30
 FADE = 0.5 ** (1 / HALF_LIFE)
-PRIOR = 3.0  # trials of an average arm that every arm begins with
-SHARPNESS = 2.0  # with 1, an arm that never wins keeps half of an even share
-FLOOR = 0.05
+FORGOTTEN = 1e-9  # wins of all arms that have faded so far are none
+FLOOR = 0.05  # a trial in twenty finds out that an arm has become better
 TRIAL_DOLLARS = 0.17  # five minutes of one GPU at 2 $ an hour
 FRUITLESS = 0.1  # of a trial: what a refused proposal or a failed call costs, as it blocks no GPU
 
@@ -125,23 +126,21 @@ def shares(
         raise ValueError(f"arms are to be named, each once: {', '.join(arms) or 'none'}")
     if trial_dollars <= 0 or any(weights.get(name, 1.0) <= 0 for name in arms):
         raise ValueError("weights and the price of a trial are to be greater than 0")
-    names = sorted(arms)  # sums of floats depend on their order
-    wins = {name: _wins(_record(records, name)) for name in names}
-    costs = {name: _cost(_record(records, name), trial_dollars) for name in names}
-    begin = PRIOR * trial_dollars
-    average = math.fsum(wins.values()) / (math.fsum(costs.values()) + begin)
-    if average <= 0.0:  # nobody has won anything: the cost alone says nothing about promise
-        values = dict.fromkeys(names, 1.0)
-    else:
-        values = {
-            name: ((wins[name] / average + begin) / (costs[name] + begin)) ** SHARPNESS
-            for name in names
-        }
+    # fsum is exact, so that the order in which the arms are named decides nothing.
+    wins = {name: _wins(_record(records, name)) for name in arms}
+    costs = {name: _cost(_record(records, name), trial_dollars) for name in arms}
+    number = math.fsum(_record(records, name).won for name in arms)
+    total = math.fsum(wins.values())
+    if total > 0.0 and number > FORGOTTEN:
+        size, price = total / number, math.fsum(costs.values()) / number  # of an average win
+        values = {name: (wins[name] / size + 1) / (costs[name] + price) for name in arms}
+    else:  # nobody has won: the cost alone says nothing about promise
+        values = dict.fromkeys(arms, 1.0)
     values = {name: value * weights.get(name, 1.0) for name, value in values.items()}
-    total = math.fsum(values.values())
-    least = min(max(floor, 0.0), 1 / len(names))
-    rest = 1 - least * len(names)
-    return {name: least + rest * values[name] / total for name in arms}
+    whole = math.fsum(values.values())
+    least = min(max(floor, 0.0), 1 / len(arms))
+    rest = 1 - least * len(arms)
+    return {name: least + rest * values[name] / whole for name in arms}
 
 
 def choose(
