@@ -19,8 +19,8 @@ An arm's value is what it won lately over what it cost lately:
 Every arm begins with one win more than it had, at what a win costs the whole study lately. So an
 arm that was never tried counts as an average one, and the less was won lately by all, the more
 alike are the shares. They are proportional to the values, and none is below the floor. Wins are
-few and owe much to noise: bolder rules took a useless arm's trials away sooner, and lost as much
-where two good arms differed by luck only (`benchmarks/portfolio.py`, `docs/log.md`).
+few and owe much to noise: bolder rules took a useless arm's trials away sooner, and followed noise
+further where no arm was useless (`benchmarks/portfolio.py`, `docs/log.md`).
 """
 
 import math
@@ -33,7 +33,7 @@ from agent.briefing import ArmRecord
 
 Records = Mapping[str, ArmRecord]
 
-HALF_LIFE = 100.0  # decided experiments of the whole study; a win is seen once in 10 to 30
+HALF_LIFE = 100.0  # decided experiments of the whole study; an arm wins once in 5 to 40 trials
 FADE = 0.5 ** (1 / HALF_LIFE)
 FORGOTTEN = 1e-9  # wins of all arms that have faded so far are none
 FLOOR = 0.05  # a trial in twenty finds out that an arm has become better

@@ -227,7 +227,7 @@ CONTESTANTS: Mapping[str, tuple[Arms, Sharing, bool]] = {
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=6, help="terrains (default: 6)")
+    parser.add_argument("--seeds", type=int, default=4, help="terrains (default: 4)")
     parser.add_argument("--trials", type=int, default=300, help="trials each (default: 300)")
     parser.add_argument("--count", type=int, default=4, help="proposals a request (default: 4)")
     arguments = parser.parse_args()
