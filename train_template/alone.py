@@ -61,7 +61,7 @@ def train_and_judge(
 
 def _examine(end: RefereeEnd, plan: Plan, token_bytes: tuple[int, ...]) -> float:
     try:
-        return examine(end, plan, token_bytes, threads=available_threads(), report=lambda _: None)
+        return examine(end, plan, token_bytes, threads=available_threads(), report=lambda *_: None)
     finally:
         with suppress(OSError):  # the candidate has left
             end.end()

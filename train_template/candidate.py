@@ -20,6 +20,7 @@ from train_template.session import Session
 ENTRY = "train.py"
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
 LONGEST = 300  # characters of an exception's own message
+LONGEST_LINE = 120  # of the line in an edited file where it was raised
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,10 @@ def explain(error: BaseException, work: Path) -> Failure:
     message = " ".join(str(error).split())
     if isinstance(error, SyntaxError) and error.lineno is not None:
         name = Path(error.filename or ENTRY).name
-        message, place = error.msg, f" ({name}, line {error.lineno})"
+        message, place = error.msg, _where(name, error.lineno, error.text)
     else:
         place = _place(error, work)
-    if len(message) > LONGEST:
-        message = message[:LONGEST] + "..."
+    message = _cut(message, LONGEST)
     colon = ": " if message else ""
     return Failure(status, f"{type(error).__name__}{colon}{message}{place}")
 
@@ -105,9 +105,19 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def _place(error: BaseException, work: Path) -> str:
-    """Where in the edited files the error came from; empty if it did not."""
+    """Where in the edited files the error came from, with the line; empty if it did not."""
     frames = traceback.extract_tb(error.__traceback__)
     edited = [f for f in frames if Path(f.filename).is_relative_to(work)]
     if not edited:
         return ""
-    return f" ({Path(edited[-1].filename).relative_to(work).as_posix()}, line {edited[-1].lineno})"
+    last = edited[-1]
+    return _where(Path(last.filename).relative_to(work).as_posix(), last.lineno, last.line)
+
+
+def _where(name: str, number: int | None, line: str | None) -> str:
+    text = _cut(" ".join((line or "").split()), LONGEST_LINE)
+    return f" ({name}, line {number}: {text})" if text else f" ({name}, line {number})"
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit] + "..."

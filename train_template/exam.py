@@ -14,8 +14,10 @@ exactly an answer to the question that was asked is a RejectedError. What is ask
 """
 
 import mmap
+import select
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -29,6 +31,7 @@ from train_template.tokenizer import Ids
 MAGIC = b"ARX1"
 LAYOUT = struct.Struct("<4sHHIIIII")  # magic, kind, a zero, then Message's other fields in order
 TOKEN_BYTES = 2  # a question's token: uint16
+LOOK_SECONDS = 0.25  # of a wait for an answer, between two calls of whoever wants to know of it
 
 
 class Kind(IntEnum):
@@ -102,6 +105,10 @@ class Answer:
     precision: Precision
 
 
+def _patiently() -> None:
+    """Wait on."""
+
+
 class RefereeEnd:
     """Asks, and takes answers without trusting them."""
 
@@ -112,6 +119,8 @@ class RefereeEnd:
         connection.setblocking(True)  # whatever whoever made it left it at
         self.shape = shape
         self._connection = connection
+        self._poller = select.poll()
+        self._poller.register(connection, select.POLLIN)
         self._questions = mmap.mmap(questions, shape.question_bytes)
         self._answers = mmap.mmap(answers, shape.answer_bytes, prot=mmap.PROT_READ)
         self._private = np.empty(shape.answer_bytes, dtype=np.uint8)
@@ -127,13 +136,13 @@ class RefereeEnd:
         except OSError as error:
             raise LeftError(f"the candidate closed the exam before batch {batch}") from error
 
-    def receive(self, batch: int) -> Answer:
-        """Wait for the answer to `batch` and copy it.
+    def receive(self, batch: int, waiting: Callable[[], None] = _patiently) -> Answer:
+        """Wait for the answer to `batch` and copy it; `waiting` is called while it does not come.
 
         What is returned is valid until the next call. Raises RejectedError for anything that is
         no answer to this batch in this shape, and LeftError if the candidate is gone.
         """
-        message = self._read(batch)
+        message = self._read(batch, waiting)
         if message.kind != Kind.ANSWER or message.batch != batch:
             raise RejectedError(
                 f"it answered batch {message.batch} with a message of kind {message.kind}, where "
@@ -166,13 +175,19 @@ class RefereeEnd:
         self._precision = precision
         return precision
 
-    def _read(self, batch: int) -> Message:
-        try:
-            data = self._connection.recv(LAYOUT.size, socket.MSG_WAITALL)
-        except OSError as error:
-            raise LeftError(f"the candidate closed the exam in batch {batch}") from error
-        if len(data) < LAYOUT.size:
-            raise LeftError(f"the candidate closed the exam in batch {batch}")
+    def _read(self, batch: int, waiting: Callable[[], None]) -> Message:
+        data = b""
+        while len(data) < LAYOUT.size:  # it may send half a message, and keep the rest
+            if not self._poller.poll(LOOK_SECONDS * 1000):
+                waiting()
+                continue
+            try:
+                more = self._connection.recv(LAYOUT.size - len(data))
+            except OSError as error:
+                raise LeftError(f"the candidate closed the exam in batch {batch}") from error
+            if not more:
+                raise LeftError(f"the candidate closed the exam in batch {batch}")
+            data += more
         magic, kind, zero, *numbers = LAYOUT.unpack(data)
         if magic != MAGIC or zero != 0:
             raise RejectedError(f"it sent something that is no message in batch {batch}")

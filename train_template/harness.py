@@ -11,7 +11,9 @@ supervisor's clock judges, and it is no sandbox.
 """
 
 import argparse
+import faulthandler
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -79,6 +81,8 @@ def main() -> int:
         job = parse_job(parser.parse_args().job)
     except ValueError as error:
         parser.error(str(error))
+    # Who runs out of time is asked where it is: the answer stands in the log.
+    faulthandler.register(signal.SIGUSR1)
     connection = socket.socket(fileno=job.socket)
     connection.set_inheritable(False)
     end_with(connection)

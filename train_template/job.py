@@ -6,11 +6,11 @@
                              "eval_batch_tokens": 65536},
                 "progress_seconds": 1.0}
     referee    {"socket": 5, "exam": 6, "questions": 7, "answers": 8, "tokens": 9,
-                "meta": {"vocab_size": 257, "token_bytes": [1, ...]}, "settings": {...},
-                "secret": 1234567890}
+                "token_bytes": 10, "settings": {...}, "secret": 1234567890}
 
-Numbers of descriptors are those of inherited ones; for sizes of the buffers see `exam`. Plain data,
-checked once here; nothing is opened.
+Numbers of descriptors are those of inherited ones; for sizes of the buffers see `exam`. What grows
+with the data comes as a descriptor: Linux takes no argument over 128 KiB. Plain data, checked once
+here; nothing is opened.
 """
 
 import json
@@ -26,6 +26,7 @@ class Settings:
     validation_tokens: int  # the metric is taken over the first so many of the split
     eval_batch_tokens: int  # at most so many go through the model at once; no effect on the metric
     patience_seconds: int = 2  # that one answer of the exam may take beyond twice the usual
+    first_answer_seconds: int = 3600  # that the first answer may take, however slow the others are
 
     def __post_init__(self) -> None:
         """Raises ValueError where a size is not positive."""
@@ -59,14 +60,6 @@ class Job:
 
 
 @dataclass(frozen=True)
-class TokenMeta:
-    """What the referee must know of the tokens."""
-
-    vocab_size: int
-    token_bytes: tuple[int, ...]  # bytes of text that each token id stands for
-
-
-@dataclass(frozen=True)
 class RefereeJob:
     """One exam of one candidate."""
 
@@ -75,7 +68,7 @@ class RefereeJob:
     questions: int  # inherited descriptors of the buffers that are shared with the candidate
     answers: int
     tokens: int | None  # inherited descriptor of the validation tokens; None: comes with GO
-    meta: TokenMeta
+    token_bytes: int  # inherited descriptor: a uint32 for each token id, the bytes of its text
     settings: Settings
     secret: int  # from os.urandom: order and places of the probes
 
@@ -85,8 +78,6 @@ def parse_referee_job(text: str) -> RefereeJob:
     try:
         raw = json.loads(text)
         raw["settings"] = Settings(**raw["settings"])
-        meta = raw["meta"]
-        raw["meta"] = TokenMeta(meta["vocab_size"], tuple(meta["token_bytes"]))
         return RefereeJob(**raw)
     except (KeyError, TypeError) as error:
         raise ValueError(f"the job does not have the keys that it should: {error}") from error

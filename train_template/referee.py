@@ -1,9 +1,11 @@
 """The referee's process: `python -P -m train_template.referee --job JSON` (see `job`).
 
 In: a job, the validation tokens, a socket to the supervisor (see `wire`) and the exam with the
-candidate (see `exam`). Out, to the supervisor: HELLO when it could ask, PROGRESS while it does, and
-then SCORED with val_bpb, or FAILED with a status and one sentence. It begins on GO, which brings
-the tokens along where the job has none.
+candidate (see `exam`). Out, to the supervisor: HELLO when it could ask; PROGRESS while it does,
+with the share that was answered and the seconds that went by waiting for answers, so that the
+supervisor can tell a slow candidate from a referee that hangs; then SCORED with val_bpb, or FAILED
+with a status and one sentence. It begins on GO, which brings the tokens along where the job has
+none.
 
 It imports NumPy and none of the edited code, so that it is there in a tenth of a second, and it
 believes nothing that the candidate says. It ends at once when the supervisor goes away. It keeps no
@@ -18,52 +20,81 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+import numpy.typing as npt
 
 from train_template import exam, wire
 from train_template.errors import DataError, LeftError, RejectedError
 from train_template.exam import RefereeEnd
-from train_template.job import RefereeJob, parse_referee_job
+from train_template.job import RefereeJob, Settings, parse_referee_job
 from train_template.probes import Plan, find_fault, make_plan
 from train_template.score import Floats, bits_per_byte, log_probabilities
 from train_template.tokenizer import Ids
 from train_template.transport import end_with
 
 NAME = "referee, host memory"  # what judges, and how the logits reach it
-DTYPE = "<u2"
+DTYPE, SIZE_DTYPE = "<u2", "<u4"
 PROGRESS_SECONDS = 0.5  # the shortest time between two reports
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long an answer may take, in seconds: without end where a person trains by hand."""
+
+    beyond: float = math.inf  # twice the usual
+    first: float = math.inf  # for the first one, whatever is usual
+
+
+class _Watch:
+    """The wait for one answer, told of while it lasts."""
+
+    def __init__(self, report: Callable[[float, float], None], share: float, idle: float) -> None:
+        self._report, self._share = report, share
+        self._since = time.monotonic() - idle
+
+    @property
+    def idle(self) -> float:
+        """Seconds spent waiting for answers, in this wait and in those before."""
+        return time.monotonic() - self._since
+
+    def look(self) -> None:
+        self._report(self._share, self.idle)
 
 
 def examine(
     end: RefereeEnd,
     plan: Plan,
-    token_bytes: tuple[int, ...],
+    token_bytes: Sequence[int] | npt.NDArray[np.uint32],
     *,
     threads: int,
-    report: Callable[[float], None],
-    patience: float = math.inf,
+    report: Callable[[float, float], None],
+    patience: Patience = Patience(),
 ) -> float:
     """Ask everything that the plan holds; return the candidate's bits per byte.
 
-    `patience` is how many seconds an answer may take beyond twice the usual: without end where a
-    person trains by hand. `report` is called with the share that was asked, 0 to 1, after each
-    batch. Raises RejectedError where the answers can't be believed, LeftError where they end, and
-    DataError where the windows stand for no text.
+    `report` is called with the share that was answered, 0 to 1, and the seconds spent waiting for
+    answers, after each batch and about every `exam.LOOK_SECONDS` of a wait. Raises RejectedError
+    where the answers can't be believed, LeftError where they end, and DataError where the windows
+    stand for no text.
     """
     shape = end.shape
     questions = plan.windows[:, :-1].reshape(-1, shape.windows, shape.length)
     targets = np.stack([plan.targets, plan.genuine], axis=-1)
     log_p: Floats = np.empty(targets.shape, dtype=np.float32)
     waits: list[float] = []  # seconds for each answer; the first begins when the training ends
+    idle = 0.0  # of them, those in which there was nothing to do but wait
     asked = time.monotonic()
     with ThreadPoolExecutor(threads) as pool:
         end.ask(0, questions[0])
         for batch in range(len(questions)):
-            answer = end.receive(batch)
+            watch = _Watch(report, batch / len(questions), idle)
+            answer = end.receive(batch, watch.look)
+            idle = watch.idle
             waits.append(time.monotonic() - asked)
             asked = time.monotonic()
             if batch + 1 < len(questions):  # the candidate computes while this one is judged
@@ -71,7 +102,7 @@ def examine(
             part = slice(batch * shape.windows, (batch + 1) * shape.windows)
             flat = log_probabilities(answer, targets[part].reshape(-1, 2), pool)
             log_p[part] = flat.reshape(-1, shape.length, 2)
-            report((batch + 1) / len(questions))
+            report((batch + 1) / len(questions), idle)
     check_waits(waits, patience)
     own, genuine = log_p[..., 0], log_p[..., 1]
     if not np.isfinite(own).all():
@@ -82,41 +113,56 @@ def examine(
     return bits_per_byte(own[plan.scored], plan.targets[plan.scored], token_bytes)
 
 
-def check_waits(waits: list[float], patience: float) -> None:
-    """Raise RejectedError if one answer took far longer than the others.
+def check_waits(waits: list[float], patience: Patience) -> None:
+    """Raise RejectedError if one answer took far longer than the others, or the first too long.
 
     A model that has stopped training answers at once, and every time alike. Without this limit a
     candidate could train on batches that it kept, from the end of its budget to its first answer.
+    Later it would be seen: what came first is asked again last. Who sleeps in all other answers
+    makes a long one usual: so the first has a limit of its own.
     """
     longest, usual = max(waits), median(waits)
-    if longest > patience + 2 * usual:
+    if longest > patience.beyond + 2 * usual:
         raise RejectedError(
             f"an answer in the exam took {longest:.1f} s, where most took {usual:.2f} s: "
             "there is no training after the budget"
         )
+    if waits[0] > patience.first:
+        raise RejectedError(
+            f"the first answer in the exam took {waits[0]:.1f} s, and {patience.first:g} s is the "
+            "limit: there is no training after the budget (if the model is as slow as that, "
+            "data.eval_batch_tokens can be made smaller)"
+        )
 
 
-def judge(end: RefereeEnd, plan: Plan, job: RefereeJob, connection: socket.socket) -> bool:
+def judge(
+    end: RefereeEnd,
+    plan: Plan,
+    token_bytes: npt.NDArray[np.uint32],
+    settings: Settings,
+    connection: socket.socket,
+) -> bool:
     """Hold the exam to its end and report how it ended; return whether there is a metric.
 
     Raises OSError where the supervisor is gone.
     """
     last = 0.0
 
-    def report(fraction: float) -> None:
+    def report(fraction: float, waited: float) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= PROGRESS_SECONDS:
             last = now
-            wire.send(connection, wire.Message(wire.Kind.PROGRESS, fraction=fraction))
+            message = wire.Message(wire.Kind.PROGRESS, fraction=fraction, value=waited)
+            wire.send(connection, message)
 
     try:
         value = examine(
             end,
             plan,
-            job.meta.token_bytes,
+            token_bytes,
             threads=available_threads(),
-            patience=job.settings.patience_seconds,
+            patience=Patience(settings.patience_seconds, settings.first_answer_seconds),
             report=report,
         )
     except (RejectedError, LeftError, DataError) as error:
@@ -143,12 +189,15 @@ def available_threads() -> int:
 
 def map_tokens(descriptor: int) -> Ids:
     """The tokens of a file, shape [N], read-only; closes the descriptor. Raises OSError."""
+    tokens: Ids = np.frombuffer(_map(descriptor), dtype=DTYPE)
+    return tokens
+
+
+def _map(descriptor: int) -> mmap.mmap:
     try:
-        view = mmap.mmap(descriptor, os.fstat(descriptor).st_size, prot=mmap.PROT_READ)
+        return mmap.mmap(descriptor, os.fstat(descriptor).st_size, prot=mmap.PROT_READ)
     finally:
         os.close(descriptor)
-    tokens: Ids = np.frombuffer(view, dtype=DTYPE)
-    return tokens
 
 
 def await_go(connection: socket.socket) -> int | None:
@@ -172,7 +221,8 @@ def run(job: RefereeJob, connection: socket.socket) -> bool:
 
     Raises OSError where the supervisor is gone or a buffer is too small.
     """
-    shape = exam.batch_shape(job.settings, job.meta.vocab_size)
+    token_bytes: npt.NDArray[np.uint32] = np.frombuffer(_map(job.token_bytes), dtype=SIZE_DTYPE)
+    shape = exam.batch_shape(job.settings, len(token_bytes))
     end = RefereeEnd(socket.socket(fileno=job.exam), job.questions, job.answers, shape)
 
     def prepare(tokens: int | None) -> Plan | None:
@@ -186,7 +236,7 @@ def run(job: RefereeJob, connection: socket.socket) -> bool:
         plan = prepare(await_go(connection)) or plan
         if plan is None:
             raise ConnectionError("GO came without the validation tokens, and so did the job")
-        return judge(end, plan, job, connection)
+        return judge(end, plan, token_bytes, job.settings, connection)
     except DataError as error:
         wire.send(connection, wire.Message(wire.Kind.FAILED, text=f"crash\n{error}"))
         return False

@@ -64,7 +64,7 @@ def log_probabilities(answer: Answer, targets: Integers, threads: Executor) -> F
     return out
 
 
-def bits_per_byte(log_p: Floats, targets: Integers, token_bytes: Sequence[int]) -> float:
+def bits_per_byte(log_p: Floats, targets: Integers, token_bytes: Sequence[int] | Integers) -> float:
     """Mean bits that the model needs for a byte of the text: lower is better.
 
     `log_p`, in nats, is the log-probability of each token of `targets`, in the same shape. Tokens

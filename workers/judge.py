@@ -10,6 +10,8 @@ exam breaks off, the two ends tell of it one after the other, and the first to t
 one that broke it. So the candidate has `LAST_WORD_SECONDS` to fail or to end by itself: then it is
 to blame. Where it does not, or ends in good order, a referee that died is `lost`, since a
 candidate reaches it by messages of a fixed size alone; and a referee that was left is a `crash`.
+Where the exam outlasts its limit, whoever took most of it is to blame: the referee says how long it
+has waited for answers, and what it does not account for is its own time.
 """
 
 import math
@@ -23,6 +25,7 @@ from workers.trial import Budget
 from workers.wire import Kind, Message
 
 TEARDOWN_SECONDS = 5.0  # to end by itself, once there is nothing more to say
+REPORT_SECONDS = 1.0  # a waiting referee tells of it more often than that (0.5 s, and a look)
 LAST_WORD_SECONDS = 1.0  # for a candidate to say why the exam broke off: loaded nodes are slow
 
 # What each message may follow, and the phase that it begins.
@@ -58,6 +61,14 @@ class Figures:
     device: str = ""
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """How far the exam was when the referee last told of it."""
+
+    share: float = 0.0  # of the questions, answered
+    waited: float = 0.0  # seconds that it had nothing to do but wait for answers
+
+
 class Judge:
     """Follows one trial from its start to its verdict."""
 
@@ -69,11 +80,22 @@ class Judge:
         self._seconds = dict.fromkeys(Phase, 0.0)
         self._since = now
         self.referee_ready = False  # it said HELLO
-        self.exam_begun = False  # whoever tells the referee to begin notes it here
+        self._exam_began: float | None = None
+        self._asked = _Asked()
         self._hung_up = False
         self._ended: Verdict | None = None  # if nobody scores: how the candidate ended in EVAL
         self._broken_off: Verdict | None = None  # if the candidate says nothing
         self.deadline = now + budget.startup_seconds
+
+    @property
+    def exam_begun(self) -> bool:
+        """Whether the referee was told to begin."""
+        return self._exam_began is not None
+
+    def begin_exam(self, now: float) -> None:
+        """Note that the referee was told to begin; harmless when repeated."""
+        if self._exam_began is None:
+            self._exam_began = now
 
     @property
     def timings(self) -> Timings:
@@ -134,7 +156,10 @@ class Judge:
             self._hear_score(message.value, now)
         elif message.kind is Kind.FAILED:
             self._hear_refusal(message.text, now)
-        elif message.kind is not Kind.PROGRESS:
+        elif message.kind is Kind.PROGRESS:
+            waited = message.value if math.isfinite(message.value) else 0.0
+            self._asked = _Asked(message.fraction, max(0.0, waited))
+        else:
             said = f"the referee broke the protocol: {message.kind.name} in {self.phase}"
             self.rule(OutcomeStatus.LOST, said, now)
 
@@ -156,12 +181,13 @@ class Judge:
         """Take bytes that are no message."""
         self.rule(OutcomeStatus.CRASH, _broken(error), now)
 
-    def hear_exit(self, status: int | None, now: float) -> None:
+    def hear_exit(self, status: int | None, now: float, *, starved: bool | None = None) -> None:
         """Take the end of the process: its wait status, or None if nobody could collect it.
 
-        A SIGKILL that the supervisor did not send comes from the kernel, as a rule.
+        `starved` says whether the kernel killed anything for want of memory since the trial began,
+        if that is known: most SIGKILLs that the supervisor did not send are such.
         """
-        ended = self._end_of(status)
+        ended = self._end_of(status, starved)
         orderly = status == 0
         if self.verdict or self.phase is not Phase.EVAL:
             self.rule(ended.status, ended.reason, now)
@@ -170,14 +196,17 @@ class Judge:
         else:  # all is asked, perhaps: the referee may still be computing
             self._ended = ended
 
-    def _end_of(self, status: int | None) -> Verdict:
+    def _end_of(self, status: int | None, starved: bool | None) -> Verdict:
         before = f"in {self.phase}, before it had a metric"
         if status is None:
             return Verdict(OutcomeStatus.CRASH, f"its keeper was killed {before}")
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-            reason = (
-                f"was killed by SIGKILL {before}: most likely by the kernel, for want of memory"
-            )
+            reason = f"was killed by SIGKILL {before}"
+            if starved is False:
+                reason += ", and not by the kernel for want of memory"
+                return Verdict(OutcomeStatus.CRASH, reason)
+            likely = "" if starved else "most likely "
+            reason += f": {likely}by the kernel, for want of memory"
             return Verdict(OutcomeStatus.OOM, reason)
         if os.WIFSIGNALED(status):
             name = _signal_name(os.WTERMSIG(status))
@@ -218,16 +247,34 @@ class Judge:
             reason = f"the referee was not ready within {self._budget.eval_seconds:g} s"
             self.rule(OutcomeStatus.LOST, reason, now)
             return
+        if self.phase is Phase.EVAL:
+            self._exam_outlasted(now)
+            return
         if self._hung_up:
             reason = f"closed its connection in {self.phase} and did not end"
             self.rule(OutcomeStatus.CRASH, reason, now)
             return
-        limit, what = {
-            Phase.TRAIN: (self._budget.train_limit_seconds, "train"),
-            Phase.EVAL: (self._budget.eval_seconds, "eval"),
-        }.get(self.phase, (self._budget.startup_seconds, "startup with warm_up"))
-        reason = f"{what} outlasted its limit of {limit:g} s"
+        if self.phase is Phase.TRAIN:
+            reason = f"train outlasted its limit of {self._budget.train_limit_seconds:g} s"
+        else:
+            limit = self._budget.startup_seconds
+            reason = f"{self.phase} outlasted the limit of {limit:g} s for startup and warm_up"
         self.rule(OutcomeStatus.TIMEOUT, reason, now)
+
+    def _exam_outlasted(self, now: float) -> None:
+        assert self._exam_began is not None
+        waited = self._asked.waited
+        own = now - self._exam_began - waited - REPORT_SECONDS
+        reason = (
+            f"eval outlasted its limit of {self._budget.eval_seconds:g} s, with "
+            f"{self._asked.share:.0%} of the exam answered: "
+        )
+        if own > waited:
+            reason += f"the referee hung, for it waited for answers for {waited:.1f} s only"
+            self.rule(OutcomeStatus.LOST, reason, now)
+        else:
+            reason += "the model's answers took too long"
+            self.rule(OutcomeStatus.TIMEOUT, reason, now)
 
     def rule(
         self, status: OutcomeStatus, reason: str, now: float, metric: float | None = None

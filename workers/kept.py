@@ -19,7 +19,7 @@ import psutil
 from workers.environment import trial_environment
 from workers.files import write_files
 from workers.process import KILL_SECONDS, Process, Program, spawn
-from workers.tree import Usage, descendants
+from workers.tree import Usage, children, descendants
 
 START_SECONDS = 30.0  # for the keeper (20 ms when idle): a loaded node is slow to fork
 _KEEPER = Path(__file__).with_name("keeper.py")
@@ -80,6 +80,11 @@ class KeptProcess(Process):
     def top(self) -> int:
         """The keeper, or its parent where the keeper ended at once."""
         return self._keeper.pid if hasattr(self, "_keeper") else self._launcher.pid
+
+    @property
+    def main(self) -> int | None:
+        """The first child of the keeper; what it adopts comes after it."""
+        return next(iter(children(self._keeper.pid)), None) if hasattr(self, "_keeper") else None
 
     def ended(self) -> int | None:
         """The wait status; None if the candidate killed its keeper."""

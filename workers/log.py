@@ -18,6 +18,8 @@ _ESCAPE = re.compile(
 # C0 except tab and line feed, DEL, C1, and the marks that reorder text on the screen.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _TRACEBACK = "Traceback (most recent call last):"
+_DUMPED_LINE = re.compile(r'^  File "(?:[^"]*/)?train\.py", line (\d+) in ', re.MULTILINE)
+_DUMP = "(most recent call first):"
 _TRAIN_LINE = re.compile(r'  File "(?:[^"]*/)?train\.py", line (\d+)')
 
 
@@ -41,19 +43,31 @@ def sentence(text: str, limit: int = 500) -> str:
 def last_error(log: str) -> str:
     """The exception of the last Python traceback in a cleaned log, and where in train.py; or "".
 
-    Such as "ValueError: no (train.py, line 12)": what an agent needs first in order to mend it.
+    Such as "ValueError: no (train.py, line 12: f(x))": what an agent needs first to mend it.
     """
     start = log.rfind(_TRACEBACK)
     if start < 0:
         return ""
     place = said = ""
-    for line in log[start:].splitlines()[1:]:
+    lines = log[start:].splitlines()[1:]
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
         if found := _TRAIN_LINE.match(line):
-            place = f" (train.py, line {found[1]})"
+            text = following.strip() if following.startswith("    ") else ""
+            place = f" (train.py, line {found[1]}{': ' if text else ''}{sentence(text, 120)})"
         elif line and not line.startswith(" "):
             said = line
             break
     return sentence(said) + place if said else ""
+
+
+def last_seen(log: str) -> int | None:
+    """The line of train.py at which faulthandler last saw it, in a cleaned log; or None.
+
+    A dump names every thread, those that run no line of train.py too.
+    """
+    dump = log.rfind("Fatal Python error: ")
+    found = _DUMPED_LINE.search(log, max(0, dump)) if _DUMP in log else None
+    return int(found[1]) if found else None
 
 
 class BoundedLog:
@@ -77,6 +91,11 @@ class BoundedLog:
         self._news += data[-NEWS_BYTES:]
         if len(self._news) > 2 * NEWS_BYTES:
             del self._news[:-NEWS_BYTES]
+
+    @property
+    def total(self) -> int:
+        """Bytes that came so far."""
+        return self._total
 
     def text(self) -> str:
         """The whole log, with a line that says how many bytes were left out, if any were."""

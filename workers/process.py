@@ -19,6 +19,8 @@ from pathlib import Path
 
 from workers.tree import Usage, measure
 
+EXPENDABLE = 1000  # proc_pid_oom_score_adj(5): of several, the kernel takes it first
+WHERE_SIGNAL = signal.SIGUSR1  # the harness answers it with the lines at which its threads are
 KILL_SECONDS = 10.0  # for the kernel to end what SIGKILL was sent to
 
 
@@ -37,6 +39,7 @@ class Program:
     gpus: tuple[str, ...] = ()
     cpus: float = 1.0
     cores: frozenset[int] | None = None  # it is pinned to them; None: wherever the worker may run
+    expendable: bool = False  # the kernel takes it first where memory runs out
     scratch_bytes: int | None = None  # of each of its writable folders; None: as the level has it
 
     def argv(self, *, socket: int, work: str, data: str) -> list[str]:
@@ -45,7 +48,9 @@ class Program:
         if self.meta:
             full |= {"work": work, "data": data}
         module = f"train_template.{self.name}"
-        return [sys.executable, "-u", "-P", "-m", module, "--job", json.dumps(full)]
+        # faulthandler: a SIGSEGV leaves the Python lines at which it happened in the log.
+        python = [sys.executable, "-u", "-P", "-X", "faulthandler"]
+        return [*python, "-m", module, "--job", json.dumps(full)]
 
 
 class Process(ABC):
@@ -70,7 +75,7 @@ class Process(ABC):
             self.log, log_end = os.pipe()
             self._undo.callback(os.close, self.log)
             try:
-                with _as_a_fresh_process(program.cores):
+                with _as_a_fresh_process(program.cores, expendable=program.expendable):
                     self._launch(program, theirs.fileno(), log_end)
             finally:
                 theirs.close()
@@ -102,6 +107,17 @@ class Process(ABC):
     @abstractmethod
     def top(self) -> int:
         """The id of the process of which everything else is a descendant."""
+
+    @property
+    @abstractmethod
+    def main(self) -> int | None:
+        """The id of the program's own process, as this machine counts; None if it is not known."""
+
+    def ask_where(self) -> None:
+        """Ask the program to write into its log what it is doing; it may not, and it may die."""
+        if (pid := self.main) is not None:
+            with contextlib.suppress(OSError):
+                os.kill(pid, WHERE_SIGNAL)
 
     def usage(self) -> Usage:
         """What the tree uses now."""
@@ -135,14 +151,17 @@ def spawn(
 
 
 @contextlib.contextmanager
-def _as_a_fresh_process(cores: frozenset[int] | None) -> Iterator[None]:
+def _as_a_fresh_process(cores: frozenset[int] | None, *, expendable: bool) -> Iterator[None]:
     """Give this thread, for the moment of a fork, the signals and the cores of its child.
 
     Both are inherited, so that the child has them from its first instruction on. Ray's workers
     block SIGINT; where one arrives just now, it is a cancellation as at any other moment.
+    `expendable` gives it the highest rank before the kernel's killer as well, as Ray's workers have
+    it: else a burst of a candidate's, between two looks at its memory, could cost another process.
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     before = os.sched_getaffinity(0) if cores and sys.platform == "linux" else None
+    rank = _rank_before_the_killer(EXPENDABLE) if expendable else None
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if before is not None and cores:
@@ -151,4 +170,19 @@ def _as_a_fresh_process(cores: frozenset[int] | None) -> Iterator[None]:
     finally:
         if before is not None:
             os.sched_setaffinity(0, before)
+        if rank is not None:
+            _rank_before_the_killer(rank)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _rank_before_the_killer(rank: int) -> int | None:
+    """Set this process's oom_score_adj; return what it was, or None where that can't be done.
+
+    Whoever raises its own may lower it to where it began, without any privilege.
+    """
+    path = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError, ValueError):
+        before = int(path.read_text())
+        path.write_text(str(rank))
+        return before
+    return None

@@ -13,6 +13,7 @@ there: so they are fetched only after the training, and come with GO.
 import json
 import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -45,10 +46,18 @@ def read_meta(path: Path) -> Meta:
     """Read meta.json; raises OSError, and ExamError if it describes no data."""
     try:
         raw = json.loads(path.read_bytes())
-        sizes = tuple(map(int, raw["token_bytes"]))
-        return Meta(int(raw["vocab_size"]), sizes, tuple(map(str, raw["withheld"])))
+        meta = Meta(
+            vocab_size=int(raw["vocab_size"]),
+            token_bytes=tuple(map(int, raw["token_bytes"])),
+            withheld=tuple(map(str, raw["withheld"])),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise ExamError(f"{path} describes no packed data: {error!r}") from error
+    if len(meta.token_bytes) != meta.vocab_size or not all(
+        0 <= size < 1 << 32 for size in meta.token_bytes
+    ):
+        raise ExamError(f"{path} gives no bytes of text for each of {meta.vocab_size} tokens")
+    return meta
 
 
 class Exam:
@@ -78,6 +87,10 @@ class Exam:
             made.callback(os.close, self._questions)
             self._answers = shared("answers", windows * length * meta.vocab_size * 4)
             made.callback(os.close, self._answers)
+            # Not in the job: 50,000 of them are more than Linux takes as one argument.
+            sizes = struct.pack(f"<{len(meta.token_bytes)}I", *meta.token_bytes)
+            self._sizes = sealed("token bytes", sizes)
+            made.callback(os.close, self._sizes)
             self._made = made.pop_all()
 
     @property
@@ -127,10 +140,7 @@ class Exam:
         job = {
             **end,
             "tokens": held,
-            "meta": {
-                "vocab_size": self._meta.vocab_size,
-                "token_bytes": list(self._meta.token_bytes),
-            },
+            "token_bytes": self._sizes,
             "settings": dict(self._trial.settings),
             "secret": int.from_bytes(os.urandom(8), "little"),
         }
@@ -139,7 +149,7 @@ class Exam:
             job=job,
             task=self._task,
             environment=environment,
-            descriptors=(*end.values(), *(() if held is None else (held,))),
+            descriptors=(*end.values(), self._sizes, *(() if held is None else (held,))),
             cpus=self._trial.resources.cpus,
             cores=cores,
             scratch_bytes=SCRATCH_BYTES,

@@ -23,6 +23,7 @@ from workers.memory import sealed
 from workers.mounts import gpus_inside
 from workers.process import KILL_SECONDS, Process, Program, spawn
 from workers.sandbox import DATA, SCRATCH_BYTES, TASK, WORK, View, command
+from workers.tree import children
 
 START_SECONDS = 30.0  # for bubblewrap to make its namespaces (5 ms when idle)
 
@@ -93,6 +94,12 @@ class SandboxedProcess(Process):
     def top(self) -> int:
         """Bubblewrap's own process, outside of the sandbox."""
         return self._outer.pid
+
+    @property
+    def main(self) -> int | None:
+        """The first child of the namespace's first process; what it adopts comes after it."""
+        first = children(self._outer.pid)
+        return next(iter(children(first[0])), None) if first else None
 
     def ended(self) -> int | None:
         """The wait status; None if the sandbox failed before the program ran, or was killed."""

@@ -26,17 +26,19 @@ from workers.interruption import Interruption
 from workers.judge import Judge
 from workers.launch import level_for, start
 from workers.listener import Listener
-from workers.log import BoundedLog, last_error
+from workers.log import BoundedLog, last_error, last_seen, sentence
 from workers.memory import sealed
 from workers.outcome import Outcome, OutcomeStatus, Phase, Progress
 from workers.process import Process, Program
 from workers.referee import JUDGE, Exam, Meta, read_meta
 from workers.sandbox import SCRATCH_BYTES, Level
+from workers.tree import kernel_kills
 from workers.trial import Trial
 from workers.wire import Message
 
 POLL_SECONDS = 0.1
 HURRY_SECONDS = 0.005  # while the slot waits for the referee or its tokens
+WHERE_SECONDS = 0.5  # for a candidate that is out of time to say where it is
 USAGE_SECONDS = 0.2  # between two looks at the process tree
 PROCESS_LIMIT = 512  # torch's compiler starts up to 32 helpers
 THREAD_LIMIT = 8192  # a node of 256 cores may well have a thread for each in ten processes
@@ -79,9 +81,11 @@ def run_trial(
     run.judge.close(time.monotonic())
     verdict, figures = run.judge.verdict, run.judge.figures
     assert verdict is not None
-    reason = verdict.reason
-    if verdict.status is OutcomeStatus.CRASH and run.quiet and (last := last_error(run.log.text())):
+    reason, log = verdict.reason, run.log.text()
+    if verdict.status is OutcomeStatus.CRASH and run.quiet and (last := last_error(log)):
         reason = f"{last} ({reason})"
+    elif verdict.status in (OutcomeStatus.CRASH, OutcomeStatus.TIMEOUT) and run.quiet:
+        reason += _seen_at(trial, log)
     return Outcome(
         trial=trial.id,
         status=verdict.status,
@@ -99,10 +103,20 @@ def run_trial(
         device=figures.device,
         gpu_ids=visible_gpus(os.environ) if trial.resources.gpus else (),
         node=socket.gethostname(),
-        log=run.log.text(),
+        log=log,
         sandbox=run.level or "",
         judge=JUDGE if verdict.metric is not None else "",
     )
+
+
+def _seen_at(trial: Trial, log: str) -> str:
+    """Where it was when it was last seen, with the line; "" if nobody saw it."""
+    number = last_seen(log)
+    if number is None:
+        return ""
+    lines = trial.files.get("train.py", "").splitlines()
+    text = sentence(lines[number - 1], 120) if 0 < number <= len(lines) else ""
+    return f" (train.py, line {number}{': ' if text else ''}{text})"
 
 
 class _Run:
@@ -118,6 +132,7 @@ class _Run:
         self.judge = Judge(trial.budget, time.monotonic())
         self.log = BoundedLog()
         self.peak_memory = 0
+        self._kernel_kills = kernel_kills()
         self._trial = trial
         self._report = report
         self._orphaned = orphaned
@@ -144,8 +159,23 @@ class _Run:
                 self._referee: Listener | None = None
                 self._watch(selector)
             self._report_progress(time.monotonic())
+            if self.judge.verdict and self.judge.verdict.status is OutcomeStatus.TIMEOUT:
+                self._ask_where()
             candidate.kill()
             self._candidate.drain_log()
+
+    def _ask_where(self) -> None:
+        """Let a candidate that is out of time say at which line it is, if it will."""
+        self._candidate.drain_log()
+        before = self.log.total
+        self._candidate.process.ask_where()
+        limit, seen = time.monotonic() + WHERE_SECONDS, before
+        while time.monotonic() < limit:
+            time.sleep(POLL_SECONDS / 5)
+            self._candidate.drain_log()
+            if self.log.total == seen > before:  # it has said what it had to say
+                break
+            seen = self.log.total
 
     def _start(self, task: Path, meta_file: Path, meta: Meta) -> Process:
         trial = self._trial
@@ -173,6 +203,7 @@ class _Run:
             gpus=visible_gpus(os.environ) if trial.resources.gpus else (),
             cpus=trial.resources.cpus,
             cores=self._cores,
+            expendable=True,
             # They are memory that no process shows: all three together stay below the limit.
             scratch_bytes=min(SCRATCH_BYTES, memory // 4) if memory else None,
         )
@@ -223,7 +254,11 @@ class _Run:
                 why = f"the sandbox failed: {self.log.tail(1) or 'it said nothing'}"
                 self.judge.rule(OutcomeStatus.LOST, why, now)
             else:
-                self.judge.hear_exit(status, now)
+                self.judge.hear_exit(status, now, starved=self._starved())
+
+    def _starved(self) -> bool | None:
+        now = kernel_kills()
+        return None if now is None or self._kernel_kills is None else now > self._kernel_kills
 
     def _take(self, message: Message, now: float) -> None:
         before, open_still = self.judge.phase, not self.judge.verdict
@@ -255,7 +290,8 @@ class _Run:
             environment=os.environ,
             cores=self._cores,
         )
-        self.judge.exam_begun = self._exam.begun
+        if self._exam.begun:
+            self.judge.begin_exam(time.monotonic())
         if self._exam.referee and not self._referee:
             self._referee = Listener(selector, self._exam.referee, BoundedLog())
 

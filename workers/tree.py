@@ -28,9 +28,9 @@ class Usage:
 
 def descendants(top: int) -> list[int]:
     """The ids of every process below `top`, which is not among them."""
-    found = _children(top)
+    found = children(top)
     for pid in found:  # the list grows while it is walked
-        found.extend(_children(pid))
+        found.extend(children(pid))
     return found
 
 
@@ -50,7 +50,18 @@ def measure(top: int) -> Usage:
     return Usage(memory, processes, threads)
 
 
-def _children(pid: int) -> list[int]:
+def kernel_kills() -> int | None:
+    """How many processes the kernel has killed for want of memory since it started; or None."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return None
+
+
+def children(pid: int) -> list[int]:
+    """The ids of a process's children, in the order in which it got them."""
     if not _LISTED:
         with contextlib.suppress(psutil.Error):
             return [child.pid for child in psutil.Process(pid).children()]

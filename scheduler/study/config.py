@@ -97,11 +97,14 @@ class Config(Section):
 
     def trial_settings(self) -> dict[str, int]:
         """What the harness of the task is told, beside the budget and the seed."""
+        patience = max(2, round(0.02 * (self.budget.seconds or 0.0)))
         return {
             "sequence_length": self.data.sequence_length,
             "validation_tokens": self.data.validation_tokens,
             "eval_batch_tokens": self.data.eval_batch_tokens,
-            "patience_seconds": max(2, round(0.02 * (self.budget.seconds or 0.0))),
+            "patience_seconds": patience,
+            # Where steps are the budget, seconds buy nothing.
+            "first_answer_seconds": 2 * patience if self.budget.seconds else 3600,
         }
 
     def budget_words(self) -> str:

@@ -194,30 +194,43 @@ def test_edited_files_can_import_each_other_and_shadow_nothing(
     (tmp_path / "sibling.py").write_text("NAME = 'sibling'")
     (tmp_path / "stringprep.py").write_text("raise RuntimeError('shadowed')")
     recorder = run("import sibling, stringprep\nraise KeyError(sibling.NAME, 1)")
-    assert failure(recorder) == ("crash", "KeyError: ('sibling', 1) (train.py, line 2)")
+    assert failure(recorder) == (
+        "crash",
+        "KeyError: ('sibling', 1) (train.py, line 2: raise KeyError(sibling.NAME, 1))",
+    )
 
 
 FAILURES = {
     "raises in training": (
         ONE_BATCH.format(body="1 / 0", after=""),
         "crash",
-        "ZeroDivisionError: division by zero (train.py, line 4)",
+        "ZeroDivisionError: division by zero (train.py, line 4: 1 / 0)",
     ),
     "raises in the exam": (
         ONE_BATCH.format(body="pass", after="return lambda x: x[99]"),
         "crash",
-        "IndexError: index 99 is out of bounds for dimension 0 with size 8 (train.py, line 5)",
+        (
+            "IndexError: index 99 is out of bounds for dimension 0 with size 8 "
+            "(train.py, line 5: return lambda x: x[99])"
+        ),
     ),
-    "does not parse": ("def train(:\n", "crash", "SyntaxError: invalid syntax (train.py, line 1)"),
+    "does not parse": (
+        "def train(:\n",
+        "crash",
+        "SyntaxError: invalid syntax (train.py, line 1: def train(:)",
+    ),
     "fails on import": (
         "import no_such_module",
         "crash",
-        "ModuleNotFoundError: No module named 'no_such_module' (train.py, line 1)",
+        (
+            "ModuleNotFoundError: No module named 'no_such_module' "
+            "(train.py, line 1: import no_such_module)"
+        ),
     ),
     "ends the process": (
         "import sys\nsys.exit(0)",
         "crash",
-        "train.py ended the process: sys.exit(0) (train.py, line 2)",
+        "train.py ended the process: sys.exit(0) (train.py, line 2: sys.exit(0))",
     ),
     "has no train": (
         "x = 1",
@@ -243,7 +256,10 @@ FAILURES = {
             after="return lambda x: x",
         ),
         "crash",
-        "the training loss became nan at step 2 (train.py, line 3)",
+        (
+            "the training loss became nan at step 2 "
+            "(train.py, line 3: for tokens, targets in session.batches(4):)"
+        ),
     ),
     "explodes": (
         ONE_BATCH.format(
@@ -251,12 +267,18 @@ FAILURES = {
             after="return lambda x: x",
         ),
         "crash",
-        "the training loss exploded: 1000.0 nats at step 2 (guessing: 5.5) (train.py, line 3)",
+        (
+            "the training loss exploded: 1000.0 nats at step 2 (guessing: 5.5) "
+            "(train.py, line 3: for tokens, targets in session.batches(4):)"
+        ),
     ),
     "takes a batch of no size": (
         "def train(session): next(session.batches(0))",
         "crash",
-        "batches(0, 16): both must be 1 or more (train.py, line 1)",
+        (
+            "batches(0, 16): both must be 1 or more "
+            "(train.py, line 1: def train(session): next(session.batches(0)))"
+        ),
     ),
     "needs more memory than there is": (
         "import torch\ntorch.empty(2**60)",
@@ -266,7 +288,7 @@ FAILURES = {
     "raises MemoryError": (
         "raise MemoryError('big')",
         "oom",
-        "MemoryError: big (train.py, line 1)",
+        "MemoryError: big (train.py, line 1: raise MemoryError('big'))",
     ),
     "wraps an error of memory": (
         (
@@ -274,7 +296,7 @@ FAILURES = {
             "except RuntimeError as error:\n    raise ValueError('compiler') from error"
         ),
         "oom",
-        "ValueError: compiler (train.py, line 5)",
+        "ValueError: compiler (train.py, line 5: raise ValueError('compiler') from error)",
     ),
     "answers nan": (
         ONE_BATCH.format(

@@ -1,5 +1,6 @@
 """The judge is pure: virtual time decides these claims."""
 
+import math
 import signal
 from dataclasses import replace
 
@@ -32,7 +33,7 @@ def in_the_exam(limit: float = 20.0) -> Judge:
     for kind, now in TO_EVAL:
         judge.hear(message(kind), now)
     judge.hear_referee(message(Kind.HELLO), 105.0)
-    judge.exam_begun = True
+    judge.begin_exam(105.0)
     return judge
 
 
@@ -82,8 +83,42 @@ def test_a_score_of_the_candidates_own_is_rejected(said: tuple[tuple[Kind, float
 
 def test_a_score_after_the_deadline_is_a_timeout() -> None:
     judge = in_the_exam()
+    judge.hear_referee(replace(message(Kind.PROGRESS), value=18.0), 124.0)
     judge.hear_referee(message(Kind.SCORED, 1.0), 126.0)
     assert ruled(judge)[0] is OutcomeStatus.TIMEOUT
+
+
+def waited(seconds: float, share: float = 0.5) -> Message:
+    return replace(message(Kind.PROGRESS, seconds), fraction=share)
+
+
+def test_an_exam_that_outlasts_its_limit_is_the_candidates_if_the_referee_waited_for_it() -> None:
+    judge = in_the_exam()
+    judge.hear_referee(waited(15.0), 124.0)
+    judge.tick(126.0)
+    status, reason, _ = ruled(judge)
+    assert status is OutcomeStatus.TIMEOUT
+    assert reason == (
+        "eval outlasted its limit of 20 s, with 50% of the exam answered: "
+        "the model's answers took too long"
+    )
+
+
+def test_an_exam_that_outlasts_its_limit_is_lost_if_the_referee_hung() -> None:
+    judge = in_the_exam()
+    judge.hear_referee(waited(3.0), 108.5)  # and then nothing more
+    judge.tick(126.0)
+    status, reason, _ = ruled(judge)
+    assert status is OutcomeStatus.LOST
+    assert reason.endswith("the referee hung, for it waited for answers for 3.0 s only")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+def test_a_wait_that_is_no_number_counts_as_none(value: float) -> None:
+    judge = in_the_exam()
+    judge.hear_referee(waited(value), 124.0)
+    judge.tick(126.0)
+    assert ruled(judge)[0] is OutcomeStatus.LOST
 
 
 def test_a_referee_that_never_got_ready_makes_the_trial_lost() -> None:

@@ -76,5 +76,5 @@ def test_the_last_error_of_a_log_is_its_last_traceback_with_the_line_in_train_py
         '  File "/lib/torch/nn.py", line 99, in forward\n    raise ValueError\n'
         "ValueError: no\nbye\n"
     )
-    assert last_error(first + last) == "ValueError: no (train.py, line 7)"
+    assert last_error(first + last) == "ValueError: no (train.py, line 7: f())"
     assert last_error("nothing of the kind") == ""

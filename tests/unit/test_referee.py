@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.fixtures.exams import Process, buffer
+from tests.fixtures.exams import Process, buffer, token_bytes_file
 from train_template import exam
 from train_template.errors import LeftError, RejectedError
 from train_template.exam import CandidateEnd, Kind, Message, Precision, RefereeEnd, Shape
 from train_template.job import Settings, parse_referee_job
-from train_template.referee import check_waits
+from train_template.referee import Patience, check_waits
 from train_template.score import log_probabilities
 from workers import wire
 
@@ -156,16 +157,17 @@ def process(tmp_path: Path) -> Iterator[tuple[Process, socket.socket]]:
         questions = stack.enter_context(buffer(shape.question_bytes))
         answers = stack.enter_context(buffer(shape.answer_bytes))
         tokens = stack.enter_context((tmp_path / "tokens").open("rb")).fileno()
+        sizes = stack.enter_context(token_bytes_file([1] * 5))
         job: dict[str, object] = {
             "exam": ours.fileno(),
             "questions": questions,
             "answers": answers,
             "tokens": tokens,
-            "meta": {"vocab_size": 5, "token_bytes": [1] * 5},
+            "token_bytes": sizes,
             "settings": asdict(settings),
             "secret": 1,
         }
-        one = Process("referee", job, [ours.fileno(), questions, answers, tokens])
+        one = Process("referee", job, [ours.fileno(), questions, answers, sizes, tokens])
         stack.callback(one.close)
         ours.close()
         theirs.settimeout(60)
@@ -191,7 +193,60 @@ def test_it_ends_when_its_supervisor_is_gone(process: tuple[Process, socket.sock
 
 
 def test_an_answer_that_takes_far_longer_than_the_others_is_rejected() -> None:
-    check_waits([1.9, 0.1, 0.1, 0.2], patience=2.0)
-    check_waits([9.0, 4.0, 4.0, 4.1], patience=2.0)  # a slow model is slow every time
+    check_waits([1.9, 0.1, 0.1, 0.2], Patience(2.0))
+    check_waits([9.0, 4.0, 4.0, 4.1], Patience(2.0))  # a slow model is slow every time
     with pytest.raises(RejectedError, match=r"took 4\.0 s, where most took 0\.10 s"):
-        check_waits([4.0, 0.1, 0.1, 0.1], patience=2.0)
+        check_waits([4.0, 0.1, 0.1, 0.1], Patience(2.0))
+
+
+def test_a_first_answer_that_takes_too_long_is_rejected_though_all_others_are_as_slow() -> None:
+    check_waits([3.9, 9.0, 3.0, 3.0, 4.1], Patience(2.0, first=4.0))
+    with pytest.raises(RejectedError, match=r"first answer in the exam took 9\.0 s, and 4 s is"):
+        check_waits([9.0, 9.0, 9.0, 9.0], Patience(2.0, first=4.0))
+
+
+def test_while_it_waits_for_an_answer_it_says_for_how_long(
+    process: tuple[Process, socket.socket],
+) -> None:
+    referee, candidate = process
+    wire.send_go(referee.socket, None)
+    candidate.recv(exam.LAYOUT.size)
+    first = referee.until(wire.Kind.PROGRESS)
+    candidate.sendall(ANSWER.pack()[:10])  # half an answer is none
+    second = referee.until(wire.Kind.PROGRESS)
+    assert first.fraction == second.fraction == 0.0
+    assert 0.0 < first.value < second.value
+
+
+def test_a_vocabulary_larger_than_any_command_line_can_be_scored() -> None:
+    # Linux takes no argument over 128 KiB: 60,000 numbers of three characters are more.
+    sizes = tuple(7 for _ in range(60_000))
+    settings = Settings(sequence_length=2, validation_tokens=6, eval_batch_tokens=4)
+    shape = exam.batch_shape(settings, len(sizes))
+    with ExitStack() as stack:
+        ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
+        questions = stack.enter_context(buffer(shape.question_bytes))
+        answers = stack.enter_context(buffer(shape.answer_bytes))
+        table = stack.enter_context(token_bytes_file(sizes))
+        tokens = stack.enter_context(tempfile.TemporaryFile())
+        tokens.write(np.arange(59_000, 59_090, dtype="<u2").tobytes())
+        tokens.flush()
+        job: dict[str, object] = {
+            "exam": ours.fileno(),
+            "questions": questions,
+            "answers": answers,
+            "tokens": tokens.fileno(),
+            "token_bytes": table,
+            "secret": 1,
+            "settings": asdict(settings),
+        }
+        handed = [ours.fileno(), questions, answers, tokens.fileno(), table]
+        referee = Process("referee", job, handed)
+        stack.callback(referee.close)
+        ours.close()
+        wire.send_go(referee.socket, None)
+        end = CandidateEnd(theirs, questions, answers, shape)
+        while question := end.receive():
+            end.answer(question, Precision.BFLOAT16)  # zeros: it knows nothing
+        score = referee.until(wire.Kind.SCORED).value
+    assert score == pytest.approx(np.log2(60_000) / 7, abs=1e-5)
