@@ -12,7 +12,7 @@ user, its environment, its entrypoint, and no capabilities.
 
 Not rehearsed: what makes a layer or an image of it, the engine's seccomp and AppArmor profiles,
 health checks by an engine, and GPUs. Every instruction that is neither carried out nor listed in
-SAID_ONLY ends the rehearsal. Needs root, debootstrap, bubblewrap and about 8 GB for the CPU variant.
+SAID_ONLY ends the rehearsal. Needs root, debootstrap, bubblewrap and 8 GB for the CPU variant.
 """
 
 import argparse
@@ -30,14 +30,16 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CONTEXT = HERE.parent
 SAID_ONLY = ("LABEL", "EXPOSE", "HEALTHCHECK")
-MOUNT = re.compile(r"--mount=type=bind,from=(?P<stage>\w+),source=(?P<source>\S+),target=(?P<to>\S+)")
+MOUNT = re.compile(
+    r"--mount=type=bind,from=(?P<stage>\w+),source=(?P<source>\S+),target=(?P<to>\S+)"
+)
 
 
-class NotUnderstood(Exception):
+class UnknownStepError(Exception):
     """The Dockerfile uses something that this program can't carry out."""
 
 
-class StepFailed(Exception):
+class StepFailedError(Exception):
     """A RUN step ended with another exit code than 0."""
 
 
@@ -116,9 +118,6 @@ class Rehearsal:
             if name == "FROM":
                 parent, _, own = self._from(rest)
                 stage = self._begin(parent, own) if own in wanted else None
-            elif not self.stages and name == "ARG" and stage is None:
-                key, _, default = rest.partition("=")
-                self.globals[key] = self.given.get(key, default)
             elif stage is not None:
                 print(f"[{stage.name}] {name} {rest[:110]}", flush=True)
                 self._carry_out(stage, name, rest)
@@ -161,7 +160,9 @@ class Rehearsal:
             source = before.root
         else:
             source = self._base(parent)
-            stage.environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+            stage.environment = {
+                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            }
         subprocess.run(["cp", "-a", "--reflink=auto", str(source), str(root)], check=True)
         self.stages[own] = stage
         return stage
@@ -169,7 +170,9 @@ class Rehearsal:
     def _base(self, image: str) -> Path:
         found = re.fullmatch(r"debian:([a-z]+)-\d{8}-slim", image)
         if not found:
-            raise NotUnderstood(f"{image}: only dated tags of Debian's slim images are known here")
+            raise UnknownStepError(
+                f"{image}: only dated tags of Debian's slim images are known here"
+            )
         base = self.folder / f"base-{found[1]}"
         if not base.exists():
             making = base.with_suffix(".making")
@@ -198,7 +201,7 @@ class Rehearsal:
         elif name in ("ENTRYPOINT", "CMD"):
             setattr(stage, "entrypoint" if name == "ENTRYPOINT" else "command", json.loads(rest))
         elif name not in SAID_ONLY:
-            raise NotUnderstood(f"{name} {rest}")
+            raise UnknownStepError(f"{name} {rest}")
 
     def _run(self, stage: Stage, rest: str) -> None:
         mounts = []
@@ -207,22 +210,22 @@ class Rehearsal:
             mounts += ["--ro-bind", str(source), found["to"]]
         line = MOUNT.sub("", rest).strip()
         if line.startswith("--"):
-            raise NotUnderstood(f"RUN {line}")
+            raise UnknownStepError(f"RUN {line}")
         environment = {**stage.arguments, **stage.environment, **self.network, "HOME": "/root"}
         inside = [*mounts, "--chdir", stage.workdir]
         if enter(stage.root, inside, ["/bin/sh", "-c", line], environment):
-            raise StepFailed(f"RUN {line}")
+            raise StepFailedError(f"RUN {line}")
 
     def _copy(self, stage: Stage, rest: str) -> None:
         *sources, target = rest.split()
         if any(each.startswith("--") for each in sources):
-            raise NotUnderstood(f"COPY {rest}")
+            raise UnknownStepError(f"COPY {rest}")
         place = Path(os.path.join(stage.workdir, target))  # noqa: PTH118 - keeps the trailing slash
         into = stage.root / str(place).lstrip("/")
         for source in sources:
             origin = CONTEXT / source
             if ignored(source, self.patterns):
-                raise NotUnderstood(f"COPY {source}: .dockerignore leaves it out of the context")
+                raise UnknownStepError(f"COPY {source}: .dockerignore leaves it out of the context")
             if origin.is_file():
                 shutil.copy(origin, into / origin.name if target.endswith("/") else into)
                 continue
@@ -245,7 +248,8 @@ def enter(root: Path, options: list[str], argv: list[str], environment: dict[str
     # Not bubblewrap's own --proc: it covers parts of it, and the kernel then refuses a whole one to
     # the sandbox in the image, as it does in an engine without systempaths=unconfined.
     shell = ["/bin/sh", "-c", 'mount -t proc proc /proc && exec "$@"', "sh"]
-    return subprocess.run([*bubblewrap, *options, "--", *shell, *argv], env=environment).returncode
+    whole = [*bubblewrap, *options, "--", *shell, *argv]
+    return subprocess.run(whole, env=environment, check=False).returncode
 
 
 def run_image(stage: Stage, line: str) -> int:
@@ -266,7 +270,7 @@ def pairs(texts: list[str]) -> dict[str, str]:
 
 def main() -> int:
     """Read the command line, build or reuse the image, run what is to be run."""
-    reader = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    reader = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     reader.add_argument("folder", type=Path, help="where the root file systems go")
     reader.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
     reader.add_argument("--env", action="append", default=[], metavar="NAME=VALUE",
