@@ -14,7 +14,7 @@ import ray
 from ray import exceptions as errors
 from ray._private.state import state as ray_state
 
-from scheduler.errors import UsageError
+from scheduler.errors import StudyError, UsageError
 from workers import Resources
 
 CONNECT_SECONDS = 5.0
@@ -33,7 +33,7 @@ class Connection:
 def connect(environ: dict[str, str] | None = None) -> Connection:
     """Connect to the cluster that RAY_ADDRESS names, or start Ray on this machine.
 
-    Raises UsageError where the named cluster can't be reached.
+    Raises UsageError where the named cluster can't be reached, StudyError where Ray can't start.
     """
     address = (environ or dict(os.environ)).get("RAY_ADDRESS")
     if ray.is_initialized():
@@ -52,12 +52,19 @@ def connect(environ: dict[str, str] | None = None) -> Connection:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray tells each time that its token authentication is on, which is what one wants.
     logging.getLogger(AUTH_NOTICE).setLevel(logging.ERROR)
-    ray.init(
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-        object_store_memory=OBJECT_STORE_BYTES,
-    )
+    try:
+        ray.init(
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            object_store_memory=OBJECT_STORE_BYTES,
+        )
+    except Exception as error:
+        raise StudyError(
+            f"Ray did not start on this machine: {' '.join(str(error).split())[:300]} "
+            "Nothing has run yet. Where the machine is very busy, try again later; Ray's own logs "
+            "lie in /tmp/ray/session_latest/logs"
+        ) from error
     return Connection(local=True, address="local")
 
 

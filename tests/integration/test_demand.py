@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import ray
@@ -12,6 +13,9 @@ from scheduler.demand import Demand
 from workers import Resources
 
 STORE = 80 * 1024 * 1024
+group_table: Any = placement_group_table  # Ray types these loosely
+cluster_resources: Any = ray.cluster_resources
+available_resources: Any = ray.available_resources
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +30,7 @@ def cluster() -> Iterator[Cluster]:
 
 def pending() -> list[dict[str, float]]:
     """What the groups ask for that are not removed."""
-    table = placement_group_table()
+    table = group_table()
     groups = [each for each in table.values() if each["state"] != "REMOVED"]
     return [each["bundles"][0] for each in groups]
 
@@ -44,11 +48,11 @@ def test_what_is_missing_is_asked_for_and_what_has_come_is_given_back(cluster: C
     assert demand.waiting == 3
     wait_for(lambda: pending() == [{"CPU": 1.0, "GPU": 1.0}] * 3)
     node = cluster.add_node(num_cpus=2, num_gpus=2, object_store_memory=STORE)
-    wait_for(lambda: ray.cluster_resources().get("GPU") == 2)
+    wait_for(lambda: cluster_resources().get("GPU") == 2)
 
     def both_are_free() -> bool:
         demand.ask(1)  # two slots have come: the study counts them, and asks for one more
-        return bool(ray.available_resources().get("GPU") == 2)
+        return bool(available_resources().get("GPU") == 2)
 
     wait_for(both_are_free)
     assert demand.waiting == 1
