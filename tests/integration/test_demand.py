@@ -25,7 +25,8 @@ def cluster() -> Iterator[Cluster]:
     ray.init(address=cluster.address, log_to_driver=False)
     yield cluster
     ray.shutdown()
-    cluster.shutdown()
+    end: Any = cluster.shutdown
+    end()
 
 
 def pending() -> list[dict[str, float]]:
