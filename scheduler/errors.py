@@ -4,7 +4,8 @@ SchedulerError
 ├── UsageError       what the person gave can't be used            exit code 2
 │   └── ConfigError  ... in a configuration: names key, file, line
 └── StudyError       the study can't be opened or can't go on      exit code 1
-    └── StudyInUse   another process holds it                      exit code 2
+    ├── StudyInUse   another process holds it                      exit code 2
+    └── StudyFull    there is no room on its disk, for now         (the loop waits)
 """
 
 
@@ -32,3 +33,7 @@ class StudyInUse(StudyError):  # noqa: N818 - a state of affairs, not a fault
     """Another process runs this study now. The text names its pid and host."""
 
     exit_code = 2
+
+
+class StudyFull(StudyError):  # noqa: N818 - a state of affairs, not a fault
+    """The disk has no room for what happened. Nothing was changed: try again later."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 from agent import Answer
+from scheduler.errors import StudyFull
 from scheduler.results import Answered, Ended, Item, Posted
 from scheduler.rules import events as ev
 from scheduler.study.records import Live
@@ -19,6 +20,7 @@ from workers import Outcome, Trial
 
 TICK_SECONDS = 1.0  # limits of time are looked at, slots counted and views drawn this often
 EXPORT_SECONDS = 60.0  # results.tsv and progress.png are written at most this often
+FULL_SECONDS = 2.0  # between two attempts to write to a disk that has no room
 CUT_SHORT_SECONDS = 10.0  # for trials that were cut short to end their processes
 
 
@@ -96,6 +98,7 @@ class Loop:
         self._background: set[asyncio.Task[None]] = set()
         self._trials: set[asyncio.Task[None]] = set()
         self._finished = False
+        self._cancelled = False
 
     async def run(self) -> None:
         """Run the study until the rules say that it is finished."""
@@ -108,12 +111,26 @@ class Loop:
                 if isinstance(item, BaseException):
                     raise item
                 number += 1
-                for action in await self._results.handle(number, item):
+                for action in await self._handle(number, item):
                     self._carry_out(action)
         finally:
             await self._end_tasks()
         self._show(await self._results.live())
         await self._results.export()
+
+    async def _handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:
+        """Have an event recorded, and wait for room on the disk where there is none.
+
+        What happens meanwhile waits in the inbox, and nothing new starts. Whoever does not want to
+        wait cancels: the study then ends as it was recorded last.
+        """
+        while True:
+            try:
+                return await self._results.handle(number, item)
+            except StudyFull:
+                if self._cancelled:
+                    raise
+                await asyncio.sleep(FULL_SECONDS)
 
     def drain(self) -> None:
         """Start nothing more; end when the running trials have ended."""
@@ -121,6 +138,7 @@ class Loop:
 
     def cancel(self) -> None:
         """End now; the running trials are cut short and run again on resume."""
+        self._cancelled = True
         self._put(ev.CancelAsked(self._clock()))
 
     # ---- actions ----------------------------------------------------------------------------

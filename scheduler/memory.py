@@ -6,6 +6,7 @@ due. Held by the results actor, whose store writes it all in the event's own tra
 from there after a restart.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -39,15 +40,15 @@ class Memory:
         notebook = reader.notebook()
         self._upto = notebook.upto if notebook else 0
         self._decided = 0
+        self._next: tuple[dict[str, ArmRecord], int, int] | None = None
         self._writing: int | None = None  # the request whose answer is to bring a notebook
 
     # ---- before a transaction ---------------------------------------------------------------
 
     def remember(self, before: State, transition: Transition, contents: Contents) -> Contents:
-        """The contents with what is to be remembered of the event."""
-        self._decided = transition.state.tally.decided
+        """The contents with what is to be remembered of the event; `keep` once that is written."""
+        arms, decided = self.arms, transition.state.tally.decided
         lessons: dict[int, str] = {}
-        changed: set[str] = set()
         champion = before.champion
         for fact in transition.facts:
             match fact:
@@ -55,57 +56,28 @@ class Memory:
                     experiment = self._reader.experiment(number)
                     assert experiment is not None, "decided in the event that adds it"
                     lessons[number] = self._lesson(experiment, fact)
-                    changed |= self._decide(experiment, fact, champion)
+                    arms = _decide(arms, experiment, fact, champion)
                 case ev.Crowned(experiment=number, metric=metric):
                     count = champion.count + 1 if champion else 1
                     champion = Champion(number, metric, count)
         if contents.answer is not None:
-            changed |= self._answered(contents.answer, transition, contents)
-        contents = replace(contents, lessons=lessons)
-        notebook = contents.notebook or self._due(lessons)
-        if notebook is not None:
-            self._upto = notebook.upto
-        return replace(
-            contents,
-            notebook=notebook,
-            arms=tuple(self.arms[name] for name in sorted(changed)),
-        )
+            arms = _answer(arms, contents.answer, transition, contents)
+        notebook = contents.notebook or self._due(decided, lessons)
+        self._next = (arms, notebook.upto if notebook else self._upto, decided)
+        changed = tuple(arms[name] for name in sorted(arms) if arms[name] != self.arms.get(name))
+        return replace(contents, lessons=lessons, notebook=notebook, arms=changed)
+
+    def keep(self) -> None:
+        """What `remember` gave last is in the database."""
+        if self._next is not None:
+            self.arms, self._upto, self._decided = self._next
+            self._next = None
 
     def _lesson(self, experiment: Experiment, fact: ev.ExperimentMoved) -> str:
         parent = None if experiment.parent is None else self._reader.experiment(experiment.parent)
         decided = replace(experiment, state=fact.state, metric=fact.metric, reason=fact.reason)
         before = None if parent is None else _past(parent, None)
         return write_lesson(_past(decided, parent), before, minimize=self._minimize)
-
-    def _decide(
-        self, experiment: Experiment, fact: ev.ExperimentMoved, champion: Champion | None
-    ) -> set[str]:
-        """Count a decision for its arm; all records fade with it."""
-        cancelled = fact.state is ExperimentState.CANCELLED
-        if experiment.origin in (BASELINE, PERSON) or cancelled:
-            return set()
-        kept = fact.state is ExperimentState.KEEP
-        gain = 0.0
-        if kept and fact.metric is not None and champion is not None:
-            gain = abs(champion.metric - fact.metric)
-        self.arms = portfolio.decided(
-            self.arms, experiment.origin, gain=gain, kept=kept, failed=fact.state.is_failure
-        )
-        return set(self.arms)
-
-    def _answered(self, answer: Answer, transition: Transition, contents: Contents) -> set[str]:
-        """Count what an answer's arms proposed, and how much of that the study took."""
-        added: dict[str, int] = {}
-        for fact in transition.facts:
-            if isinstance(fact, ev.ExperimentAdded) and fact.draft is not None:
-                origin = contents.proposals[fact.draft].origin
-                added[origin] = added.get(origin, 0) + 1
-        refused = {name: count for name, count in answer.refused_by.items() if count}
-        for name, count in refused.items():
-            self.arms = portfolio.refused(self.arms, name, count)
-        for name, count in added.items():
-            self.arms = portfolio.added(self.arms, name, count)
-        return {*added, *refused}
 
     # ---- calls ------------------------------------------------------------------------------
 
@@ -138,15 +110,51 @@ class Memory:
             return None
         return Notebook(answer.notebook, decided, answer.arm)
 
-    def _due(self, lessons: dict[int, str]) -> Notebook | None:
+    def _due(self, decided: int, lessons: dict[int, str]) -> Notebook | None:
         """The notebook by rule: where no model writes it, or none did for twice as long."""
-        waited = self._decided - self._upto
+        waited = decided - self._upto
         if not lessons or waited < self._every * (2 if self._by_models else 1):
             return None
         before = self._reader.notebook()
         stored = self._reader.lessons(after=self._upto, limit=MOST_LESSONS)
         text = condense(before.text if before else "", [*stored, *lessons.values()])
-        return Notebook(text, self._decided, RULES)
+        return Notebook(text, decided, RULES)
+
+
+def _decide(
+    arms: dict[str, ArmRecord],
+    experiment: Experiment,
+    fact: ev.ExperimentMoved,
+    champion: Champion | None,
+) -> dict[str, ArmRecord]:
+    """Count a decision for its arm; all records fade with it."""
+    cancelled = fact.state is ExperimentState.CANCELLED
+    if experiment.origin in (BASELINE, PERSON) or cancelled:
+        return arms
+    kept = fact.state is ExperimentState.KEEP
+    gain = 0.0
+    if kept and fact.metric is not None and champion is not None:
+        gain = abs(champion.metric - fact.metric)
+    return portfolio.decided(
+        arms, experiment.origin, gain=gain, kept=kept, failed=fact.state.is_failure
+    )
+
+
+def _answer(
+    arms: dict[str, ArmRecord], answer: Answer, transition: Transition, contents: Contents
+) -> dict[str, ArmRecord]:
+    """Count what an answer's arms proposed, and how much of that the study took."""
+    added = Counter(
+        contents.proposals[fact.draft].origin
+        for fact in transition.facts
+        if isinstance(fact, ev.ExperimentAdded) and fact.draft is not None
+    )
+    for name, count in answer.refused_by.items():
+        if count:
+            arms = portfolio.refused(arms, name, count)
+    for name, count in added.items():
+        arms = portfolio.added(arms, name, count)
+    return arms
 
 
 def _past(experiment: Experiment, parent: Experiment | None) -> PastExperiment:

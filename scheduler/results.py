@@ -8,10 +8,12 @@ process died and was started again) is answered from the outbox and counted once
 A plain class: tests use it as it is, `scheduler/cluster.py` makes a Ray actor of it.
 """
 
+import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -19,10 +21,12 @@ from agent import Answer, Briefing, Proposal, Purpose
 from agent.ledger import Intent, Settlement
 from agent.proposal import NOT_MODELS
 from scheduler.briefings import Circumstances, write_briefing
+from scheduler.errors import StudyFull
 from scheduler.memory import Memory
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import TrialEntry
+from scheduler.rules.states import StudyState
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
 from scheduler.study.exports import write_notebook, write_tsv
@@ -39,6 +43,7 @@ from workers import Outcome, Progress, Resources, Trial
 
 REPORTS_PER_SECOND = 50  # of all running trials together, however many there are
 LOCK_SECONDS = 15.0  # for an earlier process of the same study to notice that it is orphaned
+NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 EARLY_SECONDS = 10.0  # of training: a crash so soon is cheap to mend
 SHOWN_QUEUE, SHOWN_RECENT = 10, 10
 VERSIONED = ("autoresearch-ray", "ray", "torch", "optuna", "litellm")
@@ -103,6 +108,9 @@ class Results:
         self._titles: dict[int, str] = {}  # of running experiments
         self._briefed: dict[int, _Briefed] = {}  # by request
         self._mailbox = Mailbox(self._folder.inbox)
+        self._held: tuple[int, ev.Event, Contents] | None = None  # translated, not yet recorded
+        self._full = ""  # why nothing can be recorded now
+        self._unwritten: list[Callable[[], None]] = []
         self._posted: set[str] = set()  # keys of letters that the driver was given
         self._calls = self._store.calls(config.call_limits())
         self._memory = Memory(self._reader, config)
@@ -119,16 +127,33 @@ class Results:
         """Take in one event and return what is to be done now."""
         if number <= self._store.last_event():
             return self._store.outbox()
-        event, contents = self._translate(item)
+        if self._held is None or self._held[0] != number:
+            self._held = (number, *self._translate(item))
+        _, event, contents = self._held
         transition = step(self._state, event)
         if transition.state is not self._state:  # else nothing followed: nothing is to be written
             contents = self._memory.remember(self._state, transition, contents)
-            self._store.commit(number, event, transition, contents)
+            self._commit(number, event, transition, contents)
+            self._memory.keep()
             self._state = transition.state
             self._follow(transition, contents)
+        self._held = None
         if isinstance(item, Posted):
             self._mailbox.remove(item.letter.key)
         return transition.actions
+
+    def _commit(
+        self, number: int, event: ev.Event, transition: Transition, contents: Contents
+    ) -> None:
+        """Write all of it. Raises StudyFull, with nothing changed, where there is no room."""
+        try:
+            self._store.commit(number, event, transition, contents)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in NO_ROOM:
+                raise
+            self._full = f"there is no room on the disk of {self._folder.path} ({error})"
+            raise StudyFull(self._full) from error
+        self._full = ""
 
     def mail(self) -> tuple[Posted, ...]:
         """The letters that have come since the last time."""
@@ -191,11 +216,16 @@ class Results:
             return
         self._progress[progress.trial] = progress
         if progress.log:
-            self._artifacts.append_log(trial.experiment, progress.log)
+            with suppress(OSError):  # the whole log comes with the outcome
+                self._artifacts.append_log(trial.experiment, progress.log)
 
     def live(self) -> Live:
         """The study at this moment; also left in the study's folder for other processes."""
+        self._write_late()
         study = self._reader.study()
+        if self._full:
+            text = f"{self._full}; it goes on when there is some"
+            study = replace(study, state=StudyState.PAUSED, text=text)
         queue = self._reader.queue(SHOWN_QUEUE)
         live = Live(
             at=time.time(),
@@ -212,7 +242,11 @@ class Results:
         return live
 
     def export(self) -> None:
-        """Write `results.tsv`, `notebook.md` and `progress.png`."""
+        """Write `results.tsv`, `notebook.md` and `progress.png`, if there is room."""
+        with suppress(OSError):
+            self._export()
+
+    def _export(self) -> None:
         metric = self._config.task.metric
         write_tsv(self._reader, self._folder.results, metric=metric.name)
         write_notebook(self._reader, self._folder.notebook)
@@ -302,13 +336,13 @@ class Results:
         for fact in transition.facts:
             match fact:
                 case ev.ExperimentAdded():
-                    self._artifacts.write_experiment(fact.id)
+                    self._write(partial(self._artifacts.write_experiment, fact.id))
                 case ev.TrialMoved(slot=int()):
                     self._begin_trial(self._state.trials[fact.id])
                 case ev.TrialMoved():
                     self._end_trial(fact.id)
                 case ev.Crowned():
-                    self._artifacts.write_best(fact.experiment)
+                    self._write(partial(self._artifacts.write_best, fact.experiment))
         if contents.outcome is not None:
             self._keep_log(contents.outcome)
 
@@ -317,7 +351,7 @@ class Results:
         assert experiment is not None
         self._assigned[trial.id] = time.time()
         self._titles[trial.id] = experiment.title
-        self._artifacts.start_log(trial.experiment, trial.id)
+        self._write(partial(self._artifacts.start_log, trial.experiment, trial.id))
 
     def _end_trial(self, trial: int) -> None:
         self._progress.pop(trial, None)
@@ -327,7 +361,20 @@ class Results:
     def _keep_log(self, outcome: Outcome) -> None:
         record = self._reader.trial(outcome.trial)
         if record is not None and record.outcome is not None:
-            self._artifacts.finish_log(record.experiment, outcome.trial, outcome.log)
+            finish = self._artifacts.finish_log
+            self._write(partial(finish, record.experiment, outcome.trial, outcome.log))
+
+    def _write(self, artifact: Callable[[], None]) -> None:
+        """Write a file beside the database, or later where there is no room now."""
+        try:
+            artifact()
+        except OSError:
+            self._unwritten.append(artifact)
+
+    def _write_late(self) -> None:
+        late, self._unwritten = self._unwritten, []
+        for artifact in late:
+            self._write(artifact)
 
     def _slots(self) -> tuple[SlotView, ...]:
         views = {number: SlotView(number) for number in self._state.free}

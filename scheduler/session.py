@@ -10,7 +10,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psutil
@@ -18,11 +18,14 @@ import psutil
 from agent import Proposal
 from agent.llm.keys import Keys
 from agent.source import identify
-from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults, count_slots, slots_of
+from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults
 from scheduler.errors import UsageError
+from scheduler.job import stop_grace
 from scheduler.loop import Loop
+from scheduler.nodes import count_slots, slots_of
 from scheduler.researcher import agent_settings
 from scheduler.results import Plan
+from scheduler.shares import SharedCluster
 from scheduler.study.config import Config
 from scheduler.study.data import PackedData, baseline_files, prepare_data, task_folder
 from scheduler.study.folder import StudyFolder
@@ -91,18 +94,24 @@ class Capacity:
 
     slots: int  # now; they may become more or fewer
     resources: Resources  # of one slot
+    local: bool = True  # on a Ray of this study's own; else others may run on it too
 
 
-def measure_capacity(config: Config, found: list[dict[str, Any]]) -> Capacity:
+def measure_capacity(
+    config: Config, found: list[dict[str, Any]], *, local: bool = True
+) -> Capacity:
     """Count the slots of the nodes, and divide each node's memory among those that it holds.
 
-    The least of the shares is the limit everywhere. Raises UsageError where not one trial fits.
+    The least of the shares is the limit everywhere. Raises UsageError where not one trial fits;
+    but for a cluster with `workers.slots` as a number: there nodes may still come.
     """
     limit = None if config.workers.slots == "auto" else config.workers.slots
     claims = config.trial_resources(0, 1)
     slots = count_slots(found, claims, limit)
-    if slots == 0:
+    if slots == 0 and (local or limit is None):
         raise UsageError(_why_no_slot(claims, found))
+    if slots == 0:
+        return Capacity(0, replace(claims, memory_bytes=claims.memory_bytes or None), local)
     shares = [
         (node["Resources"]["memory"], min(slots, fits))  # Ray knows a container's own limit
         for node in found
@@ -112,7 +121,7 @@ def measure_capacity(config: Config, found: list[dict[str, Any]]) -> Capacity:
     memory, fits = min(
         shares or [(psutil.virtual_memory().total, slots)], key=lambda s: s[0] / s[1]
     )
-    return Capacity(slots, config.trial_resources(int(memory), fits))
+    return Capacity(slots, config.trial_resources(int(memory), fits), local)
 
 
 def _why_no_slot(claims: Resources, found: list[dict[str, Any]]) -> str:
@@ -152,13 +161,20 @@ async def run_session(
         resources=capacity.resources,
         guide=materials.guide,
     )
+    slots = config.workers.slots
+    limit = None if slots == "auto" else slots
+    shared = None
+    if not capacity.local:
+        name = f"{socket.gethostname()}:{folder.path.absolute()}"
+        shared = SharedCluster(name, most=limit, priority=config.workers.priority)
     results = RayResults(folder.path, config, plan)
     await results.begin_session(os.getpid(), socket.gethostname())
     executor = RayExecutor(
         capacity.resources,
-        None if config.workers.slots == "auto" else config.workers.slots,
+        limit,
         materials.bundles,
         results.actor,
+        shared=shared,
     )
     last: list[Live] = []
 
@@ -173,22 +189,29 @@ async def run_session(
             await loop.run()
         finally:
             await results.close()
+            if shared is not None:
+                await shared.leave()
     return last[0]
 
 
 @contextmanager
 def _signals(loop: Loop, interrupted: Callable[[int], None]) -> Iterator[None]:
-    """The first signal drains the study, the second cuts its trials short."""
+    """The first signal drains the study, the second cuts its trials short.
+
+    In a Ray job the second comes by itself, just before Ray would kill the driver.
+    """
     count = 0
 
     def on_signal() -> None:
         nonlocal count
         count += 1
         interrupted(count)
-        if count == 1:
-            loop.drain()
-        else:
+        if count > 1:
             loop.cancel()
+            return
+        loop.drain()
+        if (grace := stop_grace(os.environ)) is not None:  # a job is killed soon after
+            running.call_later(grace, loop.cancel)
 
     running = asyncio.get_running_loop()
     for number in SIGNALS:

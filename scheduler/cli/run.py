@@ -55,7 +55,7 @@ def run(
     from scheduler.cli.opening import open_study
     from scheduler.cli.stage import Stage
     from scheduler.cli.words import ending, forecast
-    from scheduler.cluster import connect, nodes
+    from scheduler.nodes import connect, nodes
     from scheduler.researcher import agent_keys, missing_for
     from scheduler.rules.states import StopReason, StudyState
 
@@ -70,8 +70,8 @@ def run(
     with stage.wait("reading the task and packing the data (once for this machine)"):
         materials = session.gather_materials(opening.config)
     with stage.wait("starting Ray"):
-        connect()
-        capacity = session.measure_capacity(opening.config, nodes())
+        local = connect().local
+        capacity = session.measure_capacity(opening.config, nodes(), local=local)
     missing = missing_for(opening.config, keys)
     stage.say(
         forecast(

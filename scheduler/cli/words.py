@@ -41,7 +41,7 @@ def forecast(
     data = f"{config.data.source}: {materials.packed.tokens['train']:,} tokens to train on, "
     data += f"{config.data.validation_tokens:,} to score"
     lines = [
-        f"slots   {capacity.slots} at a time, {each} each",
+        f"slots   {_slots(config, capacity)}, {each} each",
         f"budget  {config.budget_words()} of training a trial",
         f"data    {data}",
         f"sandbox {sandbox}",
@@ -49,6 +49,13 @@ def forecast(
         f"takes   {_duration(config, capacity, done)}",
     ]
     return "\n".join(lines)
+
+
+def _slots(config: Config, capacity: Capacity) -> str:
+    wanted = config.workers.slots
+    if not capacity.local and isinstance(wanted, int) and capacity.slots < wanted:
+        return f"{capacity.slots} of {wanted} now, the rest as nodes join (an autoscaler is asked)"
+    return f"{capacity.slots} at a time"
 
 
 def _agent(config: Config, missing: Mapping[str, Sequence[str]]) -> list[str]:
@@ -83,14 +90,14 @@ def _duration(config: Config, capacity: Capacity, done: Study | None) -> str:
     limits = [] if hours is None else [f"at most {hours:g} hours"]
     if total is None:
         if config.budget.seconds is not None:
-            rate = 3600 * capacity.slots / _trial_seconds(config, capacity)
+            rate = 3600 * max(1, capacity.slots) / _trial_seconds(config, capacity)
             limits.insert(0, f"about {rate:.0f} experiments an hour")
         limits.append("until Ctrl-C; it can be resumed")
     else:
         left = max(0, total - before)
         limits.insert(0, f"{'the baseline and ' if repeats else ''}{left} experiments")
         if config.budget.seconds is not None:
-            rounds = math.ceil((left + repeats) / capacity.slots)
+            rounds = math.ceil((left + repeats) / max(1, capacity.slots))
             limits[0] += f" in about {_span(rounds * _trial_seconds(config, capacity))}"
     return "; ".join(limits if config.agent.models else [*limits, "no money"])
 

@@ -277,6 +277,11 @@ class WorkersSection(Section):
         default="auto",
         description="Trials at a time. auto: as many as the machine or the cluster has room for.",
     )
+    priority: int = Field(
+        default=0,
+        description="Which of several studies on one cluster goes first; higher does. Those of "
+        "equal priority share it evenly. A trial that runs is never cut short for another study.",
+    )
     gpus_per_trial: Annotated[float, Field(ge=0)] = Field(
         default=1.0, description="GPUs of one trial. One: nothing else disturbs its clock."
     )
