@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from scheduler.rules.states import StopReason, StudyState, TrialState
@@ -72,7 +73,7 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < limit
         time.sleep(0.1)
@@ -112,6 +113,7 @@ def client(cluster: LastingCluster, tmp_path: Path) -> Client:
     return Client(cluster, tmp_path)
 
 
+@pytest.mark.timeout(500)  # two starts of a cluster and three jobs: 80 s on two quiet cores
 def test_a_job_that_is_stopped_edited_and_killed_with_its_cluster_is_one_study(
     cluster: LastingCluster, client: Client
 ) -> None:
@@ -153,7 +155,7 @@ def test_a_job_that_is_stopped_edited_and_killed_with_its_cluster_is_one_study(
     cluster.start()
     submission = ("submit-job", "night", "--address", cluster.address)
     following = client.start(sys.executable, "-m", "scheduler", *submission, "--follow")
-    wait_for(lambda: study_of(night).state is StudyState.RUNNING and bool(cluster_drivers(cluster)))
+    wait_for(lambda: study_of(night).state is StudyState.RUNNING and drives(cluster))
     code, _, err = client.autoresearch(*submission)
     assert code == 2
     assert "the study night is being run by the job raysubmit_" in err
@@ -170,9 +172,15 @@ def test_a_job_that_is_stopped_edited_and_killed_with_its_cluster_is_one_study(
     assert [t for t in finished if t.id in {d.id for d in done_before}] == done_before
 
 
-def cluster_drivers(cluster: LastingCluster) -> list[int]:
-    """The pids of `scheduler run` on the cluster."""
-    return [p.pid for p in cluster.processes() if "scheduler run" in " ".join(p.cmdline())]
+def drives(cluster: LastingCluster) -> bool:
+    """Whether a `run` is under way on the cluster."""
+    for process in cluster.processes():
+        try:
+            if "scheduler run" in " ".join(process.cmdline()):
+                return True
+        except psutil.Error:
+            continue
+    return False
 
 
 def test_a_study_that_would_go_with_the_cluster_is_refused(
@@ -184,6 +192,15 @@ def test_a_study_that_would_go_with_the_cluster_is_refused(
     assert "lies in Ray's session folder" in log
     assert "Traceback" not in log
     assert not list(cluster.folder.glob("t/*/runtime_resources/working_dir_files/*/here"))
+
+
+def test_a_driver_beside_the_cluster_finds_the_token(
+    cluster: LastingCluster, client: Client
+) -> None:
+    script = "from scheduler.nodes import connect, nodes; print(connect().local, len(nodes()))"
+    process = client.start(sys.executable, "-c", script, RAY_ADDRESS=cluster.ray_address)
+    code, out, err = finish(process)
+    assert (code, out) == (0, "False 1\n"), err
 
 
 def test_submit_job_says_what_is_wrong_before_it_sends_anything(
