@@ -12,6 +12,9 @@ from typing import Any
 
 import ray
 from ray import exceptions as errors
+from ray._private.authentication.authentication_token_setup import (
+    maybe_enable_token_auth_if_token_available,
+)
 from ray._private.state import state as ray_state
 
 from scheduler.errors import StudyError, UsageError
@@ -40,10 +43,16 @@ def connect(environ: dict[str, str] | None = None) -> Connection:
         return Connection(local=False, address=address or "")
     if address:
         _check_reachable(address)
+        # Ray does so for a cluster that it starts, and not for one that it joins.
+        logging.getLogger(AUTH_NOTICE).setLevel(logging.ERROR)
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         except (ConnectionError, errors.AuthenticationError, ValueError) as error:
-            raise UsageError(f"RAY_ADDRESS={address}: no Ray cluster answers: {error}") from error
+            raise UsageError(
+                f"RAY_ADDRESS={address}: no Ray cluster answers, or not without its token (on "
+                f"its head in ~/.ray/auth_token; copy it to the same place here): {error}"
+            ) from error
         return Connection(local=False, address=address)
     # Without a niceness of its own a worker's child would train at nice 15, behind everything
     # else on the machine. Variables rather than arguments: Ray's daemons read them at their start.

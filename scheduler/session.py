@@ -136,7 +136,7 @@ def _why_no_slot(claims: Resources, found: list[dict[str, Any]]) -> str:
     return (
         f"a trial claims {' and '.join(wanted)}, and no node offers that (nodes: "
         f"{'; '.join(offers) or 'none'}). Set workers.gpus_per_trial, workers.cpus_per_trial or "
-        "workers.accelerator, or run on this machine's CPU with: --config local"
+        "workers.accelerator, or run on CPUs with: --config local"
     )
 
 

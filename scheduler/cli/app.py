@@ -20,6 +20,7 @@ from scheduler.cli.notebook import notebook
 from scheduler.cli.run import run
 from scheduler.cli.show import diff, show
 from scheduler.cli.status import status, top
+from scheduler.cli.submit_job import submit_job
 from scheduler.errors import SchedulerError
 
 app = typer.Typer(
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: its tables of rich take as long as the rest together
 )
 _VERBS = (
-    *(run, tell, instructions),
+    *(run, submit_job, tell, instructions),
     *(status, top, show, diff, log, best, notebook, export, plot),
     doctor,
 )

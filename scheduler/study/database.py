@@ -52,7 +52,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
             connection.close()
             connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
             version = check_version(connection, path)
-        if 0 < version < SCHEMA_VERSION:
+        if version < SCHEMA_VERSION:  # 0: whoever made the file was killed before it had tables
             connection = _newer_copy(connection)
     except sqlite3.DatabaseError as error:
         raise StudyError(f"{path}: {error}") from error
