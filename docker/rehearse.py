@@ -256,7 +256,8 @@ def run_image(stage: Stage, line: str) -> int:
     """Run a shell's line as the image's user, in its environment, below its entrypoint."""
     user, _, group = stage.user.partition(":")
     # The kernel's processor list is there in every container; thread pools read it.
-    inside = ["--ro-bind", "/sys", "/sys", "--chdir", stage.workdir]
+    # A network of its own, loopback alone: Ray's ports may be in use on this machine.
+    inside = ["--ro-bind", "/sys", "/sys", "--unshare-net", "--chdir", stage.workdir]
     drop = ["setpriv", "--reuid", user, "--regid", group, "--clear-groups", "--inh-caps=-all"]
     drop += ["--bounding-set=-all", "--no-new-privs", "--"]
     argv = [*drop, *stage.entrypoint, *(["bash", "-c", line] if line else stage.command)]
