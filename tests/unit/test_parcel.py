@@ -33,8 +33,8 @@ def test_the_code_runs_from_the_parcel_alone(folder: Path, here: Path) -> None:
     parcel.pack_parcel(folder, None, None, settings(folder))
     script = (
         "import scheduler, agent, workers; from scheduler.study import bundled; "
-        "print(scheduler.__file__, agent.__file__, workers.__file__, *bundled.presets().values(), bundled.default_program(), "
-        "bundled.bundled_task(), sep='\\n')"
+        "print(scheduler.__file__, agent.__file__, workers.__file__, "
+        "*bundled.presets().values(), bundled.default_program(), bundled.bundled_task(), sep='\\n')"
     )
     command = [sys.executable, "-c", script]
     out = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
