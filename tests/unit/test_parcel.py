@@ -33,13 +33,13 @@ def test_the_code_runs_from_the_parcel_alone(folder: Path, here: Path) -> None:
     parcel.pack_parcel(folder, None, None, settings(folder))
     script = (
         "import scheduler, agent, workers; from scheduler.study import bundled; "
-        "print(scheduler.__file__, *bundled.presets().values(), bundled.default_program(), "
-        "bundled.bundled_task(), sep='\\n')"
+        "print(scheduler.__file__, agent.__file__, workers.__file__, "
+        "*bundled.presets().values(), bundled.default_program(), bundled.bundled_task(), sep='\\n')"
     )
     command = [sys.executable, "-c", script]
     out = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
     assert all(Path(line).is_relative_to(folder.resolve()) for line in out.split())
-    assert len(out.split()) == 6
+    assert len(out.split()) == 8
     assert not (folder / "program.md").exists()  # it would replace that of the study
 
 
