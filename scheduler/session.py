@@ -172,6 +172,7 @@ async def run_session(
         try:
             await loop.run()
         finally:
+            await agent.close()
             await results.close()
     return last[0]
 
