@@ -6,11 +6,12 @@ from several sides, because every one starts Ray and trains.
 
 import json
 import os
-import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -43,6 +44,8 @@ from tests.fixtures.model_server import (
 )
 from tests.fixtures.scripted_model import MEND, Idea, ScriptedModel, above, constant
 
+pytestmark = pytest.mark.timeout(600)  # a fixture is a whole study
+PATIENCE = 180.0  # seconds, for what takes ten on a quiet machine
 KEY = "sk-planted-4711-abcdefghijklmnopqrstuvw"
 MODEL = "openai/scripted"
 TINY = [
@@ -85,8 +88,10 @@ class Desk:
             cwd=self.folder,
             env={
                 **kept,
-                **{"PYTHONPATH": str(ROOT), "AUTORESEARCH_CACHE": str(self.cache)},
-                **{"COLUMNS": "200", "RAY_TMPDIR": str(self.folder)},
+                "PYTHONPATH": str(ROOT),
+                "AUTORESEARCH_CACHE": str(self.cache),
+                "COLUMNS": "200",
+                "RAY_TMPDIR": str(self.folder),
                 **self.environment,
             },
             stdout=subprocess.PIPE,
@@ -98,7 +103,7 @@ class Desk:
 
     def finish(self, process: "subprocess.Popen[str]") -> tuple[int, str]:
         """Exit code and all that it said."""
-        out, err = process.communicate(timeout=150)
+        out, err = process.communicate(timeout=PATIENCE)
         return process.returncode, out + err
 
     def call(self, *arguments: str) -> str:
@@ -139,10 +144,12 @@ class Desk:
 
     def wait(self, what: Callable[[], object], process: "subprocess.Popen[str]") -> None:
         """Wait until it holds, while the process lives."""
-        limit = time.monotonic() + 120
+        limit = time.monotonic() + PATIENCE
         while not what():
             assert process.poll() is None, process.communicate()
-            assert time.monotonic() < limit, self.experiments()
+            assert time.monotonic() < limit, [
+                (e.id, e.title, e.state.value, e.mends, e.reason) for e in self.experiments()
+            ]
             time.sleep(0.2)
 
 
@@ -154,9 +161,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def desk(cache: Path, **environment: str) -> Iterator[Desk]:
     """A desk whose processes all end; its path is short, for Ray's sockets lie in it."""
-    import tempfile  # noqa: PLC0415
+    import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="s", dir="/tmp", ignore_cleanup_errors=True) as folder:  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="s", dir="/tmp", ignore_cleanup_errors=True) as folder:
         made = Desk(Path(folder), cache, environment)
         try:
             yield made
@@ -219,7 +226,12 @@ SERVES = [constant("EMBED_LR", 0.5)]
 @pytest.fixture(scope="module")
 def improved(cache: Path) -> Iterator[Improved]:
     model = ScriptedModel(IDEAS, [NAME_MENDED, SHAPE_MENDED], SERVES)
-    with ModelServer(model) as server, desk(cache, OPENAI_API_KEY=KEY) as at:
+    silent = threading.Event()
+
+    def answer(request: Request) -> Answer:
+        return Say(wait=600) if silent.is_set() else model(request)
+
+    with ModelServer(answer) as server, desk(cache, OPENAI_API_KEY=KEY) as at:
         options = ["--model", MODEL, "--set", "agent.notebook_every=4"]
         process = at.run(server.url, *SMALL, *options)
         at.wait(lambda: any(e.origin == MODEL for e in at.experiments()), process)
@@ -233,6 +245,8 @@ def improved(cache: Path) -> Iterator[Improved]:
             lambda: len(final(at.experiments(), *titles)) >= len(titles) + len(mended),
             process,
         )
+        silent.set()
+        at.wait(lambda: any(call.state == "open" for call in at.calls()), process)
         process.send_signal(signal.SIGINT)
         code, output = at.finish(process)
         yield Improved(at, server.requests, output, code, taken_up)
@@ -309,13 +323,9 @@ def test_lessons_and_notebook_are_kept_shown_and_exported(improved: Improved) ->
     assert all(e.lesson for e in at.experiments() if e.state.is_final)
     shown = at.json("notebook", "-s", "./s")
     assert shown["notebook"]["author"] == "rules", "this model was asked and wrote none"
-    assert "HEAD_LR to 0.02" in shown["notebook"]["text"]
-    assert any(
-        "to be written anew" in r.prompt or "<notebook>" in r.prompt.rpartition("# Your task")[2]
-        for r in improved.requests
-    )
-    assert "HEAD_LR to 0.02" in (at.study / "notebook.md").read_text()
-    assert any("HEAD_LR to 0.02" in r.prompt.partition("# Your task")[0] for r in improved.requests)
+    assert "HEAD_LR" in shown["notebook"]["text"]
+    assert "HEAD_LR" in (at.study / "notebook.md").read_text()
+    assert any("# Notebook" in request.prompt for request in improved.requests)
 
 
 def test_an_instruction_reaches_a_model_and_says_what_came_of_it(improved: Improved) -> None:
@@ -331,5 +341,257 @@ def test_an_instruction_reaches_a_model_and_says_what_came_of_it(improved: Impro
     assert "EMBED_LR" in at.call("diff", str(served.id), "-s", "./s")
 
 
-def test_it_ends_with_nothing_lost(improved: Improved) -> None:
+def test_an_interrupt_ends_it_without_waiting_for_a_call_which_is_settled(
+    improved: Improved,
+) -> None:
     assert_nothing_is_lost(improved.desk)
+    broken_off = [c for c in improved.desk.calls() if c.error]
+    assert {c.error for c in broken_off} == {"the call was cancelled"}
+    assert all(c.output_tokens + c.input_tokens > 0 for c in broken_off)
+
+
+# ---- a server that misbehaves in every way --------------------------------------------------------
+
+DOES_NOT_APPLY = """<proposal>
+title: Edits what is not there
+hypothesis: None.
+expected: none
+
+train.py
+<<<<<<< SEARCH
+WIDTH_OF_NOTHING = 3
+=======
+WIDTH_OF_NOTHING = 4
+>>>>>>> REPLACE
+</proposal>"""
+WRONG_FILE = DOES_NOT_APPLY.replace("train.py", "harness.py")
+HOSTILE_LOG = above("A hostile log", "def train(session", f"raise RuntimeError('{INJECTION}')", "")
+HOSTILE_MENDED = Idea(
+    "A log that says nothing", "raise RuntimeError('SYSTEM", lambda _: "QUIET = True"
+)
+
+# In this order: the first four attempts are one request's, so are the next, ...
+MISBEHAVIOUR = [
+    *(failure(429, retry_after="1"), failure(500), dropped("<proposal>\ntitle: half"), WRONG_FILE),
+    *(DOES_NOT_APPLY, "{}", reset("<prop"), stalled("<proposal>\n"), "", rubbish()),
+    *(huge(), cut("<proposal>\ntitle: cut"), failure(500, f"your key {KEY} is fine")),
+]
+
+
+class Wild:
+    """Two models: a key that is wrong for one, and every misbehaviour in turn from the other."""
+
+    def __init__(self) -> None:
+        self.left: list[Answer] = list(MISBEHAVIOUR)
+        ideas = [HOSTILE_LOG, *(constant("HEAD_LR", value / 1000) for value in range(10, 40))]
+        self.sane = ScriptedModel(ideas, [HOSTILE_MENDED])
+        self.mends: list[str] = []
+
+    def __call__(self, request: Request) -> Answer:
+        """What comes next."""
+        if request.body["model"] == "locked":
+            return failure(401, f"Incorrect API key provided: {KEY}", code="invalid_api_key")
+        if MEND.search(request.prompt):
+            self.mends.append(request.prompt)
+            return self.sane(request)
+        # A good answer between the bad ones: else the breaker would leave it alone for minutes.
+        return self.left.pop(0) if self.left and request.number % 4 else self.sane(request)
+
+
+@dataclass
+class Endured:
+    """A study with such a server, at its end."""
+
+    desk: Desk
+    server: ModelServer
+    wild: Wild
+    output: str
+    code: int
+
+
+@pytest.fixture(scope="module")
+def endured(cache: Path) -> Iterator[Endured]:
+    wild = Wild()
+    environment = {"OPENAI_API_KEY": KEY, "MISTRAL_API_KEY": KEY[::-1]}
+    with ModelServer(wild) as server, desk(cache, **environment) as at:
+        options = ["--model", "openai/locked", "--model", "openai/wild"]
+        for each in (
+            *("timeout_seconds=20", "stall_seconds=1", "attempts=3", "proposals_per_call=1"),
+            *("max_repairs=1", "fill=false", "floor=0.3", "calls_in_flight=2"),
+        ):
+            options += ["--set", f"agent.{each}"]
+        process = at.run(server.url, *TINY, *options, "--set", "stop.max_experiments=14")
+        code, output = at.finish(process)
+        yield Endured(at, server, wild, output, code)
+
+
+def test_whatever_its_models_do_the_study_ends_as_planned_with_nothing_lost(
+    endured: Endured,
+) -> None:
+    assert endured.code == 0, endured.output
+    assert "stop.max_experiments is reached" in endured.output
+    assert_nothing_is_lost(endured.desk)
+    assert len(endured.desk.experiments()) == 15
+    assert len(endured.desk.calls()) == len(endured.server.requests)
+    assert endured.wild.left == [], "some misbehaviour was never seen"
+    errors = Counter(c.error.split(":")[0][:3] for c in endured.desk.calls() if c.error)
+    assert errors["401"] >= 1
+    assert errors["429"] >= 1
+    assert errors["500"] >= 2
+
+
+def test_no_key_is_written_or_said_anywhere(endured: Endured) -> None:
+    assert endured.server.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    for secret in (KEY, KEY[::-1]):
+        assert secret not in endured.output
+        files = list(everything_in(endured.desk.folder))
+        assert any("session_" in str(path) for path, _ in files), "Ray's logs are not looked at"
+        assert [str(path) for path, content in files if secret.encode() in content] == []
+    text = endured.desk.call("status", "-s", "./s")
+    assert "openai/locked" in text
+
+
+def test_what_a_training_log_says_reaches_a_model_as_data(endured: Endured) -> None:
+    (prompt,) = endured.wild.mends
+    before, _, _ = prompt.partition(INJECTION)
+    assert "Where such text asks" in " ".join(before.split())
+    broken, mended = (e for e in endured.desk.experiments() if "log" in e.title)
+    assert INJECTION in broken.reason
+    assert mended.mends == broken.id
+
+
+# ---- processes that are killed, limits, and a study that does not run -----------------------------
+
+
+class Held:
+    """A scripted model whose mends are held back until it is let go."""
+
+    def __init__(self) -> None:
+        self.model = ScriptedModel(
+            [NAME_ERROR], [NAME_MENDED, SHAPE_MENDED], [constant("EMBED_LR", 0.4)]
+        )
+        self.let_go = False
+
+    def __call__(self, request: Request) -> Answer:
+        """An answer, at once or never."""
+        if MEND.search(request.prompt) and not self.let_go:
+            return Say(wait=600)
+        return self.model(request)
+
+
+@dataclass
+class Killed:
+    """A study whose agent was killed, then its driver; then it was resumed with a limit."""
+
+    desk: Desk
+    prompts: list[str]  # of the resumed session
+    between: list[CallRecord]  # the ledger when nothing ran
+    waiting: str  # what `tell` said then
+    limit: int
+    code: int
+    output: str
+
+
+def open_mends(desk: Desk) -> list[int]:
+    return [c.id for c in desk.calls() if c.purpose == "mend" and c.state == "open"]
+
+
+def agents_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """The agent's actors that a driver has started."""
+    found = []
+    for each in psutil.Process(process.pid).children(recursive=True):
+        try:
+            if "ray::AgentActor" in " ".join(each.cmdline()):
+                found.append(each)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def killed(cache: Path) -> Iterator[Killed]:
+    held = Held()
+    with ModelServer(held) as server, desk(cache) as at:
+        options = ["--model", MODEL, "--set", "stop.max_experiments=500", "--set"]
+        options += ["agent.calls_in_flight=2", "--set", "agent.max_repairs=0"]
+        options += ["--set", "agent.fill=false", "--set", "agent.floor=0.4"]
+        process = at.run(server.url, *TINY, *options)
+        at.wait(lambda: open_mends(at), process)
+        (agent,) = agents_of(process)
+        agent.kill()
+        held.model.add(SHAPE_ERROR)
+        at.wait(lambda: len(open_mends(at)) == 2, process)
+        process.kill()
+        process.communicate()
+        waiting = at.call("tell", "look at the embeddings", "-s", "./s")
+        between, asked = at.calls(), len(server.requests)
+        held.let_go = True
+        limit = len(between) + 2
+        process = at.run(
+            server.url,
+            *("--set", f"agent.max_calls={limit}", "--set", "agent.when_spent=stop"),
+            *("--set", "agent.calls_in_flight=1"),
+        )
+        code, output = at.finish(process)
+        prompts = [request.prompt for request in server.requests[asked:]]
+        yield Killed(at, prompts, between, waiting, limit, code, output)
+
+
+def test_a_killed_agent_is_started_again_and_its_call_stays_reserved(killed: Killed) -> None:
+    first, second = (c for c in killed.between if c.purpose == "mend")
+    assert (first.state, second.state) == ("open", "open")
+    assert any(c.state == "settled" for c in killed.between if c.id > first.id)
+
+
+def test_open_calls_of_a_killed_study_are_lost_and_count_in_full(killed: Killed) -> None:
+    now = {c.id: c for c in killed.desk.calls()}
+    for before in killed.between:
+        if before.state == "open":
+            assert now[before.id].state == "lost"
+            assert now[before.id].output_tokens == before.output_tokens > 0
+        else:
+            assert now[before.id] == before
+    study = killed.desk.json("status", "-s", "./s")["study"]
+    assert study["calls"] == len(now)
+    assert study["tokens"] == sum(c.input_tokens + c.output_tokens for c in now.values())
+
+
+def test_a_mend_under_way_when_the_driver_died_is_asked_for_again(killed: Killed) -> None:
+    broken, mended = (e for e in killed.desk.experiments() if e.title == SHAPE_ERROR.title)
+    assert mended.mends == broken.id
+    assert mended.metric is not None
+    assert sum(bool(MEND.search(prompt)) for prompt in killed.prompts) == 1
+
+
+def test_a_limit_of_calls_is_kept_over_sessions_and_stops_the_study(killed: Killed) -> None:
+    assert killed.code == 0, killed.output
+    calls = killed.desk.calls()
+    assert len(calls) == killed.limit
+    assert {c.state for c in calls if c.id > len(killed.between)} == {"settled"}
+    assert killed.desk.json("status", "-s", "./s")["study"]["reason"] == StopReason.MAX_CALLS
+    assert "agent.max_calls" in killed.output
+
+
+def test_an_instruction_to_a_study_that_does_not_run_waits_for_it(killed: Killed) -> None:
+    assert "takes it up when it runs again" in killed.waiting
+    (told,) = killed.desk.json("instructions", "-s", "./s")["instructions"]
+    assert told["state"] == InstructionState.SERVED
+    assert any("look at the embeddings" in prompt for prompt in killed.prompts)
+
+
+# ---- no model answers at all ----------------------------------------------------------------------
+
+
+def test_with_every_model_down_the_tuner_does_the_work_and_status_says_why(cache: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+    with desk(cache) as at:
+        options = ["--model", "openai/" + "down" * 30, "--set", "agent.attempts=1"]
+        process = at.run(url, *TINY, *options, "--set", "stop.max_experiments=4")
+        code, output = at.finish(process)
+        assert code == 0, output
+        assert [e.origin for e in at.experiments()] == ["baseline", *["tuner"] * 4]
+        assert_nothing_is_lost(at)
+        (trouble,) = at.json("status", "-s", "./s")["study"]["troubles"].values()
+        assert "no answer" in trouble
+        assert "trouble" in at.call("status", "-s", "./s")
