@@ -350,7 +350,7 @@ def test_an_interrupt_ends_it_without_waiting_for_a_call_which_is_settled(
     assert all(c.output_tokens + c.input_tokens > 0 for c in broken_off)
 
 
-# ---- a server that misbehaves in every way --------------------------------------------------------
+# ---- a server that misbehaves in every way ------------------------------------------------------
 
 DOES_NOT_APPLY = """<proposal>
 title: Edits what is not there
@@ -371,7 +371,7 @@ HOSTILE_MENDED = Idea(
 )
 
 # In this order: the first four attempts are one request's, so are the next, ...
-MISBEHAVIOUR = [
+MISBEHAVIOUR: list[Answer] = [
     *(failure(429, retry_after="1"), failure(500), dropped("<proposal>\ntitle: half"), WRONG_FILE),
     *(DOES_NOT_APPLY, "{}", reset("<prop"), stalled("<proposal>\n"), "", rubbish()),
     *(huge(), cut("<proposal>\ntitle: cut"), failure(500, f"your key {KEY} is fine")),
@@ -460,7 +460,7 @@ def test_what_a_training_log_says_reaches_a_model_as_data(endured: Endured) -> N
     assert mended.mends == broken.id
 
 
-# ---- processes that are killed, limits, and a study that does not run -----------------------------
+# ---- processes that are killed, limits, and a study that does not run ---------------------------
 
 
 class Held:
@@ -579,7 +579,7 @@ def test_an_instruction_to_a_study_that_does_not_run_waits_for_it(killed: Killed
     assert any("look at the embeddings" in prompt for prompt in killed.prompts)
 
 
-# ---- no model answers at all ----------------------------------------------------------------------
+# ---- no model answers at all --------------------------------------------------------------------
 
 
 def test_with_every_model_down_the_tuner_does_the_work_and_status_says_why(cache: Path) -> None:
