@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 import pytest
 
+from scheduler.errors import UsageError
 from scheduler.rules.states import ExperimentState, InstructionState, StopReason
 from scheduler.study.calls import CallRecord, read_call
 from scheduler.study.database import open_for_reading
@@ -127,16 +128,18 @@ class Desk:
 
     def experiments(self) -> list[Experiment]:
         """All of them so far."""
-        if not (self.study / "study.db").exists():
+        try:
+            with Reader(self.study / "study.db") as reader:
+                return list(reader.experiments())
+        except UsageError:  # nothing is recorded yet
             return []
-        with Reader(self.study / "study.db") as reader:
-            return list(reader.experiments())
 
     def calls(self) -> list[CallRecord]:
         """The ledger so far."""
-        if not (self.study / "study.db").exists():
+        try:
+            db = open_for_reading(self.study / "study.db")
+        except UsageError:
             return []
-        db = open_for_reading(self.study / "study.db")
         try:
             return [read_call(row) for row in db.execute("SELECT * FROM call ORDER BY id")]
         finally:
@@ -233,6 +236,7 @@ def improved(cache: Path) -> Iterator[Improved]:
 
     with ModelServer(answer) as server, desk(cache, OPENAI_API_KEY=KEY) as at:
         options = ["--model", MODEL, "--set", "agent.notebook_every=4"]
+        options += ["--set", "stop.max_experiments=200"]
         process = at.run(server.url, *SMALL, *options)
         at.wait(lambda: any(e.origin == MODEL for e in at.experiments()), process)
         taken_up = at.json("tell", "look at the embeddings", "-s", "./s")
