@@ -274,11 +274,15 @@ class AgentSection(Section):
     @field_validator("models")
     @classmethod
     def each_once(cls, models: tuple[str, ...]) -> tuple[str, ...]:
-        """Take a model named twice once, and refuse the names of those that are no models."""
-        if taken := NOT_MODELS.intersection(models):
-            words = f"{min(taken)} is no language model's name"
-            raise PydanticCustomError("models", "{words}", {"words": words})
+        """A model that is named twice is one."""
         return tuple(dict.fromkeys(models))
+
+    @model_validator(mode="after")
+    def models_are_models(self) -> Self:
+        """Refuse the names of those who propose and are no models: they would be confused."""
+        if taken := NOT_MODELS.intersection(self.models):
+            raise key_error("models", f"{min(taken)} is no language model's name")
+        return self
 
 
 class WorkersSection(Section):

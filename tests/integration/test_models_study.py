@@ -409,8 +409,20 @@ class Endured:
     desk: Desk
     server: ModelServer
     wild: Wild
+    environments: dict[str, str]  # of the processes that the driver had started: name -> all of it
     output: str
     code: int
+
+
+def environments_of(process: "subprocess.Popen[str]") -> dict[str, str]:
+    """What the driver's descendants were started with: Ray's daemons, workers, candidates."""
+    found = {}
+    for each in psutil.Process(process.pid).children(recursive=True):
+        try:
+            found[f"{each.pid} {' '.join(each.cmdline())}"] = str(each.environ())
+        except psutil.Error:
+            continue
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -425,8 +437,15 @@ def endured(cache: Path) -> Iterator[Endured]:
         ):
             options += ["--set", f"agent.{each}"]
         process = at.run(server.url, *TINY, *options, "--set", "stop.max_experiments=14")
+        environments: dict[str, str] = {}
+
+        def candidate_seen() -> bool:
+            environments.update(environments_of(process))
+            return any("train_template.harness" in who for who in environments)
+
+        at.wait(candidate_seen, process)
         code, output = at.finish(process)
-        yield Endured(at, server, wild, output, code)
+        yield Endured(at, server, wild, environments, output, code)
 
 
 def test_whatever_its_models_do_the_study_ends_as_planned_with_nothing_lost(
@@ -451,6 +470,9 @@ def test_no_key_is_written_or_said_anywhere(endured: Endured) -> None:
         files = list(everything_in(endured.desk.folder))
         assert any("session_" in str(path) for path, _ in files), "Ray's logs are not looked at"
         assert [str(path) for path, content in files if secret.encode() in content] == []
+        assert [who for who, what in endured.environments.items() if secret in what] == []
+    assert any("raylet" in who for who in endured.environments)
+    assert any("train_template.harness" in who for who in endured.environments)
     text = endured.desk.call("status", "-s", "./s")
     assert "openai/locked" in text
 
