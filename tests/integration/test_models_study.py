@@ -236,7 +236,7 @@ def improved(cache: Path) -> Iterator[Improved]:
 
     with ModelServer(answer) as server, desk(cache, OPENAI_API_KEY=KEY) as at:
         options = ["--model", MODEL, "--set", "agent.notebook_every=4"]
-        options += ["--set", "stop.max_experiments=200"]
+        options += ["--set", "stop.max_experiments=200", "--set", "agent.fill=false"]
         process = at.run(server.url, *SMALL, *options)
         at.wait(lambda: any(e.origin == MODEL for e in at.experiments()), process)
         taken_up = at.json("tell", "look at the embeddings", "-s", "./s")
