@@ -121,7 +121,7 @@ def arms(records: Sequence[ArmRecord]) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for each in records:
         table.add_row(
-            line(each.name),
+            Text(line(each.name).plain),
             str(each.proposals),
             str(each.experiments),
             str(each.kept),

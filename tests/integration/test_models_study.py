@@ -599,7 +599,7 @@ def test_a_limit_of_calls_is_kept_over_sessions_and_stops_the_study(killed: Kill
 
 
 def test_an_instruction_to_a_study_that_does_not_run_waits_for_it(killed: Killed) -> None:
-    assert "takes it up when it runs again" in killed.waiting
+    assert "left in the study's mailbox" in killed.waiting
     (told,) = killed.desk.json("instructions", "-s", "./s")["instructions"]
     assert told["state"] == InstructionState.SERVED
     assert any("look at the embeddings" in prompt for prompt in killed.prompts)
