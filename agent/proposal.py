@@ -51,4 +51,4 @@ class Answer:
     notebook: str = ""  # written anew, where the briefing asked for it and a model did so
     troubles: Mapping[str, str] = field(default_factory=dict)  # arm -> why it gives nothing now
     spent: str = ""  # the limit that keeps the models from being asked: "dollars", "tokens", ...
-    refused_by: Mapping[str, int] = field(default_factory=dict)  # arm -> proposals refused
+    refused_by: Mapping[str, int] = field(default_factory=dict)  # arm that answered -> refused ones

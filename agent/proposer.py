@@ -86,12 +86,12 @@ class Researcher:
 
     def _order(self, briefing: Briefing) -> Iterator[Arm]:
         """The arm that answers this briefing, then those that stand in for it."""
-        if briefing.purpose is Purpose.FILL or not self._models:
-            yield self._tuner
-            return
         if briefing.purpose is Purpose.MEND:
             yield from self._menders(briefing)
             return  # the tuner mends nothing
+        if briefing.purpose is Purpose.FILL or not self._models:
+            yield self._tuner
+            return
         left = [*self._models, self._tuner.name]
         drawn = self._draw(left, briefing)
         yield self._arm(drawn)

@@ -32,6 +32,8 @@ from workers import Outcome, Resources, Trial
 from workers.bundle import Bundle
 from workers.remote import ship, submit
 
+SETTLE_SECONDS = 5.0  # for calls that are broken off to be settled; what is left counts in full
+
 
 def beside_the_driver() -> dict[str, Any]:
     """Options of an actor that needs the study's folder: on the driver's node, and no slot's."""
@@ -177,15 +179,29 @@ class RayAgent:
         # A call that broke with its actor may have been paid for: the loop asks anew instead.
         options = remote.options(max_restarts=-1, max_task_retries=0, **beside_the_driver())
         self._actor: Any = options.remote(results.name, settings, keys)
+        self._under_way: set[Any] = set()
 
     async def propose(self, request: ev.RequestProposals) -> Answer:
         """Brief the agent and return its answer; the briefing does not pass through here."""
+        ref = self._actor.propose.remote(self._results.briefing.remote(request))
+        self._under_way.add(ref)
         try:
-            briefing = self._results.briefing.remote(request)
-            answer: Answer = await self._actor.propose.remote(briefing)
+            answer: Answer = await ref
         except errors.RayError as error:
+            self._under_way.discard(ref)
             raise AnswerLost(_first_line(error)) from error
+        self._under_way.discard(ref)  # not where this is cancelled: `close` ends those
         return answer
+
+    async def close(self) -> None:
+        """Break off what is under way, so that each call is settled with what it did cost."""
+        left = list(self._under_way)
+        for ref in left:
+            ray.cancel(ref)
+        if left:
+            await asyncio.to_thread(
+                ray.wait, left, num_returns=len(left), timeout=SETTLE_SECONDS, fetch_local=False
+            )
 
 
 def _first_line(error: BaseException) -> str:

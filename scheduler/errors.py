@@ -2,7 +2,8 @@
 
 SchedulerError
 ├── UsageError       what the person gave can't be used            exit code 2
-│   └── ConfigError  ... in a configuration: names key, file, line
+│   ├── ConfigError  ... in a configuration: names key, file, line
+│   └── NothingYet   a study is to be read that has recorded nothing
 └── StudyError       the study can't be opened or can't go on      exit code 1
     ├── StudyInUse   another process holds it                      exit code 2
     └── StudyFull    there is no room on its disk, for now         (the loop waits)
@@ -23,6 +24,10 @@ class UsageError(SchedulerError):
 
 class ConfigError(UsageError):
     """A configuration can't be used. The text names the key, the file and the line."""
+
+
+class NothingYet(UsageError):  # noqa: N818 - a state of affairs, not a fault
+    """A study has recorded nothing yet: it is just starting, or died before it could."""
 
 
 class StudyError(SchedulerError):

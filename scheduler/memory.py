@@ -102,10 +102,14 @@ class Memory:
             return True
         return False
 
+    def forget(self, request: int) -> None:
+        """The request failed: another one is to bring the notebook."""
+        if request == self._writing:
+            self._writing = None
+
     def accept_notebook(self, answer: Answer, decided: int) -> Notebook | None:
         """The notebook that an answer brings: of a model that was told `decided` decisions."""
-        if answer.request == self._writing:
-            self._writing = None
+        self.forget(answer.request)
         if not answer.notebook or decided <= self._upto:
             return None
         return Notebook(answer.notebook, decided, answer.arm)

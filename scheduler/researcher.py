@@ -5,7 +5,7 @@ keys live in this process alone: they come with its making, and go into its envi
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,12 +102,16 @@ def missing_for(config: "Config", keys: Keys) -> Mapping[str, tuple[str, ...]]:
     return missing_keys(agent_settings(config).models, keys)
 
 
-def agent_keys(config: "Config", environ: Mapping[str, str]) -> Keys:
-    """The models' keys, from the environment and the file that is configured. Raises UsageError."""
-    if not config.agent.models:
-        return Keys({})
-    file = config.agent.key_file
+def take_keys(config: "Config", environ: MutableMapping[str, str]) -> Keys:
+    """The models' keys, from the environment and the file that is configured. Raises UsageError.
+
+    They leave this environment: Ray's processes inherit it, every worker among them.
+    """
+    file = config.agent.key_file if config.agent.models else None
     try:
-        return gather_keys(environ, Path(file) if file else None)
+        keys = gather_keys(environ, Path(file) if file else None)
     except KeysError as error:
         raise UsageError(f"agent.key_file: {error}") from error
+    for name in keys.secrets():
+        environ.pop(name, None)
+    return keys if config.agent.models else Keys({})

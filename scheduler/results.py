@@ -206,8 +206,7 @@ class Results:
 
     def settle(self, call: int, settlement: Settlement) -> None:
         """Record what became of a call."""
-        if model := self._calls.settle(call, settlement):
-            self._store.write_arms(self._memory.settle(model, settlement))
+        self._calls.settle(call, settlement, self._memory.settle)
 
     def progress(self, progress: Progress) -> None:
         """A sign of life of a running trial; it never enters the database."""
@@ -283,6 +282,9 @@ class Results:
             return event, Contents(outcome=outcome)
         if isinstance(item, Posted):
             return self._take_letter(item)
+        if isinstance(item, ev.AnswerFailed):
+            self._briefed.pop(item.request, None)
+            self._memory.forget(item.request)
         return item, Contents(baseline=self._plan.baseline)
 
     def _take_answer(self, item: Answered) -> tuple[ev.Event, Contents]:

@@ -188,6 +188,7 @@ async def run_session(
         try:
             await loop.run()
         finally:
+            await agent.close()
             await results.close()
             if shared is not None:
                 await shared.leave()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from agent.arm import Brought
 from agent.briefing import Briefing, Code, Purpose
 from agent.check import Checker, Refusal
-from agent.errors import AgentError, EditError, ModelError
+from agent.errors import AgentError, EditError, ModelError, SpentError
 from agent.llm.answer import parse_answer
 from agent.llm.calls import Caller
 from agent.llm.counting import Counts
@@ -88,9 +88,14 @@ class ModelArm:
         purpose = "mend" if briefing.purpose is Purpose.MEND else "improve"
         harvest = _Harvest(wants_notebook=prompt.notebook)
         for repair in range(self._bounds.repairs + 1):
-            call, reply = await self._caller.ask(
-                briefing.request, "repair" if repair else purpose, messages, most_tokens=most
-            )
+            try:
+                call, reply = await self._caller.ask(
+                    briefing.request, "repair" if repair else purpose, messages, most_tokens=most
+                )
+            except (ModelError, SpentError):
+                if harvest.proposals:
+                    break  # what came before is paid for, and good
+                raise
             harvest.count(reply)
             # In a thread: a hostile answer of 400 kB takes two seconds to read.
             problems = await asyncio.to_thread(self._take, reply, call, briefing, checker, harvest)

@@ -108,16 +108,16 @@ class Keys:
             text = pattern.sub(instead, text)
         return text
 
+    def secrets(self) -> list[str]:
+        """The names of those that nobody else may see; an address is none."""
+        return [n for n in self.values if n in self.named or _SECRET.fullmatch(n)]
+
     def _forms(self) -> list[str]:
         """Each secret as it may stand in a text; the longest first, so that no rest is left."""
-        secrets = [
-            value
-            for name, value in self.values.items()
-            if len(value) >= SHORTEST and (name in self.named or _SECRET.fullmatch(name))
-        ]
         forms = {
             form
-            for secret in secrets
+            for secret in map(self.values.__getitem__, self.secrets())
+            if len(secret) >= SHORTEST
             for form in (
                 secret,
                 quote(secret, safe=""),

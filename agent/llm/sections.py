@@ -120,7 +120,9 @@ def pending(briefing: Briefing, most: int) -> str:
         return "# Queued or running now\n\nNothing."
     shown = briefing.pending[: max(0, most)]
     lines = [
-        f'- #{e.id} {one_line(e.state, 20)}, from #{e.parent}: "{one_line(e.title, 160)}"'
+        f"- #{e.id} {one_line(e.state, 20)}"
+        + (f", from #{e.parent}" if e.parent is not None else "")
+        + f': "{one_line(e.title, 160)}"'
         + (f", serves instruction {e.instruction}" if e.instruction is not None else "")
         for e in shown
     ]

@@ -59,6 +59,8 @@ def tell(
         mailbox.post(letter)
         runs = read_live(chosen.folder.live) is not None
         taken_up = _await(chosen, letter.key, withdraw) if runs else None
+        if taken_up is None:  # a killed study's live view looks alive for some seconds more
+            runs = read_live(chosen.folder.live) is not None
         models = chosen.folder.load_config().agent.models
         if json:
             print_json({"key": letter.key, "instruction": taken_up})

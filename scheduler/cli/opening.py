@@ -8,10 +8,11 @@ UsageError; nothing is written before `Opening.write`.
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scheduler.errors import UsageError
+from scheduler.errors import NothingYet, UsageError
 from scheduler.job import check_lasts, submission_id
 from scheduler.study.bundled import default_program
 from scheduler.study.config import Config
@@ -99,7 +100,7 @@ def _resume(
     try:
         before = None
         if folder.database.exists():
-            with Reader(folder.database) as reader:
+            with suppress(NothingYet), Reader(folder.database) as reader:
                 before = reader.study()
     finally:
         lock.release()

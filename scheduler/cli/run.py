@@ -56,7 +56,7 @@ def run(
     from scheduler.cli.stage import Stage
     from scheduler.cli.words import ending, forecast
     from scheduler.nodes import connect, nodes
-    from scheduler.researcher import agent_keys, missing_for
+    from scheduler.researcher import missing_for, take_keys
     from scheduler.rules.states import StopReason, StudyState
 
     stage = Stage(plain=plain)
@@ -66,7 +66,7 @@ def run(
     socket = None if serve.port is None else bind(serve.host, serve.port)
     stage.say(f"study   {opening.shown} ({'resumed' if opening.before else 'new'})")
     sandbox = session.sandbox_level(opening.config)
-    keys = agent_keys(opening.config, os.environ)
+    keys = take_keys(opening.config, os.environ)
     with stage.wait("reading the task and packing the data (once for this machine)"):
         materials = session.gather_materials(opening.config)
     with stage.wait("starting Ray"):

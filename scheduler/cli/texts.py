@@ -115,12 +115,13 @@ def best(study: Study, title: str = "") -> Text:
 def arms(records: Sequence[ArmRecord]) -> Table:
     """What each model and the tuner have done."""
     table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim")
-    table.add_column("arm", no_wrap=True, overflow="ellipsis", ratio=1)
+    # Folded, not cut: what tells two models apart often stands at the end.
+    table.add_column("arm", overflow="fold", ratio=1)
     for title in ("proposals", "applied", "kept", "failed", "best gain", "dollars"):
         table.add_column(title, justify="right", no_wrap=True)
     for each in records:
         table.add_row(
-            line(each.name),
+            Text(line(each.name).plain),
             str(each.proposals),
             str(each.experiments),
             str(each.kept),

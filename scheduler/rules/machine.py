@@ -144,9 +144,16 @@ def _(event: ev.Answered, turn: Turn) -> None:
 def _(event: ev.AnswerFailed, turn: Turn) -> None:
     if (ask := turn.state.asked.get(event.request)) is not None:
         turn.change(asked=turn.state.asked.delete(event.request))
-        failures = turn.state.tally.agent_failures_in_row + 1
-        turn.tally(agent_failures_in_row=failures, agent_failure=event.reason)
-        _hush(turn, failures)
+        tally = turn.state.tally
+        # An agent that dies takes all its requests with it: that is one failure, not many.
+        if event.request >= tally.failed_before:
+            failures = tally.agent_failures_in_row + 1
+            turn.tally(
+                agent_failures_in_row=failures,
+                agent_failure=event.reason,
+                failed_before=turn.state.next_request,
+            )
+            _hush(turn, failures)
         if ask.purpose is Purpose.FILL:
             turn.tally(fill_after=turn.state.tally.ask_after)
 

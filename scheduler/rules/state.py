@@ -116,6 +116,7 @@ class Tally:
     troubled_in_row: int = 0  # requests in a row that brought nothing, as no model could be asked
     agent_failures_in_row: int = 0  # requests in a row that failed ...
     agent_failure: str = ""  # ... and how the last one did
+    failed_before: int = 0  # requests below this number were under way when the agent failed
     ask_after: float = 0.0  # Unix seconds before which the agent is left alone
     empty_fills: int = 0  # requests to fill a slot in a row that brought nothing
     fill_after: float = 0.0  # Unix seconds before which the tuner is left alone

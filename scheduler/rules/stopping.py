@@ -30,7 +30,7 @@ def exhausted(state: State) -> StopReason | None:
     if state.trials or state.waiting:
         return None
     policy, tally = state.policy, state.tally
-    if tally.spent:
+    if tally.spent and not state.asked:  # what is under way is paid for
         return SPENT[tally.spent]
     if policy.max_experiments is not None and tally.proposed >= policy.max_experiments:
         return StopReason.MAX_EXPERIMENTS

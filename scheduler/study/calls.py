@@ -9,11 +9,13 @@ counts in full, as nobody knows what it cost.
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from agent import ArmRecord
 from agent.ledger import Account, Intent, Limits, Message, Settlement
+from scheduler.study.facts import write_arms
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,21 @@ class Calls:
         self.account = after
         return number
 
-    def settle(self, number: int, settlement: Settlement) -> str:
-        """Record what became of a call; return its model, or "" if it was settled before."""
+    def settle(
+        self,
+        number: int,
+        settlement: Settlement,
+        count: Callable[[str, Settlement], Iterable[ArmRecord]],
+    ) -> None:
+        """Record what became of a call, with the records of the arms that `count` says it changes.
+
+        A call that was settled before stays as it is.
+        """
         row = self._db.execute("SELECT * FROM call WHERE id = ?", (number,)).fetchone()
         if row is None or row["state"] == "settled":
-            return ""
+            return
         with self._transaction():
+            write_arms(self._db, count(row["model"], settlement))
             self._db.execute(
                 "UPDATE call SET state = 'settled', answer = ?, error = ?, input_tokens = ?,"
                 " output_tokens = ?, dollars = ?, seconds = ? WHERE id = ?",
@@ -106,7 +117,6 @@ class Calls:
             row["dollars"],
         )
         self.account = self.account.settle(intent, settlement)
-        return intent.model
 
 
 def pack(text: str) -> bytes:

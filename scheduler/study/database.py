@@ -11,7 +11,7 @@ import sqlite3
 from importlib import resources
 from pathlib import Path
 
-from scheduler.errors import StudyError, UsageError
+from scheduler.errors import NothingYet, StudyError, UsageError
 
 SCHEMA_VERSION = 2
 
@@ -37,7 +37,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """Open an existing database read-only, also in a folder that can't be written to.
 
-    Raises UsageError where there is none or its schema is of a newer version.
+    Raises UsageError where there is none or it is of a newer version, NothingYet without tables.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such study database")
@@ -52,7 +52,10 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
             connection.close()
             connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
             version = check_version(connection, path)
-        if version < SCHEMA_VERSION:  # 0: whoever made the file was killed before it had tables
+        if version == 0:  # its first process is about to make the tables, or died before it did
+            connection.close()
+            raise NothingYet(f"{path}: nothing is recorded in this study yet")
+        if version < SCHEMA_VERSION:
             connection = _newer_copy(connection)
     except sqlite3.DatabaseError as error:
         raise StudyError(f"{path}: {error}") from error

@@ -272,7 +272,16 @@ def write_contents(db: Connection, event: ev.Event, contents: Contents) -> None:
                 event.request,
             ),
         )
-        set_scalars(db, {"troubles": dict(contents.answer.troubles)})
+        _write_troubles(db, contents.answer)
+
+
+def _write_troubles(db: Connection, answer: Answer) -> None:
+    """What keeps each arm from work. An arm that was not asked this time is as it was."""
+    row = db.execute("SELECT value FROM scalar WHERE name = 'troubles'").fetchone()
+    before = {} if row is None else json.loads(row["value"])
+    left = {name: why for name, why in before.items() if name not in answer.refused_by}
+    if left | dict(answer.troubles) != before:
+        set_scalars(db, {"troubles": left | dict(answer.troubles)})
 
 
 def write_arms(db: Connection, arms: Iterable[ArmRecord]) -> None:

@@ -49,7 +49,7 @@ CREATE INDEX experiment_by_metric ON experiment (metric) WHERE metric IS NOT NUL
 CREATE INDEX experiment_by_decision ON experiment (decided_at) WHERE decided_at IS NOT NULL;
 CREATE INDEX experiment_open ON experiment (id) WHERE decided_at IS NULL;
 CREATE INDEX experiment_by_fingerprint ON experiment (fingerprint);
-CREATE INDEX experiment_by_skeleton ON experiment (skeleton, metric);
+CREATE INDEX experiment_by_skeleton ON experiment (skeleton);  -- the newest of them by id
 
 CREATE TABLE file (           -- every editable file of every experiment, also of discarded ones
     experiment  INTEGER NOT NULL REFERENCES experiment,
@@ -140,6 +140,8 @@ CREATE TABLE call (           -- attempts to have a model answer, the failed one
 );
 CREATE INDEX call_open ON call (id) WHERE state = 'open';
 CREATE INDEX call_by_request ON call (request);
+-- Sums are asked for each second; without this each prompt of the study would be read for them.
+CREATE INDEX call_cost ON call (input_tokens, output_tokens, dollars);
 
 CREATE TABLE arm (            -- what each model and the tuner have done; see agent.portfolio
     name        TEXT PRIMARY KEY,

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
+
+from agent.proposal import NOT_MODELS
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1)]
@@ -268,6 +270,19 @@ class AgentSection(Section):
         default=25,
         description="Decided experiments after which what was learned is condensed anew.",
     )
+
+    @field_validator("models")
+    @classmethod
+    def each_once(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        """A model that is named twice is one."""
+        return tuple(dict.fromkeys(models))
+
+    @model_validator(mode="after")
+    def models_are_models(self) -> Self:
+        """Refuse the names of those who propose and are no models: they would be confused."""
+        if taken := NOT_MODELS.intersection(self.models):
+            raise key_error("models", f"{min(taken)} is no language model's name")
+        return self
 
 
 class WorkersSection(Section):

@@ -223,6 +223,14 @@ def test_what_mends_stands_upon_the_broken_code() -> None:
     assert "code of experiment 4" in ask(asked, Scripted(again, name="a")).refused[0]
 
 
+def test_the_tuner_mends_nothing_also_where_the_models_are_gone_since() -> None:
+    broken = Broken(Code(4, edited("DEPTH = 8", "DEPTH = 10")), "Deeper", "", "", "", origin="a")
+    asked = replace(briefing(), purpose=Purpose.MEND, broken=broken)
+    tuner = Scripted(proposal(edited("DEPTH = 8", "DEPTH = 6")), name="tuner")
+    assert ask(asked, tuner=tuner).proposals == ()
+    assert tuner.asked == 0
+
+
 @pytest.fixture
 def cluster() -> Iterator[None]:
     ray.init(

@@ -270,3 +270,11 @@ def test_a_gpu_counts_unless_it_is_hidden(tmp_path: Path) -> None:
 
 def test_the_bundled_task_is_found() -> None:
     assert (bundled_task() / "wire.py").is_file()
+
+
+def test_a_model_named_twice_is_one_and_a_name_that_is_no_models_is_refused() -> None:
+    assert load("agent: {models: [a/b, c/d, a/b]}").agent.models == ("a/b", "c/d")
+    assert load("agent: {models: [a/b]}", "agent.models=[]").agent.models == ()
+    words = complaint("agent: {models: [tuner]}")
+    assert "agent.models" in words
+    assert "tuner is no language model's name" in words

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from agent.errors import KeysError
 from agent.llm.keys import Keys, gather_keys, is_wanted, missing_keys
 from agent.llm.settings import ModelSettings
+from scheduler.researcher import take_keys
+from scheduler.study.config import Config
 
 SECRET = "a+secret/with:odd=signs&1"
 KEYS = Keys({"OPENAI_API_KEY": SECRET, "AWS_REGION": "eu-central-1", "SHORT_API_KEY": "none"})
@@ -186,3 +188,14 @@ def test_gathering_changes_nothing_in_the_environment() -> None:
     before = dict(os.environ)
     gather_keys(os.environ)
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("models", [(), ("openai/any",)])
+def test_a_study_takes_the_keys_out_of_the_environment_that_workers_inherit(
+    models: tuple[str, ...],
+) -> None:
+    config = Config.model_validate({"agent": {"models": models}})
+    environ = {"OPENAI_API_KEY": "key-0123456789", "OPENAI_API_BASE": "http://here", "HOME": "/h"}
+    keys = take_keys(config, environ)
+    assert environ == {"OPENAI_API_BASE": "http://here", "HOME": "/h"}
+    assert keys.values.get("OPENAI_API_KEY") == ("key-0123456789" if models else None)

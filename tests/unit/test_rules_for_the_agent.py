@@ -5,7 +5,7 @@ import pytest
 from agent import Purpose
 from scheduler.rules import events as ev
 from scheduler.rules.states import ExperimentState, InstructionState, StopReason, StudyState
-from scheduler.rules.stopping import EMPTY_ANSWERS, MODEL_FAILURES
+from scheduler.rules.stopping import AGENT_FAILURES, EMPTY_ANSWERS, MODEL_FAILURES
 from tests.fixtures.play import Play, of_kind
 from workers import OutcomeStatus
 
@@ -97,6 +97,10 @@ def test_a_spent_limit_stops_the_study_where_that_is_wanted(limit: str, reason: 
     play.answer(1, spent=limit)
     assert play.state.study is StudyState.RUNNING, "what was paid for still runs"
     play.done(play.running()[0], 2.0)
+    assert play.state.asked
+    assert play.state.study is StudyState.RUNNING, "a call under way is paid for too"
+    while play.state.asked:
+        play.answer(0)
     assert (play.state.study, play.state.reason) == (StudyState.STOPPED, reason)
 
 
@@ -104,6 +108,26 @@ def test_else_the_study_goes_on_without_the_models() -> None:
     play = Play(slots=1).after_baseline()
     play.answer(1, spent="dollars")
     assert play.state.study is StudyState.RUNNING
+
+
+def test_an_agent_that_dies_with_many_requests_under_way_has_failed_once() -> None:
+    play = Play(slots=4, fill=True, proposals_per_call=1).after_baseline()
+    assert len(play.state.asked) >= AGENT_FAILURES
+    for request in list(play.state.asked):
+        play.send(ev.AnswerFailed(play.tick(0.1), request, "its actor died"))
+    assert play.state.study is StudyState.RUNNING
+    assert play.state.tally.agent_failures_in_row == 1
+
+
+def test_an_agent_that_fails_again_and_again_pauses_the_study() -> None:
+    play = Play(slots=1).after_baseline()
+    for _ in range(AGENT_FAILURES):
+        assert play.state.study is StudyState.RUNNING
+        play.send(ev.AnswerFailed(play.tick(), max(play.state.asked), "its actor died"))
+        for request in list(play.state.asked):
+            play.send(ev.AnswerFailed(play.tick(), request, "its actor died"))
+        play.send(ev.Ticked(play.tick(120.0)))
+    assert (play.state.study, play.state.reason) == (StudyState.PAUSED, StopReason.AGENT_FAILED)
 
 
 # ---- mending ----------------------------------------------------------------------------------

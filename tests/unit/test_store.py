@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import Proposal
-from scheduler.errors import StudyError, UsageError
+from scheduler.errors import NothingYet, StudyError, UsageError
 from scheduler.rules import events as ev
 from scheduler.rules.machine import step
 from scheduler.rules.state import Policy
@@ -180,3 +180,32 @@ def test_a_study_is_not_resumed_on_other_data_or_other_scoring(tmp_path: Path) -
     with pytest.raises(UsageError, match="fixed files"):
         store.begin_session(3.0, Session(3, "here", task="other", data="d"))
     store.close()
+
+
+def test_a_database_without_tables_says_that_nothing_is_recorded(path: Path) -> None:
+    path.touch()
+    with pytest.raises(NothingYet, match="nothing is recorded"):
+        Reader(path)
+    Store(path).close()
+    with Reader(path) as reader:
+        assert list(reader.experiments()) == []
+
+
+def test_what_is_asked_for_each_second_reads_no_prompt_and_sorts_no_history(path: Path) -> None:
+    make_study(path.parent / "s", experiments=30)
+    with Reader(path.parent / "s" / "study.db") as reader:
+        asked: list[str] = []
+        reader._db.set_trace_callback(asked.append)
+        reader.study()
+        reader.alike("gpt", 200)
+        reader._db.set_trace_callback(None)
+        plans = {
+            query: " ".join(
+                row["detail"] for row in reader._db.execute(f"EXPLAIN QUERY PLAN {query}")
+            )
+            for query in asked
+        }
+    (costs,) = (plan for query, plan in plans.items() if query.endswith("FROM call"))
+    (alike,) = (plan for query, plan in plans.items() if "WHERE skeleton" in query)
+    assert "COVERING INDEX call_cost" in costs
+    assert "TEMP B-TREE" not in alike
