@@ -63,6 +63,7 @@ def connect(environ: dict[str, str] | None = None) -> Connection:
     logging.getLogger(AUTH_NOTICE).setLevel(logging.ERROR)
     try:
         ray.init(
+            address="local",  # also where another Ray runs on this machine
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.WARNING,

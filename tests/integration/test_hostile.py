@@ -117,6 +117,14 @@ REFUSED = {
     "looks for data before the clock": (hostile.EARLY_DATA, "crash", "saw what I could"),
     "takes all memory": (hostile.TAKES_MEMORY, "oom", "memory"),
     "forks without end": (hostile.FORKS, "oom|crash", "processes|Resource"),
+    "sends half an answer": (
+        hostile.SENDS_HALF_AN_ANSWER,
+        "timeout",
+        "the model's answers took too long (train.py, line ",
+    ),
+    "aborts": (hostile.DUMPS_CORE, "crash", "SIGABRT in warm_up"),
+    "bombs with forks": (hostile.BOMB, "oom|crash", "processes at once|memory"),
+    "leaves a child in charge": (hostile.LEAVES_A_CHILD_IN_CHARGE, "crash", "exit code 0"),
     "kills what it sees": (hostile.KILLS_ALL, "crash|oom|lost", ""),
 }
 
@@ -132,6 +140,28 @@ def test_it_is_refused_as_what_it_was(judge: Judge, name: str) -> None:
     assert outcome.status.value in states.split("|"), outcome.reason
     assert any(word in outcome.reason for word in words.split("|")), outcome.reason
     assert "the training data is here" not in outcome.log
+
+
+def test_sleeping_in_the_exam_buys_no_training_before_it(judge: Judge) -> None:
+    settings = {
+        "sequence_length": 32,
+        "validation_tokens": 1650,
+        "eval_batch_tokens": 512,
+        "first_answer_seconds": 3,
+    }
+    outcome = judge(hostile.SLEEPS_IN_THE_EXAM, settings=settings)
+    assert outcome.status is OutcomeStatus.REJECTED, outcome.reason
+    assert outcome.reason.startswith("the first answer in the exam took 3.")
+
+
+def test_memory_that_no_process_shows_goes_when_the_trial_ends(judge: Judge) -> None:
+    def shared() -> int:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Shmem:"))
+
+    before = shared()
+    assert judge(hostile.HIDES_MEMORY).status is OutcomeStatus.DONE
+    assert shared() < before + 300_000  # of 400 MB; other programs of the machine come and go
 
 
 def test_fakes_and_patches_change_no_score(judge: Judge, honest: list[float]) -> None:
@@ -167,6 +197,12 @@ def test_nothing_leaks_and_nothing_stays(
     assert outcome.metric == pytest.approx(honest_score(judge, honest), abs=1e-6)
     for word in ("sk-not", "CONNECTED", "\x1b", "\x07", "\x00"):
         assert word not in outcome.log
+    # What a process was started with stands in /proc: here a neighbour's, and the supervisor's own.
+    with subprocess.Popen(["sleep", "60"], env={**os.environ, "KEY": "sk-not-for-you"}) as other:
+        spied = judge(hostile.SPIES)
+        other.kill()
+    assert spied.status is OutcomeStatus.DONE, spied.reason
+    assert "LEAKED" not in spied.log
     for process in psutil.process_iter(["cmdline"]):
         assert mark not in (process.info["cmdline"] or [])
 

@@ -15,7 +15,14 @@ import pytest
 import ray
 from ray.exceptions import TaskCancelledError
 
-from tests.fixtures.candidates import ROOT, data_folder, exam, scripted_trial, task_folder
+from tests.fixtures.candidates import (
+    ROOT,
+    data_folder,
+    exam,
+    lingering,
+    scripted_trial,
+    task_folder,
+)
 from workers import Cache, OutcomeStatus, Phase, Progress, Resources, pack
 from workers.remote import Shipment, receive, ship, split_data, submit
 from workers.sandbox import Level, probe_level
@@ -169,15 +176,34 @@ def worker_of(process: psutil.Process) -> psutil.Process:
     return next(above for above in process.parents() if name_of(above).startswith("ray::"))
 
 
+# A trial at each level in each phase that lasts, all at once. Who waits in the exam has a referee.
+PHASES = ("startup", "train", "eval")
+
+
+def everywhere(seconds: int) -> list[tuple[str, str]]:
+    """Scripts and levels of those trials, each with a daemon in a session of its own."""
+    daemon = f"import subprocess\nsubprocess.Popen(['sleep', '{seconds}'], start_new_session=True)"
+    return [(lingering(phase, daemon), level.value) for phase in PHASES for level in LEVELS]
+
+
 def test_nothing_of_a_trial_is_alive_half_a_second_after_its_worker_was_killed(
     shipments: Shipments,
 ) -> None:
     seconds = mark()
-    running = [
-        submit(scripted_trial(sleeping_script(seconds), seconds=600, sandbox=level), *shipments)
-        for level in LEVELS
+    half = Resources(cpus=0.5)
+    trials = [
+        scripted_trial(
+            script,
+            seconds=600,
+            startup_seconds=600,
+            eval_seconds=600,
+            sandbox=level,
+            resources=half,
+        )
+        for script, level in everywhere(seconds)
     ]
-    wait_until(lambda: len(sleepers(seconds)) == len(LEVELS))
+    running = [submit(trial, *shipments) for trial in trials]
+    wait_until(lambda: len(sleepers(seconds)) == len(trials))
     workers = {worker_of(process) for process in sleepers(seconds)}
     trees = [process for worker in workers for process in worker.children(recursive=True)]
     for worker in workers:
@@ -197,15 +223,16 @@ from workers import pack
 from workers.remote import ship, split_data, submit
 
 folder = Path({folder!r})
-ray.init(num_cpus={slots}, include_dashboard=False, object_store_memory=80 * 1024 * 1024,
+ray.init(num_cpus=len({trials!r}), include_dashboard=False, object_store_memory=80 * 1024 * 1024,
          runtime_env={{"env_vars": {{"PYTHONPATH": {root!r},
                                    "AUTORESEARCH_CACHE": str(folder / "cache")}}}})
 packed = data_folder(folder)
 (packed / "validation.bin").write_bytes(exam())
 data, tokens = split_data(packed)
 parcels = ship(pack(task_folder(folder) / "train_template")), ship(data), ship(tokens)
-ray.get([submit(scripted_trial({script!r}, number=n, seconds=600, sandbox=level), *parcels)
-         for n, level in enumerate({levels!r})])
+ray.get([submit(scripted_trial(script, number=n, seconds=600, startup_seconds=600,
+                               eval_seconds=600, sandbox=level), *parcels)
+         for n, (script, level) in enumerate({trials!r})])
 """
 
 
@@ -214,13 +241,8 @@ def test_nothing_of_a_trial_is_alive_five_seconds_after_a_part_of_local_ray_was_
     victim: str, tmp_path: Path
 ) -> None:
     seconds = mark()
-    program = DRIVER.format(
-        folder=str(tmp_path),
-        root=str(ROOT),
-        slots=len(LEVELS),
-        script=sleeping_script(seconds),
-        levels=[level.value for level in LEVELS],
-    )
+    trials = everywhere(seconds)
+    program = DRIVER.format(folder=str(tmp_path), root=str(ROOT), trials=trials)
     driver = subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -229,7 +251,7 @@ def test_nothing_of_a_trial_is_alive_five_seconds_after_a_part_of_local_ray_was_
     )
     every = [psutil.Process(driver.pid)]
     try:
-        wait_until(lambda: len(sleepers(seconds)) == len(LEVELS))
+        wait_until(lambda: len(sleepers(seconds)) == len(trials))
         every += every[0].children(recursive=True)
         workers = {worker_of(process) for process in sleepers(seconds)}
         trees = [process for worker in workers for process in worker.children(recursive=True)]

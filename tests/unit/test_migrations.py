@@ -68,12 +68,3 @@ def test_an_old_study_is_read_without_a_change_to_its_file(old: Path) -> None:
         assert reader.study().arms == ()
         assert reader.notebook() is None
     assert old.read_bytes() == before
-
-
-def test_a_database_whose_maker_was_killed_before_it_had_tables_is_empty(tmp_path: Path) -> None:
-    path = tmp_path / "study.db"
-    path.touch()
-    with Reader(path) as reader:
-        assert list(reader.experiments()) == []
-        assert list(reader.trials()) == []
-    assert path.stat().st_size == 0
