@@ -53,6 +53,7 @@ def connect(environ: dict[str, str] | None = None) -> Connection:
     # Ray tells each time that its token authentication is on, which is what one wants.
     logging.getLogger(AUTH_NOTICE).setLevel(logging.ERROR)
     ray.init(
+        address="local",  # else Ray would take any cluster that somebody has started here
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.WARNING,

@@ -9,11 +9,13 @@ counts in full, as nobody knows what it cost.
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from agent import ArmRecord
 from agent.ledger import Account, Intent, Limits, Message, Settlement
+from scheduler.study.facts import write_arms
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ class Calls:
     ) -> None:
         """Take the ledger up; what an earlier process left open is lost, and counts in full."""
         self._db, self._limits, self._transaction = db, limits, transaction
-        with transaction():
-            db.execute("UPDATE call SET state = 'lost' WHERE state = 'open'")
+        if db.execute("SELECT 1 FROM call WHERE state = 'open'").fetchone():
+            with transaction():
+                db.execute("UPDATE call SET state = 'lost' WHERE state = 'open'")
         dollars, tokens, calls, priced = db.execute(
             "SELECT total(dollars), total(input_tokens) + total(output_tokens), count(*),"
             " count(dollars) FROM call"
@@ -77,11 +80,19 @@ class Calls:
         self.account = after
         return number
 
-    def settle(self, number: int, settlement: Settlement) -> str:
-        """Record what became of a call; return its model, or "" if it was settled before."""
+    def settle(
+        self,
+        number: int,
+        settlement: Settlement,
+        records: Callable[[str], Iterable[ArmRecord]] = lambda _: (),
+    ) -> None:
+        """Record what became of a call, and the arms' `records` that follow for its model.
+
+        A call that was settled before stays as it is.
+        """
         row = self._db.execute("SELECT * FROM call WHERE id = ?", (number,)).fetchone()
         if row is None or row["state"] == "settled":
-            return ""
+            return
         with self._transaction():
             self._db.execute(
                 "UPDATE call SET state = 'settled', answer = ?, error = ?, input_tokens = ?,"
@@ -96,6 +107,7 @@ class Calls:
                     number,
                 ),
             )
+            write_arms(self._db, records(row["model"]))
         intent = Intent(
             row["request"],
             row["model"],
@@ -106,7 +118,6 @@ class Calls:
             row["dollars"],
         )
         self.account = self.account.settle(intent, settlement)
-        return intent.model
 
 
 def pack(text: str) -> bytes:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from agent import ArmRecord
 from agent.ledger import Limits
 from scheduler.errors import UsageError
 from scheduler.rules import events as ev
@@ -20,7 +19,7 @@ from scheduler.rules.state import Policy, State
 from scheduler.study import resume
 from scheduler.study.calls import Calls
 from scheduler.study.database import open_for_writing
-from scheduler.study.facts import Contents, set_scalars, write_arms, write_contents, write_fact
+from scheduler.study.facts import Contents, set_scalars, write_contents, write_fact
 
 CHANGED = {
     "task": "task's fixed files (its harness or its scoring) have",
@@ -105,11 +104,6 @@ class Store:
     def calls(self, limits: Limits) -> Calls:
         """The ledger of the calls to models, under these limits."""
         return Calls(self._db, limits, self._transaction)
-
-    def write_arms(self, arms: Iterable[ArmRecord]) -> None:
-        """Put the records of arms in the place of the older ones."""
-        with self._transaction():
-            write_arms(self._db, arms)
 
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._db)
