@@ -53,7 +53,10 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
             connection.close()
             connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
             version = check_version(connection, path)
-        if 0 < version < SCHEMA_VERSION:
+        if version == 0:  # whoever makes it has not got to its tables
+            connection.close()
+            raise UsageError(f"{path}: no such study database yet")
+        if version < SCHEMA_VERSION:
             connection = _newer_copy(connection)
     except sqlite3.DatabaseError as error:
         raise StudyError(f"{path}: {error}") from error

