@@ -30,9 +30,11 @@ from scheduler.study.config import Config
 from scheduler.study.records import Live
 from workers import Outcome, Resources, Trial
 from workers.bundle import Bundle
+from workers.parents import POLL_SECONDS, HeadWatch
 from workers.remote import ship, submit
 
 SETTLE_SECONDS = 5.0  # for calls that are broken off to be settled; what is left counts in full
+HEAD_SECONDS = 5.0  # nobody listens there: longer than a busy head misses a connection
 
 
 def beside_the_driver() -> dict[str, Any]:
@@ -153,6 +155,17 @@ class RayResults:
         """Close the study and end the actor."""
         await _answer_of(self.actor.close.remote())
         ray.kill(self.actor)
+
+
+async def head_is_gone() -> str:
+    """Wait for the end of the cluster's head, and say so: Ray itself finds out after a minute.
+
+    A network that is cut is no end: see `workers/parents.py`.
+    """
+    watch = HeadWatch(ray.get_runtime_context().gcs_address)
+    while watch.failures * POLL_SECONDS < HEAD_SECONDS:
+        await asyncio.sleep(POLL_SECONDS)
+    return "the head of the Ray cluster is gone; once there is a cluster, the same command resumes"
 
 
 async def _answer_of(ref: Any) -> Any:

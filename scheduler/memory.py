@@ -41,6 +41,7 @@ class Memory:
         self._upto = notebook.upto if notebook else 0
         self._decided = 0
         self._next: tuple[dict[str, ArmRecord], int, int] | None = None
+        self._called: dict[str, ArmRecord] | None = None
         self._writing: int | None = None  # the request whose answer is to bring a notebook
 
     # ---- before a transaction ---------------------------------------------------------------
@@ -82,15 +83,20 @@ class Memory:
     # ---- calls ------------------------------------------------------------------------------
 
     def settle(self, model: str, settlement: Settlement) -> Iterable[ArmRecord]:
-        """Count a call; return the records that changed."""
-        self.arms = portfolio.called(
+        """The records that a settled call changes; `keep_call` once they are written."""
+        self._called = portfolio.called(
             self.arms,
             model,
             tokens=settlement.input_tokens + settlement.output_tokens,
             dollars=settlement.dollars,
             failed=bool(settlement.error),
         )
-        return (self.arms[model],)
+        return (self._called[model],)
+
+    def keep_call(self) -> None:
+        """What `settle` gave last, if anything, is in the database."""
+        if self._called is not None:
+            self.arms, self._called = self._called, None
 
     # ---- the notebook -----------------------------------------------------------------------
 

@@ -4,8 +4,9 @@ In: the results actor, the settings, the keys. Out: answers to briefings, severa
 keys live in this process alone: they come with its making, and go into its environment.
 """
 
+import asyncio
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,12 @@ from agent.llm.keys import Keys, gather_keys, missing_keys
 from agent.llm.settings import ModelSettings
 from agent.proposer import Shares
 from agent.settings import AgentSettings, make_researcher
-from scheduler.errors import UsageError
+from scheduler.errors import StudyFull, UsageError
 
 if TYPE_CHECKING:
     from scheduler.study.config import Config
 
+FULL_SECONDS = 2.0  # between two attempts to write to a disk that has no room
 OWN_SERVERS = frozenset({"openai", "ollama", "ollama_chat", "hosted_vllm", "lm_studio", "vllm"})
 """Providers whose models may be served at an address of one's own."""
 
@@ -56,18 +58,24 @@ class StudyLedger:
         return self._actor
 
     async def reserve(self, intent: Intent) -> int:
-        """See Ledger."""
-        try:
-            number: int = await self._results.reserve.remote(intent)
-        except RayTaskError as error:
-            if isinstance(error.cause, SpentError):
-                raise error.cause from None
-            raise
+        """See Ledger. Waits while there is no room for it on the study's disk."""
+        number: int = await self._when_there_is_room(lambda: self._results.reserve.remote(intent))
         return number
 
     async def settle(self, call: int, settlement: Settlement) -> None:
-        """See Ledger."""
-        await self._results.settle.remote(call, settlement)
+        """See Ledger. Waits while there is no room for it on the study's disk."""
+        await self._when_there_is_room(lambda: self._results.settle.remote(call, settlement))
+
+    async def _when_there_is_room(self, ask: Callable[[], Awaitable[Any]]) -> Any:
+        while True:
+            try:
+                return await ask()
+            except RayTaskError as error:
+                if isinstance(error.cause, SpentError):
+                    raise error.cause from None
+                if not isinstance(error.cause, StudyFull):
+                    raise
+            await asyncio.sleep(FULL_SECONDS)
 
 
 def agent_settings(config: "Config") -> AgentSettings:

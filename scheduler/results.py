@@ -10,8 +10,9 @@ A plain class: tests use it as it is, `scheduler/cluster.py` makes a Ray actor o
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -29,6 +30,7 @@ from scheduler.rules.state import TrialEntry
 from scheduler.rules.states import StudyState
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
+from scheduler.study.database import has_no_room
 from scheduler.study.exports import write_notebook, write_tsv
 from scheduler.study.facts import Contents, NewInstruction
 from scheduler.study.folder import StudyFolder
@@ -43,7 +45,6 @@ from workers import Outcome, Progress, Resources, Trial
 
 REPORTS_PER_SECOND = 50  # of all running trials together, however many there are
 LOCK_SECONDS = 15.0  # for an earlier process of the same study to notice that it is orphaned
-NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 EARLY_SECONDS = 10.0  # of training: a crash so soon is cheap to mend
 SHOWN_QUEUE, SHOWN_RECENT = 10, 10
 VERSIONED = ("autoresearch-ray", "ray", "torch", "optuna", "litellm")
@@ -97,7 +98,8 @@ class Results:
         self._config = config
         self._plan = plan
         self._lock = StudyLock(self._folder)
-        self._lock.acquire(timeout=LOCK_SECONDS)
+        # Without a name of its own: whoever asks is to hear of the driver, also after a restart.
+        self._lock.acquire(timeout=LOCK_SECONDS, named=False)
         self._store = Store(self._folder.database)
         self._reader = Reader(self._folder.database)
         self._artifacts = Artifacts(self._folder, self._reader)
@@ -110,18 +112,21 @@ class Results:
         self._mailbox = Mailbox(self._folder.inbox)
         self._held: tuple[int, ev.Event, Contents] | None = None  # translated, not yet recorded
         self._full = ""  # why nothing can be recorded now
-        self._unwritten: list[Callable[[], None]] = []
+        self._unwritten: deque[Callable[[], None]] = deque()
         self._posted: set[str] = set()  # keys of letters that the driver was given
         self._calls = self._store.calls(config.call_limits())
         self._memory = Memory(self._reader, config)
+        self._write_missing()
 
     # ---- for the driver ---------------------------------------------------------------------
 
     def begin_session(self, pid: int, host: str) -> None:
-        """A driver takes the study up; it numbers its events from 1."""
+        """A driver takes the study up; it numbers its events from 1. Raises StudyFull."""
+        self._lock.name(pid, host)
         plan = self._plan
         session = Session(pid, host, plan.task, plan.data, _versions())
-        self._store.begin_session(time.time(), session)
+        with self._room():
+            self._store.begin_session(time.time(), session)
 
     def handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:
         """Take in one event and return what is to be done now."""
@@ -146,14 +151,20 @@ class Results:
         self, number: int, event: ev.Event, transition: Transition, contents: Contents
     ) -> None:
         """Write all of it. Raises StudyFull, with nothing changed, where there is no room."""
-        try:
+        with self._room():
             self._store.commit(number, event, transition, contents)
+        self._full = ""
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Around a transaction: raises StudyFull, with nothing changed, where there is no room."""
+        try:
+            yield
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in NO_ROOM:
+            if not has_no_room(error):
                 raise
             self._full = f"there is no room on the disk of {self._folder.path} ({error})"
             raise StudyFull(self._full) from error
-        self._full = ""
 
     def mail(self) -> tuple[Posted, ...]:
         """The letters that have come since the last time."""
@@ -201,12 +212,17 @@ class Results:
         return briefing
 
     def reserve(self, intent: Intent) -> int:
-        """Reserve what a call to a model may cost at most. Raises SpentError."""
-        return self._calls.reserve(time.time(), intent)
+        """Reserve what a call to a model may cost at most. Raises SpentError, StudyFull."""
+        with self._room():
+            return self._calls.reserve(time.time(), intent)
 
     def settle(self, call: int, settlement: Settlement) -> None:
-        """Record what became of a call."""
-        self._calls.settle(call, settlement, self._memory.settle)
+        """Record what became of a call. Raises StudyFull, with nothing changed."""
+        with self._room():
+            self._calls.settle(
+                call, settlement, lambda model: self._memory.settle(model, settlement)
+            )
+        self._memory.keep_call()
 
     def progress(self, progress: Progress) -> None:
         """A sign of life of a running trial; it never enters the database."""
@@ -368,15 +384,22 @@ class Results:
 
     def _write(self, artifact: Callable[[], None]) -> None:
         """Write a file beside the database, or later where there is no room now."""
-        try:
-            artifact()
-        except OSError:
-            self._unwritten.append(artifact)
+        self._unwritten.append(artifact)
+        self._write_late()
 
     def _write_late(self) -> None:
-        late, self._unwritten = self._unwritten, []
-        for artifact in late:
-            self._write(artifact)
+        """Write what waits, in its order: a later champion's files are not to be overwritten."""
+        with suppress(OSError):
+            while self._unwritten:
+                self._unwritten[0]()
+                self._unwritten.popleft()
+
+    def _write_missing(self) -> None:
+        """Write the files that a process which was killed after its commit did not get to."""
+        for number in self._artifacts.missing():
+            self._write(partial(self._artifacts.write_experiment, number))
+        if champions := self._reader.champions():
+            self._write(partial(self._artifacts.write_best, champions[-1].experiment))
 
     def _slots(self) -> tuple[SlotView, ...]:
         views = {number: SlotView(number) for number in self._state.free}

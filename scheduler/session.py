@@ -11,14 +11,14 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 
 from agent import Proposal
 from agent.llm.keys import Keys
 from agent.source import identify
-from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults
+from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults, head_is_gone
 from scheduler.errors import UsageError
 from scheduler.job import stop_grace
 from scheduler.loop import Loop
@@ -149,10 +149,12 @@ async def run_session(
     keys: Keys,
     show: Callable[[Live], None],
     interrupted: Callable[[int], None],
+    abandon: Callable[[str], NoReturn],
 ) -> Live:
     """Run the study until it stops, pauses, or is interrupted; return its last state.
 
-    `interrupted` is told of each signal: the first drains, the second cuts short.
+    `interrupted` is told of each signal: the first drains, the second cuts short. `abandon` is to
+    end the process, with these words: Ray is gone, and waiting for it would take minutes.
     """
     plan = Plan(
         baseline=materials.baseline,
@@ -185,6 +187,7 @@ async def run_session(
     agent = RayAgent(results, agent_settings(config), keys)
     loop = Loop(results, executor, agent, show=remember)
     with _signals(loop, interrupted):
+        watching = asyncio.create_task(_watch_head(abandon))
         try:
             await loop.run()
         finally:
@@ -192,7 +195,16 @@ async def run_session(
             await results.close()
             if shared is not None:
                 await shared.leave()
+            watching.cancel()
     return last[0]
+
+
+async def _watch_head(abandon: Callable[[str], NoReturn]) -> None:
+    """End the process at once when Ray is gone beneath it: no call of Ray's comes back any more.
+
+    The study is as after any kill: whole, and resumed by the same command.
+    """
+    abandon(await head_is_gone())
 
 
 @contextmanager

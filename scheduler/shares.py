@@ -64,11 +64,14 @@ class Shares:
     ) -> None:
         self._claims: dict[str, tuple[Claim, float]] = {}
         self._clock = clock
-        self._end = end or ray.actor.exit_actor
+        self._end = end or _end_this_actor
         self._renewed = clock()
+        self._watch: asyncio.Task[None] | None = None
 
     async def claim(self, claim: Claim) -> int:
         """Renew a study's claim; return its slots."""
+        if self._watch is None:  # here, because a killed actor that is started again forgets it
+            self._watch = asyncio.create_task(self._run())
         now = self._renewed = self._clock()
         self._claims[claim.study] = (claim, now)
         self._claims = {
@@ -82,11 +85,15 @@ class Shares:
         """A study has ended: what it held is the others'."""
         self._claims.pop(study, None)
 
-    async def run(self) -> None:
+    async def _run(self) -> None:
         """End once nobody has claimed anything for a while."""
         while self._clock() - self._renewed < IDLE_SECONDS:
             await asyncio.sleep(1.0)
         self._end()
+
+
+def _end_this_actor() -> None:
+    ray.kill(ray.get_runtime_context().current_actor)
 
 
 class SharedCluster:
@@ -126,5 +133,4 @@ class SharedCluster:
                 num_cpus=0,
                 num_gpus=0,
             ).remote()
-            self._actor.run.remote()
         return self._actor

@@ -99,6 +99,7 @@ def run(
                 keys=keys,
                 show=show,
                 interrupted=stage.interrupted,
+                abandon=stage.abandon,
             )
         )
     stage.say(ending(last, opening.shown))

@@ -48,8 +48,9 @@ class Calls:
     ) -> None:
         """Take the ledger up; what an earlier process left open is lost, and counts in full."""
         self._db, self._limits, self._transaction = db, limits, transaction
-        with transaction():
-            db.execute("UPDATE call SET state = 'lost' WHERE state = 'open'")
+        if db.execute("SELECT 1 FROM call WHERE state = 'open'").fetchone():
+            with transaction():
+                db.execute("UPDATE call SET state = 'lost' WHERE state = 'open'")
         dollars, tokens, calls, priced = db.execute(
             "SELECT total(dollars), total(input_tokens) + total(output_tokens), count(*),"
             " count(dollars) FROM call"
@@ -83,9 +84,9 @@ class Calls:
         self,
         number: int,
         settlement: Settlement,
-        count: Callable[[str, Settlement], Iterable[ArmRecord]],
+        records: Callable[[str], Iterable[ArmRecord]] = lambda _: (),
     ) -> None:
-        """Record what became of a call, with the records of the arms that `count` says it changes.
+        """Record what became of a call, and the arms' `records` that follow for its model.
 
         A call that was settled before stays as it is.
         """
@@ -93,7 +94,6 @@ class Calls:
         if row is None or row["state"] == "settled":
             return
         with self._transaction():
-            write_arms(self._db, count(row["model"], settlement))
             self._db.execute(
                 "UPDATE call SET state = 'settled', answer = ?, error = ?, input_tokens = ?,"
                 " output_tokens = ?, dollars = ?, seconds = ? WHERE id = ?",
@@ -107,6 +107,7 @@ class Calls:
                     number,
                 ),
             )
+            write_arms(self._db, records(row["model"]))
         intent = Intent(
             row["request"],
             row["model"],

@@ -14,6 +14,7 @@ from pathlib import Path
 from scheduler.errors import NothingYet, StudyError, UsageError
 
 SCHEMA_VERSION = 2
+NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
@@ -61,6 +62,11 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         raise StudyError(f"{path}: {error}") from error
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def has_no_room(error: sqlite3.OperationalError) -> bool:
+    """Whether a write failed for want of room on the disk, so that it may succeed later."""
+    return error.sqlite_errorcode & 0xFF in NO_ROOM
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:

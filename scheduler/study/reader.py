@@ -184,6 +184,11 @@ class Reader:
         """The newest baseline: the one that is the champion, or that is to become it."""
         return next(self._experiments("WHERE parent IS NULL ORDER BY id DESC LIMIT 1"), None)
 
+    def count(self) -> int:
+        """How many experiments there are; they are numbered from 0 without a gap."""
+        (highest,) = self._db.execute("SELECT max(id) FROM experiment").fetchone()
+        return 0 if highest is None else int(highest) + 1
+
     def experiments(self) -> Iterator[Experiment]:
         """All experiments, in order of their numbers."""
         return self._experiments("ORDER BY id")

@@ -43,7 +43,7 @@ class Books:
         """Settle a call; return whose records were asked for."""
         asked: list[str] = []
 
-        def count(model: str, _: Settlement) -> Iterable[ArmRecord]:
+        def count(model: str) -> Iterable[ArmRecord]:
             asked.append(model)
             return (ArmRecord(model, calls=len(asked)),)
 
