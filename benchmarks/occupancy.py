@@ -68,6 +68,22 @@ def sleep(trial: Trial, seconds: float, sink: Any) -> Outcome:
     )
 
 
+def start_workers(slots: int, place: Path) -> None:
+    """Have Ray start a worker for each slot, about one a second on a core, and keep them."""
+
+    @ray.remote(max_retries=0, max_calls=0, num_cpus=0, num_gpus=1)
+    def wait(number: int) -> None:
+        place.joinpath(f"{number}").touch()
+        while not place.joinpath("go").exists():
+            time.sleep(0.2)
+
+    waiting = [wait.remote(number) for number in range(slots)]
+    while len(list(place.iterdir())) < slots:
+        time.sleep(0.2)
+    place.joinpath("go").touch()
+    ray.get(waiting)
+
+
 class Sleepers(RayExecutor):
     """The real executor, with another task in the place of the supervisor's."""
 
@@ -231,6 +247,9 @@ def measure(slots: int, seconds: float, each: int) -> str:
     )
     try:
         with tempfile.TemporaryDirectory() as place:
+            workers = Path(place, "workers")
+            workers.mkdir()
+            start_workers(slots, workers)
             folder = StudyFolder(Path(place, "study"))
             shares = asyncio.run(run_study(folder, slots, seconds, slots * each))
             return report(folder, slots, seconds, shares)
