@@ -261,7 +261,9 @@ def main(cases: Sequence[tuple[float, ...]] = CASES) -> None:
     """Print the table. Each line comes from a process and a Ray of its own."""
     columns = ("busy", "per hour", "gap, ms", "95 %", "driver", "results", "ray", "workers", "all")
     print(f"load average before: {os.getloadavg()[0]:.2f}, cores: {os.cpu_count()}")
-    print(f"{'slots':>6} {'seconds':>8} {columns[0]:>7} " + " ".join(f"{c:>8}" for c in columns[1:]))
+    print(
+        f"{'slots':>6} {'seconds':>8} {columns[0]:>7} " + " ".join(f"{c:>8}" for c in columns[1:])
+    )
     for case in cases:
         line = [sys.executable, "-m", "benchmarks.occupancy", *(f"{each:g}" for each in case)]
         subprocess.run(line, cwd=ROOT, check=True)

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from agent.ledger import Account, Intent, Limits, Message, Settlement
+from scheduler.study.resume import read_totals
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,9 @@ class Calls:
         self._db, self._limits, self._transaction = db, limits, transaction
         with transaction():
             db.execute("UPDATE call SET state = 'lost' WHERE state = 'open'")
-        dollars, tokens, calls, priced = db.execute(
-            "SELECT total(dollars), total(input_tokens) + total(output_tokens), count(*),"
-            " count(dollars) FROM call"
-        ).fetchone()
+        totals = read_totals(db)
+        dollars, tokens = totals.get("dollars", 0.0), totals.get("tokens", 0.0)
+        calls, priced = (int(totals.get(name, 0)) for name in ("calls", "priced_calls"))
         self.account = Account(dollars, int(tokens), calls, calls - priced)
 
     def reserve(self, at: float, intent: Intent) -> int:
