@@ -35,9 +35,9 @@ def write_briefing(
     reader: Reader, config: Config, request: ev.RequestProposals, now: Circumstances
 ) -> Briefing:
     """Everything that the agent is told with this request."""
-    champions = reader.champions()
+    crowned = reader.champion()
     # Until there is a champion, the newest baseline stands in for it: it is being measured.
-    champion = reader.experiment(champions[-1].experiment) if champions else reader.baseline()
+    champion = reader.experiment(crowned.experiment) if crowned else reader.baseline()
     assert champion is not None, "a study without a baseline asks nobody"
     metric = config.task.metric
     minimize = metric.goal == "minimize"

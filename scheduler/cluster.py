@@ -87,8 +87,7 @@ class RayExecutor:
         """Run one trial on whatever node Ray finds for it. Raises TrialLost."""
         if trial.id in self._cancelled:  # while the loop was fetching what it consists of
             raise TrialLost("it was cancelled", blamed=False)
-        ref = submit(trial, self._task, self._data, self._exam, self._sink)
-        self._running[trial.id] = ref
+        ref = self._running[trial.id] = self._submit(trial)
         try:
             outcome: Outcome = await ref
         except errors.OutOfMemoryError as error:
@@ -100,6 +99,9 @@ class RayExecutor:
         finally:
             self._running.pop(trial.id, None)
         return outcome
+
+    def _submit(self, trial: Trial) -> Any:
+        return submit(trial, self._task, self._data, self._exam, self._sink)
 
     def cancel(self, trial: int) -> None:
         """Ask the worker to end the trial; it kills the processes on its way out."""

@@ -24,6 +24,20 @@ CONNECT_SECONDS = 5.0
 AUTH_NOTICE = "ray._private.authentication.authentication_token_setup"
 OBJECT_STORE_BYTES = 256 * 1024 * 1024  # bundles only; Ray's default is 30 % of the memory
 
+DAEMONS = {
+    # Without a niceness of its own a worker's child would train at nice 15, behind everything
+    # else on the machine.
+    "RAY_worker_niceness": "0",
+    # Ray ends workers beyond the number of cores once they are idle for a second, and a slot whose
+    # worker is gone waits for a new one: with more slots than cores they were 0.3 busy.
+    "RAY_num_workers_soft_limit": "1024",
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""Variables rather than arguments: Ray's daemons read them at their start, so that a cluster that
+runs already has its own. See docs/cluster.md for those that it should have."""
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -54,11 +68,8 @@ def connect(environ: dict[str, str] | None = None) -> Connection:
                 f"its head in ~/.ray/auth_token; copy it to the same place here): {error}"
             ) from error
         return Connection(local=False, address=address)
-    # Without a niceness of its own a worker's child would train at nice 15, behind everything
-    # else on the machine. Variables rather than arguments: Ray's daemons read them at their start.
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in DAEMONS.items():
+        os.environ.setdefault(name, value)
     # Ray tells each time that its token authentication is on, which is what one wants.
     logging.getLogger(AUTH_NOTICE).setLevel(logging.ERROR)
     try:

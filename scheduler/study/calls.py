@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from agent import ArmRecord
 from agent.ledger import Account, Intent, Limits, Message, Settlement
 from scheduler.study.facts import write_arms
+from scheduler.study.resume import read_totals
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,9 @@ class Calls:
         if db.execute("SELECT 1 FROM call WHERE state = 'open'").fetchone():
             with transaction():
                 db.execute("UPDATE call SET state = 'lost' WHERE state = 'open'")
-        dollars, tokens, calls, priced = db.execute(
-            "SELECT total(dollars), total(input_tokens) + total(output_tokens), count(*),"
-            " count(dollars) FROM call"
-        ).fetchone()
+        totals = read_totals(db)
+        dollars, tokens = totals.get("dollars", 0.0), totals.get("tokens", 0.0)
+        calls, priced = (int(totals.get(name, 0)) for name in ("calls", "priced_calls"))
         self.account = Account(dollars, int(tokens), calls, calls - priced)
 
     def reserve(self, at: float, intent: Intent) -> int:

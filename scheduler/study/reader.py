@@ -29,9 +29,10 @@ from scheduler.study.records import (
     Study,
     TrialRecord,
 )
-from scheduler.study.resume import read_scalars
+from scheduler.study.resume import read_scalars, read_totals
 from workers import Outcome, OutcomeStatus, Timings
 
+LINEAGE = 500  # generations: those before are far behind what it is asked for, the leaders
 GAPS = 500  # newest trials from which "seconds lost between trials" is taken
 
 
@@ -59,17 +60,8 @@ class Reader:
     def study(self) -> Study:
         """The study as a whole."""
         scalars = read_scalars(self._db)
-        counts = self._db.execute(
-            "SELECT state, count(*) FROM experiment GROUP BY state"
-        ).fetchall()
-        champions = self.champions()
-        held, trained = self._one(
-            "SELECT total(startup + warm_up + train + eval + teardown), total(train) FROM outcome"
-        )
-        calls, tokens, dollars, priced = self._one(
-            "SELECT count(*), total(input_tokens) + total(output_tokens), total(dollars),"
-            " count(dollars) FROM call"
-        )
+        totals = read_totals(self._db)
+        baseline = self.champion(1)
         tally = scalars.get("tally", {})
         reason = scalars.get("reason")
         return Study(
@@ -77,17 +69,23 @@ class Reader:
             reason=StopReason(reason) if reason else None,
             text=scalars.get("text", ""),
             slots=scalars.get("slots", 0),
-            counts={ExperimentState(state): count for state, count in counts},
-            champion=champions[-1] if champions else None,
-            baseline=champions[0].metric if champions else None,
+            counts={
+                state: count
+                for state in ExperimentState
+                if (count := int(totals.get(f"experiments:{state}", 0)))
+            },
+            champion=self.champion(),
+            baseline=None if baseline is None else baseline.metric,
             opened_at=tally.get("opened_at", 0.0),
             seconds=tally.get("seconds_before", 0.0),
-            trial_seconds=held,
-            train_seconds=trained,
+            trial_seconds=totals.get("trial_seconds", 0.0),
+            train_seconds=totals.get("train_seconds", 0.0),
             lost_between_trials=self._lost_between_trials(),
-            tokens=int(tokens),
-            dollars=dollars if priced == calls else None,
-            calls=int(calls),
+            tokens=int(totals.get("tokens", 0)),
+            dollars=totals.get("dollars", 0.0)
+            if totals.get("priced_calls") == totals.get("calls")
+            else None,
+            calls=int(totals.get("calls", 0)),
             arms=self.arms(),
             troubles=scalars.get("troubles", {}),
             open_instructions=len(self.instructions(open_only=True)),
@@ -96,9 +94,9 @@ class Reader:
     def _lost_between_trials(self) -> float | None:
         """Median seconds from the end of a trial to the start of the next on its slot."""
         rows = self._db.execute(
-            "SELECT slot, started_at, finished_at FROM trial JOIN outcome ON trial = id"
-            " WHERE started_at >= (SELECT max(opened_at) FROM session)"
-            " ORDER BY id DESC LIMIT ?",
+            "SELECT slot, started_at, finished_at"
+            " FROM (SELECT * FROM outcome ORDER BY trial DESC LIMIT ?) JOIN trial ON trial = id"
+            " WHERE started_at >= (SELECT max(opened_at) FROM session)",
             (GAPS,),
         ).fetchall()
         ends: dict[int, float] = {}
@@ -117,6 +115,15 @@ class Reader:
                 "SELECT number, experiment, metric, at FROM champion ORDER BY number"
             )
         ]
+
+    def champion(self, number: int | None = None) -> ChampionRecord | None:
+        """The newest champion, or the one of this number: 1 is the baseline."""
+        row = self._db.execute(
+            "SELECT number, experiment, metric, at FROM champion"
+            " WHERE number = coalesce(?, (SELECT max(number) FROM champion))",
+            (number,),
+        ).fetchone()
+        return row and ChampionRecord(*row)
 
     # ---- the agent --------------------------------------------------------------------------
 
@@ -237,11 +244,11 @@ class Reader:
         return {row["id"]: row["metric"] for row in rows}
 
     def lineage(self, number: int) -> set[int]:
-        """An experiment, its parent, and so on to the baseline."""
+        """An experiment, its parent, and so on, for `LINEAGE` generations."""
         rows = self._db.execute(
             "WITH RECURSIVE line (id) AS (SELECT ? UNION SELECT parent FROM experiment"
-            " JOIN line USING (id) WHERE parent IS NOT NULL) SELECT id FROM line",
-            (number,),
+            " JOIN line USING (id) WHERE parent IS NOT NULL LIMIT ?) SELECT id FROM line",
+            (number, LINEAGE),
         )
         return {row["id"] for row in rows}
 
@@ -254,7 +261,10 @@ class Reader:
         return list(
             self._experiments(
                 "JOIN (SELECT experiment AS queued, min(rank) AS rank FROM trial"
-                " WHERE state = 'planned' GROUP BY experiment) ON queued = id"
+                # Left alone, SQLite takes the index of all trials, as that one is grouped already.
+                " INDEXED BY trial_open"
+                " WHERE state IN ('planned', 'running') AND state = 'planned' GROUP BY experiment)"
+                " ON queued = id"
                 " ORDER BY rank LIMIT ?",
                 (count,),
             )
@@ -326,7 +336,9 @@ class Reader:
 
     def running_trials(self) -> list[TrialRecord]:
         """The trials that hold a slot, in order of the slots."""
-        return self._trials("WHERE trial.state = 'running' ORDER BY slot")
+        return self._trials(
+            "WHERE trial.state IN ('planned', 'running') AND trial.state = 'running' ORDER BY slot"
+        )
 
     def _trials(self, rest: str, values: Sequence[object] = ()) -> list[TrialRecord]:
         rows = self._db.execute(
@@ -350,9 +362,6 @@ class Reader:
             )
             for row in rows
         ]
-
-    def _one(self, query: str) -> tuple[float, ...]:
-        return tuple(self._db.execute(query).fetchone())
 
 
 def _outcome(row: sqlite3.Row) -> Outcome:

@@ -42,9 +42,15 @@ def read_scalars(db: sqlite3.Connection) -> dict[str, Any]:
     return {row["name"]: json.loads(row["value"]) for row in rows}
 
 
+def read_totals(db: sqlite3.Connection) -> dict[str, float]:
+    """Sums over whole tables, kept by the schema's triggers; what never occurred is not there."""
+    return {row["name"]: row["value"] for row in db.execute("SELECT name, value FROM total")}
+
+
 def last_event(db: sqlite3.Connection) -> int:
     """The number of the newest event of this session; 0 before the first."""
-    return int(read_scalars(db).get("event", 0))
+    row = db.execute("SELECT value FROM scalar WHERE name = 'event'").fetchone()
+    return 0 if row is None else int(json.loads(row["value"]))
 
 
 def load_outbox(db: sqlite3.Connection) -> tuple[ev.Action, ...]:
@@ -88,7 +94,9 @@ def load_state(db: sqlite3.Connection, policy: Policy) -> State:
 
 
 def _next(db: sqlite3.Connection, table: str, first: int, column: str = "id") -> int:
-    highest = db.execute(f"SELECT max({column}) FROM {table}").fetchone()[0]  # noqa: S608
+    # With the condition SQLite takes the index of the decided ones, which has no empty decision.
+    query = f"SELECT max({column}) FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608
+    highest = db.execute(query).fetchone()[0]
     return first if highest is None else int(highest) + 1
 
 

@@ -49,7 +49,8 @@ CREATE INDEX experiment_by_metric ON experiment (metric) WHERE metric IS NOT NUL
 CREATE INDEX experiment_by_decision ON experiment (decided_at) WHERE decided_at IS NOT NULL;
 CREATE INDEX experiment_open ON experiment (id) WHERE decided_at IS NULL;
 CREATE INDEX experiment_by_fingerprint ON experiment (fingerprint);
-CREATE INDEX experiment_by_skeleton ON experiment (skeleton);  -- the newest of them by id
+CREATE INDEX experiment_by_skeleton ON experiment (skeleton) WHERE decided_at IS NOT NULL;
+CREATE INDEX experiment_by_state ON experiment (state);
 
 CREATE TABLE file (           -- every editable file of every experiment, also of discarded ones
     experiment  INTEGER NOT NULL REFERENCES experiment,
@@ -169,6 +170,39 @@ CREATE TABLE notebook (       -- what the study has learned, condensed; the newe
     author      TEXT NOT NULL,  -- a model's name, or rules
     text        TEXT NOT NULL
 );
+
+CREATE TABLE total (          -- sums over whole tables, which views ask for once a second
+    name        TEXT PRIMARY KEY,  -- experiments:STATE, trial_seconds, calls, ...
+    value       REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER experiment_added AFTER INSERT ON experiment BEGIN
+    INSERT INTO total VALUES ('experiments:' || new.state, 1)
+        ON CONFLICT DO UPDATE SET value = value + 1;
+END;
+CREATE TRIGGER experiment_moved AFTER UPDATE OF state ON experiment WHEN old.state != new.state
+BEGIN
+    UPDATE total SET value = value - 1 WHERE name = 'experiments:' || old.state;
+    INSERT INTO total VALUES ('experiments:' || new.state, 1)
+        ON CONFLICT DO UPDATE SET value = value + 1;
+END;
+CREATE TRIGGER outcome_added AFTER INSERT ON outcome BEGIN
+    INSERT INTO total VALUES ('train_seconds', new.train), ('trial_seconds',
+        new.startup + new.warm_up + new.train + new.eval + new.teardown)
+        ON CONFLICT DO UPDATE SET value = value + excluded.value;
+END;
+CREATE TRIGGER call_added AFTER INSERT ON call BEGIN
+    INSERT INTO total VALUES ('calls', 1), ('priced_calls', new.dollars IS NOT NULL),
+        ('tokens', new.input_tokens + new.output_tokens), ('dollars', coalesce(new.dollars, 0))
+        ON CONFLICT DO UPDATE SET value = value + excluded.value;
+END;
+CREATE TRIGGER call_settled AFTER UPDATE OF input_tokens, output_tokens, dollars ON call BEGIN
+    INSERT INTO total VALUES
+        ('priced_calls', (new.dollars IS NOT NULL) - (old.dollars IS NOT NULL)),
+        ('tokens',
+            new.input_tokens + new.output_tokens - old.input_tokens - old.output_tokens),
+        ('dollars', coalesce(new.dollars, 0) - coalesce(old.dollars, 0))
+        ON CONFLICT DO UPDATE SET value = value + excluded.value;
+END;
 
 CREATE TABLE journal (        -- every fact in order, for those who follow the study
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,

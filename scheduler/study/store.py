@@ -8,8 +8,9 @@ holds all of an event or nothing of it. Reading the rules' state back is `resume
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from agent.ledger import Limits
 from scheduler.errors import UsageError
@@ -43,6 +44,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = open_for_writing(path)
+        self._written: dict[str, object] = {}  # scalars of the newest commit, as they are stored
 
     def close(self) -> None:
         """Merge the write-ahead log into the database and close it."""
@@ -99,7 +101,14 @@ class Store:
                 self._note(event.at, fact)
             write_contents(self._db, event, contents)
             self._write_outbox(event.at, transition.actions)
-            set_scalars(self._db, {"event": number, **_scalars(transition.state)})
+            scalars = _scalars(transition.state)
+            changed = {
+                name: value
+                for name, value in scalars.items()
+                if name not in self._written or self._written[name] is not value
+            }
+            set_scalars(self._db, {"event": number, **{n: _plain(v) for n, v in changed.items()}})
+        self._written = scalars
 
     def calls(self, limits: Limits) -> Calls:
         """The ledger of the calls to models, under these limits."""
@@ -146,13 +155,23 @@ class _Transaction:
 
 
 def _scalars(state: State) -> dict[str, object]:
-    """What the tables do not hold of the rules' state."""
+    """What the tables do not hold of the rules' state: parts that are replaced when they change.
+
+    What an event leaves as it was is the same object, and is not written again.
+    """
     return {
         "study": state.study,
         "reason": state.reason,
         "slots": state.slots,
         "waiting": state.waiting,
-        "asked": {str(request): asdict(ask) for request, ask in state.asked.items()},
-        "pace": asdict(state.pace),
-        "tally": asdict(state.tally),
+        "asked": state.asked,
+        "pace": state.pace,
+        "tally": state.tally,
     }
+
+
+def _plain(part: Any) -> object:
+    """A part of the state as JSON can hold it."""
+    if isinstance(part, Mapping):
+        return {str(key): _plain(value) for key, value in part.items()}
+    return asdict(part) if is_dataclass(part) and not isinstance(part, type) else part

@@ -1,6 +1,7 @@
 """Studies that older versions made can be read and resumed."""
 
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,13 @@ def columns(path: Path) -> dict[str, set[str]]:
     }
 
 
-def indices(path: Path) -> set[str]:
+def indices(path: Path) -> dict[str, str]:
+    """Indices and triggers, as they were declared."""
     database = sqlite3.connect(path)
-    rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()
-    return {name for (name,) in rows if not name.startswith("sqlite_")}
+    rows = database.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"
+    )
+    return {name: " ".join(sql.split()) for name, sql in rows}
 
 
 def test_every_version_before_this_one_has_a_study_here() -> None:
@@ -59,6 +63,15 @@ def test_a_migrated_study_resumes_where_it_stood(old: Path) -> None:
     assert state.tally.decided == decided > 1
     assert state.champion is not None
     store.close()
+
+
+def test_a_migrated_study_has_the_sums_over_its_rows(old: Path) -> None:
+    with Reader(old) as reader:
+        study, experiments = reader.study(), list(reader.experiments())
+        outcomes = [trial.outcome for trial in reader.trials() if trial.outcome is not None]
+    assert study.counts == Counter(each.state for each in experiments)
+    assert study.train_seconds == pytest.approx(sum(o.timings.train for o in outcomes)) != 0
+    assert study.trial_seconds == pytest.approx(sum(o.timings.total for o in outcomes)) != 0
 
 
 def test_an_old_study_is_read_without_a_change_to_its_file(old: Path) -> None:

@@ -3,6 +3,7 @@
 import random
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def store(path: Path) -> Iterator[Store]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_after_every_event_the_database_holds_the_rules_state(store: Store, seed: int) -> None:
+def test_after_every_event_the_database_holds_the_rules_state(
+    store: Store, path: Path, seed: int
+) -> None:
     luck = random.Random(seed)
     policy = Policy(
         max_experiments=40, baseline_repeats=1 + seed % 3, seed=seed, fill=seed > 1, mends=seed % 2
@@ -52,6 +55,8 @@ def test_after_every_event_the_database_holds_the_rules_state(store: Store, seed
             world.open(slots=luck.randint(1, 5))  # the driver died, or the study had ended
         assert store.load(policy) == course.state
         assert store.last_event() == course.event
+    with Reader(path) as reader:
+        assert reader.study().counts == Counter(each.state for each in reader.experiments())
     assert {f.state for f in course.facts if isinstance(f, ev.TrialMoved)} == {
         TrialState.RUNNING,
         TrialState.DONE,

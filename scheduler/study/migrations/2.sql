@@ -63,3 +63,44 @@ CREATE TABLE notebook (
     author      TEXT NOT NULL,
     text        TEXT NOT NULL
 );
+
+DROP INDEX experiment_by_skeleton;
+CREATE INDEX experiment_by_skeleton ON experiment (skeleton) WHERE decided_at IS NOT NULL;
+CREATE INDEX experiment_by_state ON experiment (state);
+
+CREATE TABLE total (          -- sums over whole tables, which views ask for once a second
+    name        TEXT PRIMARY KEY,  -- experiments:STATE, trial_seconds, calls, ...
+    value       REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER experiment_added AFTER INSERT ON experiment BEGIN
+    INSERT INTO total VALUES ('experiments:' || new.state, 1)
+        ON CONFLICT DO UPDATE SET value = value + 1;
+END;
+CREATE TRIGGER experiment_moved AFTER UPDATE OF state ON experiment WHEN old.state != new.state
+BEGIN
+    UPDATE total SET value = value - 1 WHERE name = 'experiments:' || old.state;
+    INSERT INTO total VALUES ('experiments:' || new.state, 1)
+        ON CONFLICT DO UPDATE SET value = value + 1;
+END;
+CREATE TRIGGER outcome_added AFTER INSERT ON outcome BEGIN
+    INSERT INTO total VALUES ('train_seconds', new.train), ('trial_seconds',
+        new.startup + new.warm_up + new.train + new.eval + new.teardown)
+        ON CONFLICT DO UPDATE SET value = value + excluded.value;
+END;
+CREATE TRIGGER call_added AFTER INSERT ON call BEGIN
+    INSERT INTO total VALUES ('calls', 1), ('priced_calls', new.dollars IS NOT NULL),
+        ('tokens', new.input_tokens + new.output_tokens), ('dollars', coalesce(new.dollars, 0))
+        ON CONFLICT DO UPDATE SET value = value + excluded.value;
+END;
+CREATE TRIGGER call_settled AFTER UPDATE OF input_tokens, output_tokens, dollars ON call BEGIN
+    INSERT INTO total VALUES
+        ('priced_calls', (new.dollars IS NOT NULL) - (old.dollars IS NOT NULL)),
+        ('tokens',
+            new.input_tokens + new.output_tokens - old.input_tokens - old.output_tokens),
+        ('dollars', coalesce(new.dollars, 0) - coalesce(old.dollars, 0))
+        ON CONFLICT DO UPDATE SET value = value + excluded.value;
+END;
+INSERT INTO total SELECT 'experiments:' || state, count(*) FROM experiment GROUP BY state;
+INSERT INTO total SELECT 'train_seconds', total(train) FROM outcome;
+INSERT INTO total
+    SELECT 'trial_seconds', total(startup + warm_up + train + eval + teardown) FROM outcome;
