@@ -142,7 +142,6 @@ CREATE TABLE call (           -- attempts to have a model answer, the failed one
 CREATE INDEX call_open ON call (id) WHERE state = 'open';
 CREATE INDEX call_by_request ON call (request);
 -- Sums are asked for each second; without this each prompt of the study would be read for them.
-CREATE INDEX call_cost ON call (input_tokens, output_tokens, dollars);
 
 CREATE TABLE arm (            -- what each model and the tuner have done; see agent.portfolio
     name        TEXT PRIMARY KEY,

@@ -33,9 +33,6 @@ CREATE TABLE call (
 );
 CREATE INDEX call_open ON call (id) WHERE state = 'open';
 CREATE INDEX call_by_request ON call (request);
-CREATE INDEX call_cost ON call (input_tokens, output_tokens, dollars);
-DROP INDEX experiment_by_skeleton;
-CREATE INDEX experiment_by_skeleton ON experiment (skeleton);
 
 CREATE TABLE arm (          
     name        TEXT PRIMARY KEY,
