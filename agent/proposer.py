@@ -62,12 +62,10 @@ class Researcher:
         """
         begun = time.monotonic()
         checker = Checker(briefing)
-        answer = Answer(briefing.request, ())
-        for arm in self._order(briefing):
+        down = {name: why for name, arm in self._models.items() if (why := arm.trouble())}
+        answer = Answer(briefing.request, (), troubles=down)
+        for arm in self._order(briefing, [name for name in self._models if name not in down]):
             if answer.spent and (arm is not self._tuner or self._stop_when_spent):
-                continue
-            if why := arm.trouble():
-                answer = _with_trouble(answer, arm.name, why)
                 continue
             try:
                 brought = await arm.propose(briefing, checker)
@@ -84,18 +82,21 @@ class Researcher:
         cost = replace(answer.cost, seconds=time.monotonic() - begun)
         return replace(answer, cost=cost)
 
-    def _order(self, briefing: Briefing) -> Iterator[Arm]:
-        """The arm that answers this briefing, then those that stand in for it."""
+    def _order(self, briefing: Briefing, up: Sequence[str]) -> Iterator[Arm]:
+        """The arm that answers this briefing, then those that stand in for it.
+
+        `up` are the models that can be asked now: what one that is down would have had is shared
+        by all others, the tuner too.
+        """
         if briefing.purpose is Purpose.MEND:
-            yield from self._menders(briefing)
+            yield from self._menders(briefing, up)
             return  # the tuner mends nothing
-        if briefing.purpose is Purpose.FILL or not self._models:
+        if briefing.purpose is Purpose.FILL or not up:
             yield self._tuner
             return
-        left = [*self._models, self._tuner.name]
-        drawn = self._draw(left, briefing)
-        yield self._arm(drawn)
-        others = [name for name in self._models if name != drawn]
+        drawn = self._draw([*up, self._tuner.name], briefing)
+        yield self._models.get(drawn, self._tuner)
+        others = [name for name in up if name != drawn]
         while others:
             name = self._draw(others, briefing)
             others.remove(name)
@@ -113,15 +114,10 @@ class Researcher:
             trial_dollars=rules.trial_dollars,
         )
 
-    def _menders(self, briefing: Briefing) -> Iterator[Arm]:
+    def _menders(self, briefing: Briefing, up: Sequence[str]) -> Iterator[Arm]:
         """Who wrote it first: it knows what it meant."""
         origin = briefing.broken.origin if briefing.broken else ""
-        if origin in self._models:
-            yield self._models[origin]
-        yield from (arm for name, arm in self._models.items() if name != origin)
-
-    def _arm(self, name: str) -> Arm:
-        return self._models.get(name, self._tuner)
+        yield from (self._models[name] for name in sorted(up, key=lambda name: name != origin))
 
 
 def _with_trouble(answer: Answer, name: str, why: str) -> Answer:

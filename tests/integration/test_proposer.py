@@ -50,15 +50,20 @@ class Scripted:
     """An arm that brings what it was given, or fails as it was told."""
 
     def __init__(
-        self, *proposals: Proposal, name: str = "scripted", error: AgentError | None = None
+        self,
+        *proposals: Proposal,
+        name: str = "scripted",
+        error: AgentError | None = None,
+        down: str = "",
     ) -> None:
         self.name = name
+        self.down = down
         self.proposals = proposals
         self.error = error
         self.asked = 0
 
     def trouble(self) -> str:
-        return ""
+        return self.down
 
     async def propose(self, briefing: Briefing, checker: Checker) -> Brought:
         self.asked += 1
@@ -176,6 +181,15 @@ def test_while_all_models_are_down_the_tuner_works_and_the_answer_says_why() -> 
         ask(replace(briefing(), seed=seed), *down, tuner=Silent()).troubles for seed in range(5)
     ]
     assert {"a": "a: 503", "b": "b: 503"} in told
+
+
+def test_the_share_of_a_model_that_is_down_goes_to_all_others_and_every_answer_says_why() -> None:
+    down = Scripted(good(10), name="down", down="left alone for 30 s")
+    up, tuner = Scripted(good(11), name="up"), Scripted(good(9), name="tuner")
+    answers = [ask(replace(briefing(), seed=n), down, up, tuner=tuner) for n in range(40)]
+    assert {answer.arm for answer in answers} == {"up", "tuner"}
+    assert all(answer.troubles == {"down": "left alone for 30 s"} for answer in answers)
+    assert down.asked == 0
 
 
 def test_once_a_limit_is_spent_no_other_model_is_asked() -> None:
