@@ -165,7 +165,9 @@ class Storm:
         self.nodes.kill_all()
         self.counts["whole cluster"] += 1
         began = time.monotonic()
-        self.driver.wait(40)  # Ray alone would take more than a minute
+        if self._trials() == self._found:
+            self.driver.kill()  # it may still be connecting, which takes Ray a minute to give up
+        self.driver.wait(40)  # while it runs, Ray alone would take more than a minute too
         print(f"the driver ended {time.monotonic() - began:.1f} s after its cluster")
         self.nodes = self._new_cluster()
 
