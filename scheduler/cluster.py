@@ -6,7 +6,10 @@ loop sees only its own seams: `RayExecutor`, `RayResults` and `RayAgent` are the
 
 import asyncio
 import re
+import threading
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,15 +162,26 @@ class RayResults:
         ray.kill(self.actor)
 
 
-async def head_is_gone() -> str:
-    """Wait for the end of the cluster's head, and say so: Ray itself finds out after a minute.
+@contextmanager
+def head_watched(abandon: Callable[[str], None]) -> Iterator[None]:
+    """Call `abandon`, in a thread of its own, once the cluster's head is gone.
 
-    A network that is cut is no end: see `workers/parents.py`.
+    Ray itself finds out after a minute, in which every call of it hangs, this process's loop with
+    it. A network that is cut is no end: see `workers/parents.py`.
     """
-    watch = HeadWatch(ray.get_runtime_context().gcs_address)
-    while watch.failures * POLL_SECONDS < HEAD_SECONDS:
-        await asyncio.sleep(POLL_SECONDS)
-    return "the head of the Ray cluster is gone; once there is a cluster, the same command resumes"
+    watch, over = HeadWatch(ray.get_runtime_context().gcs_address), threading.Event()
+
+    def wait() -> None:
+        while not over.wait(POLL_SECONDS):
+            if watch.failures * POLL_SECONDS >= HEAD_SECONDS:
+                abandon("the head of the Ray cluster is gone; the same command resumes the study")
+                return
+
+    threading.Thread(target=wait, name="head-gone", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 async def _answer_of(ref: Any) -> Any:

@@ -18,7 +18,7 @@ import psutil
 from agent import Proposal
 from agent.llm.keys import Keys
 from agent.source import identify
-from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults, head_is_gone
+from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults, head_watched
 from scheduler.errors import UsageError
 from scheduler.job import stop_grace
 from scheduler.loop import Loop
@@ -154,7 +154,8 @@ async def run_session(
     """Run the study until it stops, pauses, or is interrupted; return its last state.
 
     `interrupted` is told of each signal: the first drains, the second cuts short. `abandon` is to
-    end the process, with these words: Ray is gone, and waiting for it would take minutes.
+    end the process at once, with these words: Ray is gone, and no call of it comes back. The study
+    is then as after any kill: whole.
     """
     plan = Plan(
         baseline=materials.baseline,
@@ -186,8 +187,7 @@ async def run_session(
 
     agent = RayAgent(results, agent_settings(config), keys)
     loop = Loop(results, executor, agent, show=remember)
-    with _signals(loop, interrupted):
-        watching = asyncio.create_task(_watch_head(abandon))
+    with head_watched(abandon), _signals(loop, interrupted):
         try:
             await loop.run()
         finally:
@@ -195,16 +195,7 @@ async def run_session(
             await results.close()
             if shared is not None:
                 await shared.leave()
-            watching.cancel()
     return last[0]
-
-
-async def _watch_head(abandon: Callable[[str], NoReturn]) -> None:
-    """End the process at once when Ray is gone beneath it: no call of Ray's comes back any more.
-
-    The study is as after any kill: whole, and resumed by the same command.
-    """
-    abandon(await head_is_gone())
 
 
 @contextmanager

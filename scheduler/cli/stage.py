@@ -73,7 +73,7 @@ class Stage:
         self.say(INTERRUPTED[min(count, 2)])
 
     def abandon(self, why: str) -> NoReturn:
-        """Say why the study can't go on here, and end the process without any farewell."""
+        """Say why the study can't go on here, and end the process; from any thread."""
         self._console.show_cursor()
         print(f"error: {why}", file=sys.stderr, flush=True)  # noqa: T201
         sys.stdout.flush()

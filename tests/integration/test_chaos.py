@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scheduler.errors import SchedulerError
 from scheduler.rules.states import StudyState
 from scheduler.study.folder import StudyFolder
 from scheduler.study.mailbox import Instruct, Mailbox
@@ -54,7 +55,14 @@ class Storm:
             nodes.join(GPUS)
         return nodes
 
+    def _trials(self) -> int:
+        """How many trials have ended with an outcome so far."""
+        with suppress(SchedulerError), Reader(self.study.database) as reader:
+            return sum(t.outcome is not None for t in reader.trials())
+        return 0
+
     def _start(self, *overrides: str) -> "subprocess.Popen[bytes]":
+        self._found = self._trials()
         arguments = [str(self.study.path), str(self._folder), *overrides]
         with (self._folder / "driver.log").open("ab") as log:
             return subprocess.Popen(
@@ -69,7 +77,7 @@ class Storm:
     def rage(self, seconds: float) -> None:
         """One blow after the other; whoever has ended the study takes it up again."""
         blows: list[tuple[int, Callable[[], bool]]] = [
-            (1, self.kill_driver),
+            (3, self.kill_driver),
             (3, lambda: self._kill("ray::Results")),
             (2, lambda: self._kill("ray::AgentActor")),
             (1, lambda: self._kill("ray::Shares")),
@@ -87,11 +95,16 @@ class Storm:
                 next_end += WHOLE_CLUSTER_SECONDS
                 self.kill_cluster()
             else:
-                (blow,) = self._luck.choices([b for _, b in blows], [w for w, _ in blows])
-                blow()
+                for _ in range(10):  # some of them find nothing to hit
+                    (blow,) = self._luck.choices([b for _, b in blows], [w for w, _ in blows])
+                    if blow():
+                        break
             self._see_to_the_driver()
 
     def kill_driver(self) -> bool:
+        """Once it has done something: a start takes seconds, of which most would be its last."""
+        if self._trials() == self._found:
+            return False
         self.driver.kill()
         self.driver.wait()
         self.counts["driver"] += 1
@@ -152,7 +165,9 @@ class Storm:
         self.nodes.kill_all()
         self.counts["whole cluster"] += 1
         began = time.monotonic()
-        self.driver.wait(40)  # Ray alone would take more than a minute
+        if self._trials() == self._found:
+            self.driver.kill()  # it may still be connecting, which takes Ray a minute to give up
+        self.driver.wait(40)  # while it runs, Ray alone would take more than a minute too
         print(f"the driver ended {time.monotonic() - began:.1f} s after its cluster")
         self.nodes = self._new_cluster()
 
