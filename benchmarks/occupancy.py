@@ -20,6 +20,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -43,6 +44,7 @@ ROOT = Path(__file__).parent.parent
 CASES = ((8, 2.0, 14), (32, 2.0, 14), (100, 2.0, 10), (100, 10.0, 5))
 """Slots, seconds of a trial, trials for each slot."""
 SPREAD = 0.1
+CALLS = "agent.calls_in_flight=16"  # of 8 proposals each: more than half of 100 slots
 RESOURCES = Resources(gpus=1, cpus=0)
 
 
@@ -171,11 +173,11 @@ def cpu_seconds(seen: dict[int, tuple[str, float]]) -> Shares:
     )
 
 
-async def run_study(folder: StudyFolder, slots: int, seconds: float, count: int) -> list[Shares]:
+async def run_study(folder: StudyFolder, seconds: float, count: int) -> list[Shares]:
     """Run it to its end; the CPU times of once a second."""
     config = load_config(
         "cluster",
-        [f"stop.max_experiments={count}", "agent.models=[a-model]", "agent.fill=false"],
+        [f"stop.max_experiments={count}", "agent.models=[a-model]", "agent.fill=false", CALLS],
         {},
     )
     folder.create(config, "# Sleep\n")
@@ -216,7 +218,7 @@ def report(folder: StudyFolder, slots: int, seconds: float, shares: Sequence[Sha
     gaps = [
         after[0] - before[1]
         for each in spans
-        for before, after in zip(each, each[1:], strict=False)
+        for before, after in pairwise(each)
         if begin <= before[1] and after[0] <= end
     ]
     inside = [each for each in shares if begin <= each.at <= end] or list(shares)
@@ -251,7 +253,7 @@ def measure(slots: int, seconds: float, each: int) -> str:
             workers.mkdir()
             start_workers(slots, workers)
             folder = StudyFolder(Path(place, "study"))
-            shares = asyncio.run(run_study(folder, slots, seconds, slots * each))
+            shares = asyncio.run(run_study(folder, seconds, slots * each))
             return report(folder, slots, seconds, shares)
     finally:
         ray.shutdown()

@@ -2,7 +2,7 @@
 
 Synthetic studies of 1,000, 10,000 and 100,000 experiments (the rows of one of 1,000 that the real
 rules and the real store wrote, over and over; a call to a model for one in three), on disk. Prints
-milliseconds, the median of some repetitions: an event with all that follows, flushed to the disk; the
+milliseconds, the median of some repetitions: an event with all that follows, flushed to disk; the
 views, a briefing and its prompt; resuming; the exports, which read all of it; and resident memory.
 Each length has a process of its own.
 

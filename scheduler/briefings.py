@@ -14,6 +14,7 @@ CONTRACT = {"train.py": ("train",)}  # what the bundled task's harness calls
 LEADERS = 20
 LATEST = 30
 ALIKE = 200  # experiments that differ from the champion in constants only: the tuner's history
+PENDING = 200  # queued and running ones: more than a prompt has room for, and few of 10,000 slots
 OTHER_CODES = 4  # leaders whose code can be built on, beside the champion's
 LESSONS = 60  # the newest ones since the notebook
 LOG_CHARACTERS = 6000  # of a crashed experiment's log
@@ -45,7 +46,7 @@ def write_briefing(
     best = reader.leaders(LEADERS, minimize=minimize)
     recent = {e.id: e for e in reader.recent(LATEST)}
     recent |= {e.id: e for e in reader.alike(champion.skeleton, ALIKE)}
-    pending = reader.undecided()
+    pending = reader.undecided(PENDING)
     metrics = reader.metrics({e.parent for e in (*best, *recent.values()) if e.parent is not None})
     notebook = reader.notebook()
     return Briefing(

@@ -9,7 +9,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from agent.llm.keys import Keys
 from agent.settings import AgentSettings
 from scheduler.demand import Demand
 from scheduler.errors import SchedulerError, StudyError, StudyInUse
+from scheduler.exporting import export_politely
 from scheduler.loop import AnswerLost, TrialLost
 from scheduler.nodes import count_slots, nodes
 from scheduler.researcher import AgentActor
@@ -127,6 +128,10 @@ class RayResults:
         here = beside_the_driver()
         options = remote.options(name=self.name, max_restarts=-1, max_task_retries=-1, **here)
         self.actor: Any = options.remote(path, config, plan)
+        # A process of its own for each, because it lowers its priority: no trial is to get it.
+        task: Any = ray.remote(export_politely)
+        self._export = task.options(name="export", max_calls=1, **here)
+        self._exported = path, config.task.metric
 
     async def begin_session(self, pid: int, host: str) -> None:
         """A driver takes the study up."""
@@ -153,8 +158,12 @@ class RayResults:
         return live
 
     async def export(self) -> None:
-        """Write the files that people read."""
-        await _answer_of(self.actor.export.remote())
+        """Write the files that people read, beside everything else that happens.
+
+        Where Ray lost the task, more than once, they stay as they were until the next time.
+        """
+        with suppress(errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError):
+            await self._export.remote(*self._exported)
 
     async def close(self) -> None:
         """Close the study and end the actor."""

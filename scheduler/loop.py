@@ -7,6 +7,7 @@ a trial runs on this machine, on a cluster or in a simulation is behind the seam
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import Protocol
@@ -97,6 +98,7 @@ class Loop:
         self._inbox: asyncio.Queue[Item | BaseException] = asyncio.Queue()
         self._background: set[asyncio.Task[None]] = set()
         self._trials: set[asyncio.Task[None]] = set()
+        self._next_export = math.inf  # under way, or not begun
         self._finished = False
         self._cancelled = False
 
@@ -184,7 +186,7 @@ class Loop:
     async def _tick(self) -> None:
         """Count the slots, let the rules look at the clock, and draw."""
         slots = -1
-        next_export = self._clock() + EXPORT_SECONDS
+        self._next_export = self._clock() + EXPORT_SECONDS
         while True:
             counted = await self._executor.slots()
             if counted != slots:
@@ -194,13 +196,20 @@ class Loop:
                 self._put(posted)
             self._put(ev.Ticked(self._clock()))
             self._show(await self._results.live())
-            if self._clock() >= next_export:
-                began = self._clock()
-                await self._results.export()
-                # A long study takes longer to write: never more than two per cent of the time.
-                took = self._clock() - began
-                next_export = self._clock() + max(EXPORT_SECONDS, 50 * took)
+            if self._clock() >= self._next_export:
+                self._next_export = math.inf
+                self._spawn(self._export(), self._background)
             await asyncio.sleep(TICK_SECONDS)
+
+    async def _export(self) -> None:
+        """Write what people read. A long study takes longer: never over two per cent of the time.
+
+        Slots are counted and views drawn meanwhile.
+        """
+        began = self._clock()
+        await self._results.export()
+        now = self._clock()
+        self._next_export = now + max(EXPORT_SECONDS, 50 * (now - began))
 
     # ---- tasks ------------------------------------------------------------------------------
 

@@ -31,13 +31,11 @@ from scheduler.rules.states import StudyState
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
 from scheduler.study.database import has_no_room
-from scheduler.study.exports import write_notebook, write_tsv
 from scheduler.study.facts import Contents, NewInstruction
 from scheduler.study.folder import StudyFolder
 from scheduler.study.live import write_live
 from scheduler.study.lock import StudyLock
 from scheduler.study.mailbox import Instruct, Mailbox, Withdraw
-from scheduler.study.plot import write_plot
 from scheduler.study.reader import Reader
 from scheduler.study.records import Live, SlotView
 from scheduler.study.store import Session, Store
@@ -255,22 +253,6 @@ class Results:
         with suppress(OSError):  # a full disk should not end a study for the sake of a view
             write_live(self._folder.live, live)
         return live
-
-    def export(self) -> None:
-        """Write `results.tsv`, `notebook.md` and `progress.png`, if there is room."""
-        with suppress(OSError):
-            self._export()
-
-    def _export(self) -> None:
-        metric = self._config.task.metric
-        write_tsv(self._reader, self._folder.results, metric=metric.name)
-        write_notebook(self._reader, self._folder.notebook)
-        write_plot(
-            self._reader,
-            self._folder.progress,
-            metric=metric.name,
-            minimize=metric.goal == "minimize",
-        )
 
     def close(self) -> None:
         """Close the database and give the study free."""

@@ -252,9 +252,10 @@ class Reader:
         )
         return {row["id"] for row in rows}
 
-    def undecided(self) -> list[Experiment]:
-        """Queued, running or waiting for a decision, in order of their numbers."""
-        return list(self._experiments("WHERE decided_at IS NULL ORDER BY id"))
+    def undecided(self, newest: int = -1) -> list[Experiment]:
+        """Queued, running or waiting for a decision, in order of their numbers: all, or so many."""
+        query = "WHERE decided_at IS NULL ORDER BY id DESC LIMIT ?"
+        return list(self._experiments(query, (newest,)))[::-1]
 
     def queue(self, count: int) -> list[Experiment]:
         """The experiments whose trials are planned, in the order of the queue."""

@@ -3,14 +3,16 @@
 Cost is counted in steps of SQLite's virtual machine: the same on every machine and every day.
 """
 
+import random
 import shutil
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from scheduler.briefings import Circumstances, write_briefing
+from scheduler.briefings import PENDING, Circumstances, write_briefing
 from scheduler.rules import events as ev
 from scheduler.rules.state import Policy
 from scheduler.rules.states import ExperimentState
@@ -18,7 +20,7 @@ from scheduler.study.config import Config
 from scheduler.study.reader import Reader
 from scheduler.study.store import Session, Store
 from tests.long_study import lengthen
-from tests.synthetic import make_study
+from tests.synthetic import Course, World, make_study
 
 EXPERIMENTS, TIMES = 600, 8
 REQUEST = ev.RequestProposals(10**6, 2)
@@ -68,11 +70,13 @@ def test_resuming_costs_a_long_study_no_more(studies: tuple[Path, Path]) -> None
     costs = []
     for path in studies:
         store = Store(path)
-        costs.append(_steps(store._db, lambda store=store: store.load(Policy())))
-        costs.append(_steps(store._db, lambda store=store: store.calls(Config().call_limits())))
+        state = _steps(store._db, partial(store.load, Policy()))
+        calls = _steps(store._db, partial(store.calls, Config().call_limits()))
+        costs.append((state, calls))
         store.close()
-    assert costs[2] < 1.2 * costs[0] + 100
-    assert costs[3] < 1.2 * costs[1] + 100
+    (state_few, calls_few), (state_many, calls_many) = costs
+    assert state_many < 1.2 * state_few + 100
+    assert calls_many < 1.2 * calls_few + 100
 
 
 def test_the_totals_are_the_sums_over_all_rows(studies: tuple[Path, Path]) -> None:
@@ -110,3 +114,20 @@ def _steps(db: sqlite3.Connection, work: Callable[[], object]) -> int:
     work()
     db.set_progress_handler(None, 0)
     return 10 * steps
+
+
+def test_a_briefing_tells_of_the_newest_that_run_however_many_slots_there_are(
+    tmp_path: Path,
+) -> None:
+    path = make_study(tmp_path / "s", 2, slots=1) / "study.db"
+    store = Store(path)
+    policy = Policy(max_experiments=PENDING + 50, proposals_per_call=PENDING + 50)
+    world = World(Course(policy, store), random.Random(0))
+    world.open(slots=PENDING + 50)
+    while len(world.course.state.experiments) <= PENDING:
+        world.happen()
+    with Reader(path) as reader:
+        told = write_briefing(reader, Config(), REQUEST, Circumstances("# Go\n")).pending
+    store.close()
+    newest = sorted(world.course.state.experiments)[-PENDING:]
+    assert [each.id for each in told] == newest
