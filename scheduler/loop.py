@@ -188,12 +188,13 @@ class Loop:
         slots = -1
         self._next_export = self._clock() + EXPORT_SECONDS
         while True:
+            # The mail first: the first count of slots makes the rules ask the agent.
+            for posted in await self._results.mail():
+                self._put(posted)
             counted = await self._executor.slots()
             if counted != slots:
                 slots = counted
                 self._put(ev.SlotsCounted(self._clock(), slots))
-            for posted in await self._results.mail():
-                self._put(posted)
             self._put(ev.Ticked(self._clock()))
             self._show(await self._results.live())
             if self._clock() >= self._next_export:
