@@ -129,8 +129,8 @@ class RayResults:
         options = remote.options(name=self.name, max_restarts=-1, max_task_retries=-1, **here)
         self.actor: Any = options.remote(path, config, plan)
         # A process of its own for each, because it lowers its priority: no trial is to get it.
-        task: Any = ray.remote(export_politely)
-        self._export = task.options(name="export", max_calls=1, **here)
+        task: Any = ray.remote(max_calls=1)(export_politely)
+        self._export = task.options(name="export", **here)
         self._exported = path, config.task.metric
 
     async def begin_session(self, pid: int, host: str) -> None:
