@@ -173,8 +173,8 @@ def test_files_that_wait_for_room_are_written_in_their_order(
     monkeypatch.setattr(desk.results._artifacts, "write_best", write_best)
     desk.begin()
     desk.send(done(1, 2.0))
-    full = False
     desk.send(answer(min(desk.results._state.asked), "honest(1.1)"))
+    full = False
     desk.send(done(2, 1.1))
     desk.results.live()
     assert written == [0, 1]
