@@ -1,6 +1,6 @@
 """A study through a storm: kill -9 of everything that it consists of, at random moments.
 
-`make check` gives it a minute, `make chaos` as long as CHAOS_SECONDS says; CHAOS_SEED chooses the
+`make storm` gives it a minute, `make chaos` as long as CHAOS_SECONDS says; CHAOS_SEED chooses the
 course. All is real (Ray with several nodes, the driver, its actors, the tuner, the trials with
 their sandboxes) but what is trained. What must hold afterwards is in `tests/fixtures/books.py`.
 """
@@ -28,6 +28,8 @@ from scheduler.study.reader import Reader
 from tests.fixtures.books import check_books
 from tests.fixtures.cluster import Nodes, cluster_environment, command, marked, trials, wait_for
 from tests.fixtures.scripted_study import metric_of
+
+pytestmark = pytest.mark.whole_machine
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))

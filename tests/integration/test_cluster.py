@@ -25,6 +25,7 @@ from tests.fixtures.lab import Lab
 from tests.fixtures.scripted_study import metric_of
 
 Meanwhile = Callable[[RayResults, Loop], None]
+pytestmark = pytest.mark.whole_machine
 
 
 @pytest.fixture(scope="module")

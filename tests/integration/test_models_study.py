@@ -46,7 +46,7 @@ from tests.fixtures.model_server import (
 from tests.fixtures.scripted_model import MEND, Idea, ScriptedModel, above, constant
 
 pytestmark = pytest.mark.timeout(600)  # a fixture is a whole study
-PATIENCE = 180.0  # seconds, for what takes ten on a quiet machine
+PATIENCE = 400.0  # seconds, for what takes ten on a quiet machine
 KEY = "sk-planted-4711-abcdefghijklmnopqrstuvw"
 MODEL = "openai/scripted"
 TINY = [
