@@ -1,12 +1,14 @@
 # make run     a first study on whatever this machine has
 # make test    the tests
 # make check   format, lint, types, import contracts, tests: before every commit
+# make storm   the tests of clusters whose nodes come and go, and a minute of chaos
+# make chaos   a study under a storm of kill -9: CHAOS_SECONDS=600 CHAOS_SEED=1
 # make bench   the benchmarks; their figures are explained in benchmarks/README.md
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check bench lint format clean
+.PHONY: run test check storm chaos bench lint format clean
 
 run: .venv/installed
 	$(BIN)/autoresearch run
@@ -26,6 +28,12 @@ format: .venv/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+storm: .venv/installed-dev
+	$(BIN)/pytest -m whole_machine
+
+chaos: .venv/installed-dev
+	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} $(BIN)/pytest -s --timeout=0 -m whole_machine tests/integration/test_chaos.py
+
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks
 
@@ -42,5 +50,5 @@ clean:
 	@touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
 	@touch $@ .venv/installed

@@ -4,21 +4,37 @@ Knows nothing of Ray, storage or HTTP. Importing it is cheap: the sampler is loa
 request only.
 """
 
-from agent.briefing import Briefing, Code, Constants, PastExperiment
-from agent.errors import AgentError, SourceError
+from agent.briefing import (
+    ArmRecord,
+    Briefing,
+    Broken,
+    Code,
+    Constants,
+    Instruction,
+    PastExperiment,
+    Purpose,
+)
+from agent.errors import AgentError, EditError, ModelError, SourceError, SpentError
 from agent.proposal import Answer, Cost, Proposal
 from agent.proposer import Proposer, Researcher
 
 __all__ = [
     "AgentError",
     "Answer",
+    "ArmRecord",
     "Briefing",
+    "Broken",
     "Code",
     "Constants",
     "Cost",
+    "EditError",
+    "Instruction",
+    "ModelError",
     "PastExperiment",
     "Proposal",
     "Proposer",
+    "Purpose",
     "Researcher",
     "SourceError",
+    "SpentError",
 ]

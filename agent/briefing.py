@@ -74,14 +74,16 @@ class Broken:
     log: str  # the tail of what it printed: data of untrusted code
     expected: str = ""
     instruction: int | None = None
+    parent: int = 0  # whose code it had edited
+    origin: str = ""  # who wrote it
 
 
 @dataclass(frozen=True)
 class ArmRecord:
     """What one arm (a model, the tuner) has done for the study so far.
 
-    `gain`, `spent` and `tried` fade (see agent.portfolio), so that they speak of the recent past;
-    all else counts from the study's beginning.
+    `gain`, `won`, `spent` and `tried` fade (see agent.portfolio), so that they speak of the recent
+    past; all else counts from the study's beginning.
     """
 
     name: str
@@ -96,9 +98,10 @@ class ArmRecord:
     best_gain: float = 0.0  # largest improvement on the champion of its day
     tokens: int = 0
     dollars: float | None = 0.0  # None: a price is not known
-    gain: float = 0.0  # improvement on the champion of the day, faded sum
+    gain: float = 0.0  # improvement on the champion of the day, of those kept, faded sum
+    won: float = 0.0  # experiments kept, faded sum
     spent: float = 0.0  # dollars, faded sum; an unknown price counts as 0
-    tried: float = 0.0  # experiments decided, faded sum
+    tried: float = 0.0  # experiments decided, faded sum; what came to none counts in part
 
 
 @dataclass(frozen=True)

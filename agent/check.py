@@ -1,8 +1,8 @@
 """Checks a proposal before a slot is spent on it, and completes it.
 
-In: a proposal and the briefing that it answers. Out: the proposal with its fingerprint,
-skeleton and constants, or a Refusal with a reason that whoever wrote it can act on. It reads
-the edit as text: whether the code runs, and whether it learns, only a trial can tell.
+In: a briefing, then proposals that answer it, one after the other. Out: each with its fingerprint,
+skeleton and constants, or a Refusal with a reason that whoever wrote it can act on. It reads the
+edit as text: whether the code runs, and whether it learns, only a trial can tell.
 """
 
 from collections.abc import Mapping
@@ -26,52 +26,74 @@ class Refusal:
         return f"{self.title or 'untitled'}: {self.reason}"
 
 
-def known_code(briefing: Briefing) -> dict[str, str]:
-    """The fingerprints that a briefing knows, each with words for the experiment that has it."""
-    experiments = (*briefing.past(), *briefing.pending)
-    known = {e.fingerprint: f"experiment {e.id} ({e.state})" for e in experiments if e.fingerprint}
-    champion = briefing.champion
-    return known | {fingerprint(champion.files): f"its parent, experiment {champion.experiment}"}
+class Checker:
+    """Checks the proposals of one answer, whoever brings them: each must be new among them too."""
+
+    def __init__(self, briefing: Briefing) -> None:
+        """Raises SourceError if the champion's own code does not parse."""
+        self._briefing = briefing
+        self._codes = briefing.codes()
+        self._open = {each.id for each in briefing.instructions}
+        experiments = (*briefing.past(), *briefing.pending)
+        self._known = {
+            e.fingerprint: f"experiment {e.id} ({e.state})" for e in experiments if e.fingerprint
+        }
+        for code in self._codes.values():
+            words = f"the code of experiment {code.experiment}"
+            self._known.setdefault(fingerprint(code.files), words)
+        champion = briefing.champion
+        words = f"its parent, experiment {champion.experiment}"
+        self._known[fingerprint(champion.files)] = words
+
+    def take(self, proposal: Proposal) -> Proposal | Refusal:
+        """The completed proposal, or why it is refused.
+
+        It must edit code that the briefing holds, touch editable files only, parse, still define
+        what the task calls, and be code that is not known.
+        """
+        title = " ".join(proposal.title.split())
+        if not title:
+            return Refusal(title, "it has no title")
+        base = self._base(proposal)
+        if base is None:
+            return Refusal(
+                title, f"the code of its parent, {proposal.parent}, is not in the briefing"
+            )
+        if foreign := sorted(proposal.files.keys() - base.keys()):
+            allowed = ", ".join(sorted(base))
+            return Refusal(title, f"{', '.join(foreign)} can't be edited; only {allowed} can")
+        files = {**base, **proposal.files}
+        try:
+            identity = identify(files)
+            lost = _lost_functions(files, self._briefing.contract)
+        except SourceError as error:
+            return Refusal(title, f"it does not parse: {error}")
+        owner = self._known.get(identity.fingerprint)
+        if lost or owner is not None:
+            same = f"it is the same code as {owner}, but for layout and comments"
+            return Refusal(title, lost or same)
+        self._known[identity.fingerprint] = f'"{title}", proposed just before'
+        return replace(
+            proposal,
+            title=title,
+            fingerprint=identity.fingerprint,
+            skeleton=identity.skeleton,
+            constants=identity.constants,
+            instruction=proposal.instruction if proposal.instruction in self._open else None,
+        )
+
+    def _base(self, proposal: Proposal) -> Mapping[str, str] | None:
+        """The files that the proposal's stand upon: those of its parent, or what it mends."""
+        broken = self._briefing.broken
+        if broken is not None and proposal.mends == broken.code.experiment:
+            return broken.code.files
+        code = self._codes.get(proposal.parent)
+        return None if code is None else code.files
 
 
-def check(proposal: Proposal, briefing: Briefing, known: Mapping[str, str]) -> Proposal | Refusal:
-    """The completed proposal, or why it is refused.
-
-    `known` is what `known_code` gives, with the answer's earlier proposals. A proposal must edit
-    the briefing's champion, touch editable files only, parse, still define what the task calls,
-    and be code that is not known.
-    """
-    title = " ".join(proposal.title.split())
-    champion = briefing.champion
-    if not title:
-        return Refusal(title, "it has no title")
-    if proposal.parent != champion.experiment:
-        return Refusal(title, f"the code of its parent, {proposal.parent}, is not in the briefing")
-    if foreign := sorted(proposal.files.keys() - champion.files.keys()):
-        allowed = ", ".join(sorted(champion.files))
-        return Refusal(title, f"{', '.join(foreign)} can't be edited; only {allowed} can")
-    files = {**champion.files, **proposal.files}
-    try:
-        identity = identify(files)
-        lost = _lost_functions(files, briefing)
-    except SourceError as error:
-        return Refusal(title, f"it does not parse: {error}")
-    owner = known.get(identity.fingerprint)
-    if lost or owner is not None:
-        same = f"it is the same code as {owner}, but for layout and comments"
-        return Refusal(title, lost or same)
-    return replace(
-        proposal,
-        title=title,
-        fingerprint=identity.fingerprint,
-        skeleton=identity.skeleton,
-        constants=identity.constants,
-    )
-
-
-def _lost_functions(files: Mapping[str, str], briefing: Briefing) -> str:
+def _lost_functions(files: Mapping[str, str], contract: Mapping[str, tuple[str, ...]]) -> str:
     """Which functions that the task calls are not defined any more, in words; or ""."""
-    for path, wanted in briefing.contract.items():
+    for path, wanted in contract.items():
         if lost := sorted(set(wanted) - functions(files[path])):
             return f"{path} defines no function {', '.join(lost)} any more"
     return ""

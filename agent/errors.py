@@ -3,6 +3,7 @@
 AgentError
 ├── SourceError     a file that is to be edited can't be read as Python
 ├── EditError       an edit can't be applied; the text is for whoever wrote it
+├── KeysError       the file of keys can't be used
 ├── ModelError      a call to a language model came to nothing
 └── SpentError      a limit of money, tokens or calls leaves no room for a call
 """
@@ -18,6 +19,10 @@ class SourceError(AgentError):
 
 class EditError(AgentError):
     """An edit can't be applied. The text says which, why, and what lies nearest."""
+
+
+class KeysError(AgentError):
+    """The file of keys can't be read, or others may read it. The text shows nothing of it."""
 
 
 class ModelError(AgentError):
@@ -39,5 +44,9 @@ class SpentError(AgentError):
     """A limit leaves no room for a call. `limit` is "dollars", "tokens" or "calls"."""
 
     def __init__(self, limit: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(limit, message)  # both, so that it can be pickled
         self.limit = limit
+
+    def __str__(self) -> str:
+        """The message alone."""
+        return str(self.args[1])

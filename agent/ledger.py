@@ -84,11 +84,25 @@ class Account:
             ("tokens", after.tokens, limits.tokens),
             ("calls", after.calls, limits.calls),
         ):
-            if limit is not None and used > limit:
+            # Sums of dollars are off by rounding; nobody is refused a call for a billionth.
+            if limit is not None and used > limit + 1e-9:
                 raise SpentError(
-                    name, f"the next call could pass the limit of {limit:g} {name} of this study"
+                    name, f"the next call could pass the limit of {limit:,} {name} of this study"
                 )
         return after
+
+    def settle(self, intent: Intent, settlement: Settlement) -> "Account":
+        """The account with what a call did cost in place of what was reserved for it."""
+        reserved = intent.input_tokens + intent.most_output_tokens
+        used = settlement.input_tokens + settlement.output_tokens
+        dollars = self.dollars - (intent.dollars or 0.0) + (settlement.dollars or 0.0)
+        unpriced = self.unpriced - (intent.dollars is None) + (settlement.dollars is None)
+        return replace(
+            self,
+            dollars=max(0.0, dollars),  # never below by rounding
+            tokens=self.tokens - reserved + used,
+            unpriced=unpriced,
+        )
 
 
 class Ledger(Protocol):
@@ -99,7 +113,7 @@ class Ledger(Protocol):
         ...
 
     async def settle(self, call: int, settlement: Settlement) -> None:
-        """Record what became of it, in place of what was reserved."""
+        """Record what became of it, in place of what was reserved. A repeat changes nothing."""
         ...
 
 
@@ -119,12 +133,10 @@ class MemoryLedger:
 
     async def settle(self, call: int, settlement: Settlement) -> None:
         """See Ledger."""
-        intent, _ = self.calls[call - 1]
-        self.calls[call - 1] = (intent, settlement)
-        reserved = intent.input_tokens + intent.most_output_tokens
-        used = settlement.input_tokens + settlement.output_tokens
-        dollars = (settlement.dollars or 0.0) - (intent.dollars or 0.0)
-        self.account = self.account.plus(dollars=dollars, tokens=used - reserved)
+        intent, settled = self.calls[call - 1]
+        if settled is None:
+            self.calls[call - 1] = (intent, settlement)
+            self.account = self.account.settle(intent, settlement)
 
     def settlements(self) -> Sequence[Settlement]:
         """Those that have been settled, in the order of their calls."""

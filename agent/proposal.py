@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 
 from agent.briefing import Constants
 
+BASELINE, TUNER, PERSON = "baseline", "tuner", "person"
+NOT_MODELS = frozenset({BASELINE, TUNER, PERSON})
+"""Origins of proposals that are no model's name."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -47,4 +51,4 @@ class Answer:
     notebook: str = ""  # written anew, where the briefing asked for it and a model did so
     troubles: Mapping[str, str] = field(default_factory=dict)  # arm -> why it gives nothing now
     spent: str = ""  # the limit that keeps the models from being asked: "dollars", "tokens", ...
-    refused_by: Mapping[str, int] = field(default_factory=dict)  # arm -> proposals refused
+    refused_by: Mapping[str, int] = field(default_factory=dict)  # arm that answered -> refused ones

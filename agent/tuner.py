@@ -17,13 +17,12 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from agent.briefing import Briefing, Constants, PastExperiment
-from agent.proposal import Proposal
+from agent.proposal import TUNER, Proposal
 from agent.ranges import Range, range_of
 from agent.screening import first_steps
 from agent.search import Search
 from agent.source import constants_of, edit_constants, identify
 
-ORIGIN = "tuner"
 TRIES = 40  # points that may turn out to be known already, for one proposal
 BEST_SHARE = 0.2  # of the measured experiments: those whose values a hypothesis speaks of
 FAILURES = frozenset({"crash", "timeout", "oom", "rejected"})
@@ -128,7 +127,7 @@ def _write(briefing: Briefing, old: Constants, changed: Constants, hypothesis: s
         hypothesis=hypothesis,
         parent=champion.experiment,
         files=files,
-        origin=ORIGIN,
+        origin=TUNER,
         fingerprint=identity.fingerprint,
         skeleton=identity.skeleton,
         constants=identity.constants,

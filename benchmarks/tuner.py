@@ -17,6 +17,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import optuna
 
@@ -59,11 +60,12 @@ class Landscape:
         }
         self._coupling = rng.uniform(-0.6, 0.6)
 
-    def metric(self, values: Values) -> float:
-        """The metric without noise."""
+    def metric(self, values: Values, moved: Values = MappingProxyType({})) -> float:
+        """The metric without noise. `moved`: by how much the optimum lies elsewhere now."""
         away = {
-            name: min(max(_natural(name, value) - self._best[name], -3.0), 3.0)
+            name: min(max(_natural(name, value) - best, -3.0), 3.0)
             for name, value in values.items()
+            for best in [self._best[name] + moved.get(name, 0.0)]
         }
         bowl = sum(self._weight[name] * distance**2 for name, distance in away.items())
         joint = math.sqrt(self._weight["MATRIX_LR_0"] * self._weight["WIDTH_0"])

@@ -1,6 +1,11 @@
 """Writes the agent's briefing from what the study knows. Bounded, whatever the study's length."""
 
-from agent import Briefing, Code, PastExperiment
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from agent import ArmRecord, Briefing, Broken, Code, Instruction, PastExperiment, Purpose
+from scheduler.rules import events as ev
+from scheduler.study.artifacts import unified_diff
 from scheduler.study.config import Config
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment
@@ -9,46 +14,136 @@ CONTRACT = {"train.py": ("train",)}  # what the bundled task's harness calls
 LEADERS = 20
 LATEST = 30
 ALIKE = 200  # experiments that differ from the champion in constants only: the tuner's history
+PENDING = 200  # queued and running ones: more than a prompt has room for, and few of 10,000 slots
+OTHER_CODES = 4  # leaders whose code can be built on, beside the champion's
+LESSONS = 60  # the newest ones since the notebook
+LOG_CHARACTERS = 6000  # of a crashed experiment's log
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a briefing tells of the moment, beside what the database holds."""
+
+    program: str  # the person's research directions
+    guide: str = ""  # the task's own words on its contract
+    condense: bool = False
+    since_champion: int = 0
+    free_slots: int = 0
+    arms: Mapping[str, ArmRecord] = field(default_factory=dict)
 
 
 def write_briefing(
-    reader: Reader, config: Config, program: str, *, request: int, count: int
+    reader: Reader, config: Config, request: ev.RequestProposals, now: Circumstances
 ) -> Briefing:
     """Everything that the agent is told with this request."""
-    champions = reader.champions()
+    crowned = reader.champion()
     # Until there is a champion, the newest baseline stands in for it: it is being measured.
-    champion = reader.experiment(champions[-1].experiment) if champions else reader.baseline()
+    champion = reader.experiment(crowned.experiment) if crowned else reader.baseline()
     assert champion is not None, "a study without a baseline asks nobody"
-    metric, files = config.task.metric, reader.files(champion.id)
+    metric = config.task.metric
+    minimize = metric.goal == "minimize"
+    files = reader.files(champion.id)
+    best = reader.leaders(LEADERS, minimize=minimize)
     recent = {e.id: e for e in reader.recent(LATEST)}
     recent |= {e.id: e for e in reader.alike(champion.skeleton, ALIKE)}
+    pending = reader.undecided(PENDING)
+    metrics = reader.metrics({e.parent for e in (*best, *recent.values()) if e.parent is not None})
+    notebook = reader.notebook()
     return Briefing(
-        request=request,
-        count=count,
-        seed=config.seed * 1_000_003 + request,
-        program=program,
+        request=request.request,
+        count=request.count,
+        seed=config.seed * 1_000_003 + request.request,
+        program=now.program,
         metric=metric.name,
-        minimize=metric.goal == "minimize",
+        minimize=minimize,
         budget=config.budget_words(),
-        champion=Code(champion.id, files, champion.metric),
+        champion=_code(reader, champion, files),
         contract={path: names for path, names in CONTRACT.items() if path in files},
-        best=tuple(map(_past, reader.leaders(LEADERS, minimize=metric.goal == "minimize"))),
-        recent=tuple(_past(recent[number]) for number in sorted(recent, reverse=True)),
-        pending=tuple(_past(e) for e in reader.undecided()),
+        best=_past(best, metrics),
+        recent=_past((recent[number] for number in sorted(recent, reverse=True)), metrics),
+        pending=_past(pending, metrics),
+        purpose=request.purpose,
+        leaders=_other_codes(reader, champion, best),
+        guide=now.guide,
+        device=reader.device(),
+        instructions=tuple(
+            Instruction(each.id, each.text, each.priority)
+            for each in reader.instructions(open_only=True)
+        ),
+        notebook=notebook.text if notebook else "",
+        lessons=tuple(reader.lessons(after=notebook.upto if notebook else 0, limit=LESSONS)),
+        condense=now.condense,
+        since_champion=now.since_champion,
+        free_slots=now.free_slots,
+        arms=now.arms,
+        broken=None if request.broken is None else _broken(reader, request.broken),
     )
 
 
-def _past(experiment: Experiment) -> PastExperiment:
-    return PastExperiment(
-        id=experiment.id,
-        parent=experiment.parent,
+def _past(
+    experiments: Iterable[Experiment], metrics: Mapping[int, float | None]
+) -> tuple[PastExperiment, ...]:
+    return tuple(
+        PastExperiment(
+            id=each.id,
+            parent=each.parent,
+            title=each.title,
+            hypothesis=each.hypothesis,
+            origin=each.origin,
+            state=each.state,
+            metric=each.metric,
+            reason=each.reason,
+            fingerprint=each.fingerprint,
+            skeleton=each.skeleton,
+            constants=each.constants,
+            expected=each.expected,
+            lesson=each.lesson,
+            parent_metric=None if each.parent is None else metrics.get(each.parent),
+            instruction=each.instruction,
+            mends=each.mends,
+        )
+        for each in experiments
+    )
+
+
+def _code(reader: Reader, experiment: Experiment, files: Mapping[str, str]) -> Code:
+    before = {} if experiment.parent is None else reader.files(experiment.parent)
+    return Code(
+        experiment.id,
+        files,
+        experiment.metric,
+        experiment.title,
+        unified_diff(before, files) if before else "",
+    )
+
+
+def _other_codes(
+    reader: Reader, champion: Experiment, best: Iterable[Experiment]
+) -> tuple[Code, ...]:
+    """The best that the champion does not descend from: what they found may still be added."""
+    lineage = reader.lineage(champion.id)
+    others = [each for each in best if each.id not in lineage and each.parent is not None]
+    return tuple(_code(reader, each, reader.files(each.id)) for each in others[:OTHER_CODES])
+
+
+def _broken(reader: Reader, number: int) -> Broken | None:
+    experiment = reader.experiment(number)
+    if experiment is None:
+        return None
+    outcomes = [t.outcome for t in reader.trials(number) if t.outcome is not None]
+    return Broken(
+        code=_code(reader, experiment, reader.files(number)),
         title=experiment.title,
         hypothesis=experiment.hypothesis,
-        origin=experiment.origin,
-        state=experiment.state,
-        metric=experiment.metric,
         reason=experiment.reason,
-        fingerprint=experiment.fingerprint,
-        skeleton=experiment.skeleton,
-        constants=experiment.constants,
+        log=outcomes[-1].log[-LOG_CHARACTERS:] if outcomes else "",
+        expected=experiment.expected,
+        instruction=experiment.instruction,
+        parent=experiment.parent or 0,
+        origin=experiment.origin,
     )
+
+
+def is_for_models(request: ev.RequestProposals) -> bool:
+    """Whether a model may answer this request: the tuner alone fills idle slots."""
+    return request.purpose is not Purpose.FILL

@@ -2,9 +2,11 @@
 
 SchedulerError
 ├── UsageError       what the person gave can't be used            exit code 2
-│   └── ConfigError  ... in a configuration: names key, file, line
+│   ├── ConfigError  ... in a configuration: names key, file, line
+│   └── NothingYet   a study is to be read that has recorded nothing
 └── StudyError       the study can't be opened or can't go on      exit code 1
-    └── StudyInUse   another process holds it                      exit code 2
+    ├── StudyInUse   another process holds it                      exit code 2
+    └── StudyFull    there is no room on its disk, for now         (the loop waits)
 """
 
 
@@ -24,6 +26,10 @@ class ConfigError(UsageError):
     """A configuration can't be used. The text names the key, the file and the line."""
 
 
+class NothingYet(UsageError):  # noqa: N818 - a state of affairs, not a fault
+    """A study has recorded nothing yet: it is just starting, or died before it could."""
+
+
 class StudyError(SchedulerError):
     """A study can't be opened, or can't go on."""
 
@@ -32,3 +38,7 @@ class StudyInUse(StudyError):  # noqa: N818 - a state of affairs, not a fault
     """Another process runs this study now. The text names its pid and host."""
 
     exit_code = 2
+
+
+class StudyFull(StudyError):  # noqa: N818 - a state of affairs, not a fault
+    """The disk has no room for what happened. Nothing was changed: try again later."""

@@ -7,21 +7,22 @@ a trial runs on this machine, on a cluster or in a simulation is behind the seam
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 from agent import Answer
-from scheduler.results import Answered, Ended
+from scheduler.errors import StudyFull
+from scheduler.results import Answered, Ended, Item, Posted
 from scheduler.rules import events as ev
 from scheduler.study.records import Live
 from workers import Outcome, Trial
 
 TICK_SECONDS = 1.0  # limits of time are looked at, slots counted and views drawn this often
 EXPORT_SECONDS = 60.0  # results.tsv and progress.png are written at most this often
+FULL_SECONDS = 2.0  # between two attempts to write to a disk that has no room
 CUT_SHORT_SECONDS = 10.0  # for trials that were cut short to end their processes
-
-Item = ev.Event | Answered | Ended
 
 
 class TrialLost(Exception):  # noqa: N818 - an end of a trial, not a fault of the caller
@@ -47,6 +48,9 @@ class Bookkeeper(Protocol):
     async def trial(self, number: int) -> Trial:
         """Everything that a worker needs to run a trial."""
 
+    async def mail(self) -> tuple[Posted, ...]:
+        """What people have sent since the last time."""
+
     async def live(self) -> Live:
         """The study at this moment."""
 
@@ -70,8 +74,8 @@ class Executor(Protocol):
 class Agent(Protocol):
     """Who makes proposals."""
 
-    async def propose(self, request: int, count: int) -> Answer:
-        """Brief the agent and return its answer."""
+    async def propose(self, request: ev.RequestProposals) -> Answer:
+        """Brief the agent and return its answer. Raises AnswerLost."""
 
 
 class Loop:
@@ -94,7 +98,9 @@ class Loop:
         self._inbox: asyncio.Queue[Item | BaseException] = asyncio.Queue()
         self._background: set[asyncio.Task[None]] = set()
         self._trials: set[asyncio.Task[None]] = set()
+        self._next_export = math.inf  # under way, or not begun
         self._finished = False
+        self._cancelled = False
 
     async def run(self) -> None:
         """Run the study until the rules say that it is finished."""
@@ -107,12 +113,26 @@ class Loop:
                 if isinstance(item, BaseException):
                     raise item
                 number += 1
-                for action in await self._results.handle(number, item):
+                for action in await self._handle(number, item):
                     self._carry_out(action)
         finally:
             await self._end_tasks()
         self._show(await self._results.live())
         await self._results.export()
+
+    async def _handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:
+        """Have an event recorded, and wait for room on the disk where there is none.
+
+        What happens meanwhile waits in the inbox, and nothing new starts. Whoever does not want to
+        wait cancels: the study then ends as it was recorded last.
+        """
+        while True:
+            try:
+                return await self._results.handle(number, item)
+            except StudyFull:
+                if self._cancelled:
+                    raise
+                await asyncio.sleep(FULL_SECONDS)
 
     def drain(self) -> None:
         """Start nothing more; end when the running trials have ended."""
@@ -120,6 +140,7 @@ class Loop:
 
     def cancel(self) -> None:
         """End now; the running trials are cut short and run again on resume."""
+        self._cancelled = True
         self._put(ev.CancelAsked(self._clock()))
 
     # ---- actions ----------------------------------------------------------------------------
@@ -130,8 +151,8 @@ class Loop:
                 self._spawn(self._run_trial(trial), self._trials)
             case ev.CancelTrial(trial):
                 self._executor.cancel(trial)
-            case ev.RequestProposals(request, count):
-                self._spawn(self._ask(request, count), self._background)
+            case ev.RequestProposals():
+                self._spawn(self._ask(action), self._background)
             case ev.Finish():
                 self._finished = True
 
@@ -152,12 +173,12 @@ class Loop:
         else:
             self._put(Ended(self._clock(), outcome))
 
-    async def _ask(self, request: int, count: int) -> None:
+    async def _ask(self, request: ev.RequestProposals) -> None:
         asked_at = self._clock()
         try:
-            answer = await self._agent.propose(request, count)
+            answer = await self._agent.propose(request)
         except AnswerLost as lost:
-            self._put(ev.AnswerFailed(self._clock(), request, str(lost)))
+            self._put(ev.AnswerFailed(self._clock(), request.request, str(lost)))
         else:
             now = self._clock()
             self._put(Answered(now, answer, now - asked_at))
@@ -165,21 +186,31 @@ class Loop:
     async def _tick(self) -> None:
         """Count the slots, let the rules look at the clock, and draw."""
         slots = -1
-        next_export = self._clock() + EXPORT_SECONDS
+        self._next_export = self._clock() + EXPORT_SECONDS
         while True:
+            # The mail first: the first count of slots makes the rules ask the agent.
+            for posted in await self._results.mail():
+                self._put(posted)
             counted = await self._executor.slots()
             if counted != slots:
                 slots = counted
                 self._put(ev.SlotsCounted(self._clock(), slots))
             self._put(ev.Ticked(self._clock()))
             self._show(await self._results.live())
-            if self._clock() >= next_export:
-                began = self._clock()
-                await self._results.export()
-                # A long study takes longer to write: never more than two per cent of the time.
-                took = self._clock() - began
-                next_export = self._clock() + max(EXPORT_SECONDS, 50 * took)
+            if self._clock() >= self._next_export:
+                self._next_export = math.inf
+                self._spawn(self._export(), self._background)
             await asyncio.sleep(TICK_SECONDS)
+
+    async def _export(self) -> None:
+        """Write what people read. A long study takes longer: never over two per cent of the time.
+
+        Slots are counted and views drawn meanwhile.
+        """
+        began = self._clock()
+        await self._results.export()
+        now = self._clock()
+        self._next_export = now + max(EXPORT_SECONDS, 50 * (now - began))
 
     # ---- tasks ------------------------------------------------------------------------------
 

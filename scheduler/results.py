@@ -8,34 +8,44 @@ process died and was started again) is answered from the outbox and counted once
 A plain class: tests use it as it is, `scheduler/cluster.py` makes a Ray actor of it.
 """
 
+import sqlite3
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from agent import Answer, Briefing, Proposal
-from scheduler.briefings import write_briefing
+from agent import Answer, Briefing, Proposal, Purpose
+from agent.ledger import Intent, Settlement
+from agent.proposal import NOT_MODELS
+from scheduler.briefings import Circumstances, write_briefing
+from scheduler.errors import StudyFull
+from scheduler.memory import Memory
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import TrialEntry
+from scheduler.rules.states import StudyState
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
-from scheduler.study.exports import write_tsv
+from scheduler.study.database import has_no_room
+from scheduler.study.facts import Contents, NewInstruction
 from scheduler.study.folder import StudyFolder
 from scheduler.study.live import write_live
 from scheduler.study.lock import StudyLock
-from scheduler.study.plot import write_plot
+from scheduler.study.mailbox import Instruct, Mailbox, Withdraw
 from scheduler.study.reader import Reader
 from scheduler.study.records import Live, SlotView
-from scheduler.study.store import Contents, Session, Store
+from scheduler.study.store import Session, Store
 from workers import Outcome, Progress, Resources, Trial
 
 REPORTS_PER_SECOND = 50  # of all running trials together, however many there are
 LOCK_SECONDS = 15.0  # for an earlier process of the same study to notice that it is orphaned
+EARLY_SECONDS = 10.0  # of training: a crash so soon is cheap to mend
 SHOWN_QUEUE, SHOWN_RECENT = 10, 10
-VERSIONED = ("autoresearch-ray", "ray", "torch", "optuna")
+VERSIONED = ("autoresearch-ray", "ray", "torch", "optuna", "litellm")
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,17 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Posted:
+    """A letter has arrived."""
+
+    at: float
+    letter: Instruct | Withdraw
+
+
+Item = ev.Event | Answered | Ended | Posted
+
+
+@dataclass(frozen=True)
 class Plan:
     """What every trial of a study has in common."""
 
@@ -63,6 +84,7 @@ class Plan:
     task: str  # content hash of the task's fixed files
     data: str  # content hash of the packed data
     resources: Resources
+    guide: str = ""  # the task's own words on its contract, for the agent
 
 
 class Results:
@@ -74,7 +96,8 @@ class Results:
         self._config = config
         self._plan = plan
         self._lock = StudyLock(self._folder)
-        self._lock.acquire(timeout=LOCK_SECONDS)
+        # Without a name of its own: whoever asks is to hear of the driver, also after a restart.
+        self._lock.acquire(timeout=LOCK_SECONDS, named=False)
         self._store = Store(self._folder.database)
         self._reader = Reader(self._folder.database)
         self._artifacts = Artifacts(self._folder, self._reader)
@@ -83,28 +106,69 @@ class Results:
         self._progress: dict[int, Progress] = {}
         self._assigned: dict[int, float] = {}  # trial -> when it was given its slot
         self._titles: dict[int, str] = {}  # of running experiments
-        self._briefed: dict[int, int] = {}  # request -> champions at its briefing
+        self._briefed: dict[int, _Briefed] = {}  # by request
+        self._mailbox = Mailbox(self._folder.inbox)
+        self._held: tuple[int, ev.Event, Contents] | None = None  # translated, not yet recorded
+        self._full = ""  # why nothing can be recorded now
+        self._unwritten: deque[Callable[[], None]] = deque()
+        self._posted: set[str] = set()  # keys of letters that the driver was given
+        self._calls = self._store.calls(config.call_limits())
+        self._memory = Memory(self._reader, config)
+        self._write_missing()
 
     # ---- for the driver ---------------------------------------------------------------------
 
     def begin_session(self, pid: int, host: str) -> None:
-        """A driver takes the study up; it numbers its events from 1."""
+        """A driver takes the study up; it numbers its events from 1. Raises StudyFull."""
+        self._lock.name(pid, host)
         plan = self._plan
         session = Session(pid, host, plan.task, plan.data, _versions())
-        self._store.begin_session(time.time(), session)
+        with self._room():
+            self._store.begin_session(time.time(), session)
 
-    def handle(self, number: int, item: ev.Event | Answered | Ended) -> tuple[ev.Action, ...]:
+    def handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:
         """Take in one event and return what is to be done now."""
         if number <= self._store.last_event():
             return self._store.outbox()
-        event, contents = self._translate(item)
+        if self._held is None or self._held[0] != number:
+            self._held = (number, *self._translate(item))
+        _, event, contents = self._held
         transition = step(self._state, event)
-        if transition.state is self._state:
-            return ()  # nothing followed, so there is nothing to write
-        self._store.commit(number, event, transition, contents)
-        self._state = transition.state
-        self._follow(transition, contents)
+        if transition.state is not self._state:  # else nothing followed: nothing is to be written
+            contents = self._memory.remember(self._state, transition, contents)
+            self._commit(number, event, transition, contents)
+            self._memory.keep()
+            self._state = transition.state
+            self._follow(transition, contents)
+        self._held = None
+        if isinstance(item, Posted):
+            self._mailbox.remove(item.letter.key)
         return transition.actions
+
+    def _commit(
+        self, number: int, event: ev.Event, transition: Transition, contents: Contents
+    ) -> None:
+        """Write all of it. Raises StudyFull, with nothing changed, where there is no room."""
+        with self._room():
+            self._store.commit(number, event, transition, contents)
+        self._full = ""
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Around a transaction: raises StudyFull, with nothing changed, where there is no room."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if not has_no_room(error):
+                raise
+            self._full = f"there is no room on the disk of {self._folder.path} ({error})"
+            raise StudyFull(self._full) from error
+
+    def mail(self) -> tuple[Posted, ...]:
+        """The letters that have come since the last time."""
+        letters = [each for each in self._mailbox.waiting() if each.key not in self._posted]
+        self._posted |= {each.key for each in letters}
+        return tuple(Posted(time.time(), each) for each in letters)
 
     def trial(self, number: int) -> Trial:
         """Everything that a worker needs to run a trial."""
@@ -126,14 +190,37 @@ class Results:
             sandbox=self._config.workers.sandbox,
         )
 
-    def briefing(self, request: int, count: int) -> Briefing:
+    def briefing(self, request: ev.RequestProposals) -> Briefing:
         """What the agent is told with this request. The program is read anew each time."""
-        self._briefed[request] = self._state.champions
         with suppress(OSError, UnicodeDecodeError):  # an editor may be replacing it just now
             self._program = self._folder.program.read_text("utf-8")
-        return write_briefing(
-            self._reader, self._config, self._program, request=request, count=count
+        state = self._state
+        now = Circumstances(
+            program=self._program,
+            guide=self._plan.guide,
+            condense=request.purpose is Purpose.IMPROVE
+            and self._memory.ask_for_notebook(request.request),
+            since_champion=state.tally.since_champion,
+            free_slots=len(state.free),
+            arms=self._memory.arms,
         )
+        briefing = write_briefing(self._reader, self._config, request, now)
+        told = tuple(each.id for each in briefing.instructions)
+        self._briefed[request.request] = _Briefed(state.champions, state.tally.decided, told)
+        return briefing
+
+    def reserve(self, intent: Intent) -> int:
+        """Reserve what a call to a model may cost at most. Raises SpentError, StudyFull."""
+        with self._room():
+            return self._calls.reserve(time.time(), intent)
+
+    def settle(self, call: int, settlement: Settlement) -> None:
+        """Record what became of a call. Raises StudyFull, with nothing changed."""
+        with self._room():
+            self._calls.settle(
+                call, settlement, lambda model: self._memory.settle(model, settlement)
+            )
+        self._memory.keep_call()
 
     def progress(self, progress: Progress) -> None:
         """A sign of life of a running trial; it never enters the database."""
@@ -142,11 +229,16 @@ class Results:
             return
         self._progress[progress.trial] = progress
         if progress.log:
-            self._artifacts.append_log(trial.experiment, progress.log)
+            with suppress(OSError):  # the whole log comes with the outcome
+                self._artifacts.append_log(trial.experiment, progress.log)
 
     def live(self) -> Live:
         """The study at this moment; also left in the study's folder for other processes."""
+        self._write_late()
         study = self._reader.study()
+        if self._full:
+            text = f"{self._full}; it goes on when there is some"
+            study = replace(study, state=StudyState.PAUSED, text=text)
         queue = self._reader.queue(SHOWN_QUEUE)
         live = Live(
             at=time.time(),
@@ -162,17 +254,6 @@ class Results:
             write_live(self._folder.live, live)
         return live
 
-    def export(self) -> None:
-        """Write `results.tsv` and `progress.png`."""
-        metric = self._config.task.metric
-        write_tsv(self._reader, self._folder.results, metric=metric.name)
-        write_plot(
-            self._reader,
-            self._folder.progress,
-            metric=metric.name,
-            minimize=metric.goal == "minimize",
-        )
-
     def close(self) -> None:
         """Close the database and give the study free."""
         self._reader.close()
@@ -182,7 +263,7 @@ class Results:
 
     # ---- inside -----------------------------------------------------------------------------
 
-    def _translate(self, item: ev.Event | Answered | Ended) -> tuple[ev.Event, Contents]:
+    def _translate(self, item: Item) -> tuple[ev.Event, Contents]:
         if isinstance(item, Answered):
             return self._take_answer(item)
         if isinstance(item, Ended):
@@ -194,8 +275,14 @@ class Results:
                 outcome.metric,
                 outcome.reason,
                 outcome.timings.total,
+                early=outcome.timings.train <= EARLY_SECONDS,
             )
             return event, Contents(outcome=outcome)
+        if isinstance(item, Posted):
+            return self._take_letter(item)
+        if isinstance(item, ev.AnswerFailed):
+            self._briefed.pop(item.request, None)
+            self._memory.forget(item.request)
         return item, Contents(baseline=self._plan.baseline)
 
     def _take_answer(self, item: Answered) -> tuple[ev.Event, Contents]:
@@ -207,23 +294,55 @@ class Results:
             *answer.refused,
             *(f"{p.title}: tried before" for p in answer.proposals if p.fingerprint in known),
         )
-        champions = self._briefed.pop(answer.request, self._state.champions)
-        drafts = tuple(ev.Draft(proposal.parent, champions) for proposal in fresh)
-        event = ev.Answered(item.at, answer.request, drafts, item.seconds)
-        return event, Contents(proposals=fresh, answer=replace(answer, refused=refused))
+        state = self._state
+        briefed = self._briefed.pop(
+            answer.request, _Briefed(state.champions, state.tally.decided, ())
+        )
+        by_model = answer.arm not in NOT_MODELS
+        event = ev.Answered(
+            item.at,
+            answer.request,
+            tuple(
+                ev.Draft(p.parent, briefed.champions, p.origin not in NOT_MODELS, p.instruction)
+                for p in fresh
+            ),
+            # Where models work too, the tuner's tenth of a second says nothing of their pace.
+            item.seconds if by_model or not self._config.agent.models else None,
+            troubled=bool(answer.troubles or refused),
+            spent=answer.spent,
+            told=briefed.told if by_model and answer.arm else (),
+        )
+        contents = Contents(
+            proposals=fresh,
+            answer=replace(answer, refused=refused),
+            seconds=item.seconds,
+            notebook=self._memory.accept_notebook(answer, briefed.decided),
+        )
+        return event, contents
+
+    def _take_letter(self, posted: Posted) -> tuple[ev.Event, Contents]:
+        """A letter as an event; one that came before is nothing but the passing of time."""
+        match posted.letter:
+            case Instruct(text, priority, lifetime, key=key):
+                if self._reader.instruction(key) is not None:
+                    return ev.Ticked(posted.at), Contents()
+                new = NewInstruction(key, text, priority)
+                return ev.Instructed(posted.at, lifetime), Contents(instruction=new)
+            case Withdraw(instruction):
+                return ev.Withdrawn(posted.at, instruction), Contents()
 
     def _follow(self, transition: Transition, contents: Contents) -> None:
         """Do beside the database what the facts ask for."""
         for fact in transition.facts:
             match fact:
                 case ev.ExperimentAdded():
-                    self._artifacts.write_experiment(fact.id)
+                    self._write(partial(self._artifacts.write_experiment, fact.id))
                 case ev.TrialMoved(slot=int()):
                     self._begin_trial(self._state.trials[fact.id])
                 case ev.TrialMoved():
                     self._end_trial(fact.id)
                 case ev.Crowned():
-                    self._artifacts.write_best(fact.experiment)
+                    self._write(partial(self._artifacts.write_best, fact.experiment))
         if contents.outcome is not None:
             self._keep_log(contents.outcome)
 
@@ -232,7 +351,7 @@ class Results:
         assert experiment is not None
         self._assigned[trial.id] = time.time()
         self._titles[trial.id] = experiment.title
-        self._artifacts.start_log(trial.experiment, trial.id)
+        self._write(partial(self._artifacts.start_log, trial.experiment, trial.id))
 
     def _end_trial(self, trial: int) -> None:
         self._progress.pop(trial, None)
@@ -242,7 +361,27 @@ class Results:
     def _keep_log(self, outcome: Outcome) -> None:
         record = self._reader.trial(outcome.trial)
         if record is not None and record.outcome is not None:
-            self._artifacts.finish_log(record.experiment, outcome.trial, outcome.log)
+            finish = self._artifacts.finish_log
+            self._write(partial(finish, record.experiment, outcome.trial, outcome.log))
+
+    def _write(self, artifact: Callable[[], None]) -> None:
+        """Write a file beside the database, or later where there is no room now."""
+        self._unwritten.append(artifact)
+        self._write_late()
+
+    def _write_late(self) -> None:
+        """Write what waits, in its order: a later champion's files are not to be overwritten."""
+        with suppress(OSError):
+            while self._unwritten:
+                self._unwritten[0]()
+                self._unwritten.popleft()
+
+    def _write_missing(self) -> None:
+        """Write the files that a process which was killed after its commit did not get to."""
+        for number in self._artifacts.missing():
+            self._write(partial(self._artifacts.write_experiment, number))
+        if champions := self._reader.champions():
+            self._write(partial(self._artifacts.write_best, champions[-1].experiment))
 
     def _slots(self) -> tuple[SlotView, ...]:
         views = {number: SlotView(number) for number in self._state.free}
@@ -268,6 +407,15 @@ class Results:
                 )
             views[trial.slot] = view
         return tuple(views[number] for number in sorted(views))
+
+
+@dataclass(frozen=True)
+class _Briefed:
+    """How things stood when a briefing was written."""
+
+    champions: int
+    decided: int  # experiments
+    told: tuple[int, ...]  # instructions that it held
 
 
 def _versions() -> Mapping[str, str]:

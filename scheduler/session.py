@@ -10,17 +10,22 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import psutil
 
 from agent import Proposal
+from agent.llm.keys import Keys
 from agent.source import identify
-from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults, count_slots, slots_of
+from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults, head_watched
 from scheduler.errors import UsageError
+from scheduler.job import stop_grace
 from scheduler.loop import Loop
+from scheduler.nodes import count_slots, slots_of
+from scheduler.researcher import agent_settings
 from scheduler.results import Plan
+from scheduler.shares import SharedCluster
 from scheduler.study.config import Config
 from scheduler.study.data import PackedData, baseline_files, prepare_data, task_folder
 from scheduler.study.folder import StudyFolder
@@ -30,6 +35,7 @@ from workers.bundle import cache_folder, pack
 from workers.remote import split_data
 from workers.sandbox import Level, probe_level
 
+GUIDE = "CONTRACT.md"  # in a task's folder: what its edited code is given and must give
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: a terminal that was closed
 
 
@@ -40,6 +46,7 @@ class Materials:
     baseline: Proposal
     bundles: Bundles
     packed: PackedData
+    guide: str  # the task's own words on its contract
 
 
 def sandbox_level(config: Config) -> str:
@@ -76,7 +83,9 @@ def gather_materials(config: Config) -> Materials:
     )
     data, exam = split_data(packed.folder)
     fixed = pack(task, name="train_template", exclude=config.task.editable)
-    return Materials(baseline, Bundles(fixed, data, exam), packed)
+    guide = task / GUIDE
+    words = guide.read_text("utf-8") if guide.is_file() else ""
+    return Materials(baseline, Bundles(fixed, data, exam), packed, words)
 
 
 @dataclass(frozen=True)
@@ -85,18 +94,24 @@ class Capacity:
 
     slots: int  # now; they may become more or fewer
     resources: Resources  # of one slot
+    local: bool = True  # on a Ray of this study's own; else others may run on it too
 
 
-def measure_capacity(config: Config, found: list[dict[str, Any]]) -> Capacity:
+def measure_capacity(
+    config: Config, found: list[dict[str, Any]], *, local: bool = True
+) -> Capacity:
     """Count the slots of the nodes, and divide each node's memory among those that it holds.
 
-    The least of the shares is the limit everywhere. Raises UsageError where not one trial fits.
+    The least of the shares is the limit everywhere. Raises UsageError where not one trial fits;
+    but for a cluster with `workers.slots` as a number: there nodes may still come.
     """
     limit = None if config.workers.slots == "auto" else config.workers.slots
     claims = config.trial_resources(0, 1)
     slots = count_slots(found, claims, limit)
-    if slots == 0:
+    if slots == 0 and (local or limit is None):
         raise UsageError(_why_no_slot(claims, found))
+    if slots == 0:
+        return Capacity(0, replace(claims, memory_bytes=claims.memory_bytes or None), local)
     shares = [
         (node["Resources"]["memory"], min(slots, fits))  # Ray knows a container's own limit
         for node in found
@@ -106,7 +121,7 @@ def measure_capacity(config: Config, found: list[dict[str, Any]]) -> Capacity:
     memory, fits = min(
         shares or [(psutil.virtual_memory().total, slots)], key=lambda s: s[0] / s[1]
     )
-    return Capacity(slots, config.trial_resources(int(memory), fits))
+    return Capacity(slots, config.trial_resources(int(memory), fits), local)
 
 
 def _why_no_slot(claims: Resources, found: list[dict[str, Any]]) -> str:
@@ -121,7 +136,7 @@ def _why_no_slot(claims: Resources, found: list[dict[str, Any]]) -> str:
     return (
         f"a trial claims {' and '.join(wanted)}, and no node offers that (nodes: "
         f"{'; '.join(offers) or 'none'}). Set workers.gpus_per_trial, workers.cpus_per_trial or "
-        "workers.accelerator, or run on this machine's CPU with: --config local"
+        "workers.accelerator, or run on CPUs with: --config local"
     )
 
 
@@ -131,26 +146,38 @@ async def run_session(
     materials: Materials,
     *,
     capacity: Capacity,
+    keys: Keys,
     show: Callable[[Live], None],
     interrupted: Callable[[int], None],
+    abandon: Callable[[str], NoReturn],
 ) -> Live:
     """Run the study until it stops, pauses, or is interrupted; return its last state.
 
-    `interrupted` is told of each signal: the first drains, the second cuts short.
+    `interrupted` is told of each signal: the first drains, the second cuts short. `abandon` is to
+    end the process at once, with these words: Ray is gone, and no call of it comes back. The study
+    is then as after any kill: whole.
     """
     plan = Plan(
         baseline=materials.baseline,
         task=materials.bundles.task.hash,
         data=materials.bundles.data.hash,
         resources=capacity.resources,
+        guide=materials.guide,
     )
+    slots = config.workers.slots
+    limit = None if slots == "auto" else slots
+    shared = None
+    if not capacity.local:
+        name = f"{socket.gethostname()}:{folder.path.absolute()}"
+        shared = SharedCluster(name, most=limit, priority=config.workers.priority)
     results = RayResults(folder.path, config, plan)
     await results.begin_session(os.getpid(), socket.gethostname())
     executor = RayExecutor(
         capacity.resources,
-        None if config.workers.slots == "auto" else config.workers.slots,
+        limit,
         materials.bundles,
         results.actor,
+        shared=shared,
     )
     last: list[Live] = []
 
@@ -158,28 +185,37 @@ async def run_session(
         last[:] = [live]
         show(live)
 
-    loop = Loop(results, executor, RayAgent(results), show=remember)
-    with _signals(loop, interrupted):
+    agent = RayAgent(results, agent_settings(config), keys)
+    loop = Loop(results, executor, agent, show=remember)
+    with head_watched(abandon), _signals(loop, interrupted):
         try:
             await loop.run()
         finally:
+            await agent.close()
             await results.close()
+            if shared is not None:
+                await shared.leave()
     return last[0]
 
 
 @contextmanager
 def _signals(loop: Loop, interrupted: Callable[[int], None]) -> Iterator[None]:
-    """The first signal drains the study, the second cuts its trials short."""
+    """The first signal drains the study, the second cuts its trials short.
+
+    In a Ray job the second comes by itself, just before Ray would kill the driver.
+    """
     count = 0
 
     def on_signal() -> None:
         nonlocal count
         count += 1
         interrupted(count)
-        if count == 1:
-            loop.drain()
-        else:
+        if count > 1:
             loop.cancel()
+            return
+        loop.drain()
+        if (grace := stop_grace(os.environ)) is not None:  # a job is killed soon after
+            running.call_later(grace, loop.cancel)
 
     running = asyncio.get_running_loop()
     for number in SIGNALS:

@@ -20,8 +20,9 @@ from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import Policy, State
 from scheduler.study.config import Config
+from scheduler.study.facts import Contents
 from scheduler.study.folder import StudyFolder
-from scheduler.study.store import Contents, Session, Store
+from scheduler.study.store import Session, Store
 from workers import Outcome, OutcomeStatus, Timings
 
 START = 1_750_000_000.0  # Unix seconds at which every synthetic study begins
@@ -137,7 +138,7 @@ class World:
                     self._plan(self.luck.gauss(BUDGET + 25, 3), partial(self._end, trial))
                 case ev.CancelTrial(trial):
                     self._cancelled.add(trial)
-                case ev.RequestProposals(request, count):
+                case ev.RequestProposals(request=request, count=count):
                     self._plan(self.luck.uniform(5, 60), partial(self._answer, request, count))
                 case ev.Finish():
                     self.finished = True
@@ -150,7 +151,7 @@ class World:
         parent = champion.experiment if champion else 0
         champions = self.course.state.champions
         proposals = tuple(self._proposal(parent) for _ in range(count))
-        drafts = tuple(ev.Draft(parent, champions) for _ in proposals)
+        drafts = tuple(ev.Draft(parent, champions, p.origin != "tuner") for p in proposals)
         answer = Answer(request, proposals, Cost(9.0, 12_000 * count, 900 * count, 0.01 * count))
         # What is added is numbered from here on: the rules may take fewer than there are.
         first = self.course.state.next_experiment
@@ -197,6 +198,7 @@ class World:
             outcome.metric,
             outcome.reason,
             outcome.timings.total,
+            early=outcome.timings.train < 30,
         )
         self.send(event, Contents(outcome=outcome))
 

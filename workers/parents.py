@@ -23,8 +23,7 @@ def watch_parents(address: str) -> Callable[[], str]:
     The function returned costs one system call and never waits.
     """
     parent = os.getppid()
-    watch = _HeadWatch(address)
-    threading.Thread(target=watch.run, name="head-watch", daemon=True).start()
+    watch = HeadWatch(address)
 
     def orphaned() -> str:
         # A zombie's children are adopted like those of any dead process.
@@ -35,15 +34,19 @@ def watch_parents(address: str) -> Callable[[], str]:
     return orphaned
 
 
-class _HeadWatch:
-    """Connects to the head again and again: only that tells a live one, wherever it runs."""
+class HeadWatch:
+    """Connects to the head again and again: only that tells a live one, wherever it runs.
+
+    `failures` counts how often in a row nobody listened there, every half second.
+    """
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
         self._address = (host.strip("[]"), int(port))
         self.failures = 0
+        threading.Thread(target=self._run, name="head-watch", daemon=True).start()
 
-    def run(self) -> None:
+    def _run(self) -> None:
         while True:
             try:
                 socket.create_connection(self._address, timeout=CONNECT_SECONDS).close()

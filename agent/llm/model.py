@@ -9,6 +9,8 @@ from typing import Protocol
 
 from agent.ledger import Message
 
+MESSAGE_TOKENS = 4  # what a message costs besides its text (OpenAI's counting guide: 3 or 4)
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -22,6 +24,7 @@ class Reply:
     truncated: bool = False  # it ended because the tokens were used up
     error: str = ""  # why it broke off; "": it did not. Without secrets
     lasting: bool = False  # asking again won't help: a wrong key, an unknown model
+    refused: bool = False  # this call won't be taken as it stands: too long, refused content
     retry_after: float | None = None  # seconds, where the provider said so
 
 
@@ -47,5 +50,9 @@ class Model(Protocol):
         ...
 
     async def ask(self, messages: Sequence[Message], *, most_tokens: int) -> Reply:
-        """One attempt. Whatever goes wrong with the call is in the Reply; nothing is raised."""
+        """One attempt. Whatever goes wrong with the call is in the Reply; nothing is raised.
+
+        Only a cancellation passes through. The CancelledError may bring what had come by then, a
+        Reply, as its attribute `reply`.
+        """
         ...

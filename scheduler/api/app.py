@@ -172,10 +172,9 @@ def _paths(folder: StudyFolder) -> APIRouter:
     def champion() -> ChampionAnswer:
         """The code to beat."""
         with reading() as reader:
-            champions = reader.champions()
-            if not champions:
+            best = reader.champion()
+            if best is None:
                 raise HTTPException(HTTPStatus.NOT_FOUND, "there is no champion yet")
-            best = champions[-1]
             return ChampionAnswer(
                 best, found(reader, best.experiment), reader.files(best.experiment)
             )

@@ -15,9 +15,12 @@ import typer
 
 from scheduler.cli.doctor import doctor
 from scheduler.cli.files import best, export, log, plot
+from scheduler.cli.instructions import instructions, tell
+from scheduler.cli.notebook import notebook
 from scheduler.cli.run import run
 from scheduler.cli.show import diff, show
 from scheduler.cli.status import status, top
+from scheduler.cli.submit_job import submit_job
 from scheduler.errors import SchedulerError
 
 app = typer.Typer(
@@ -29,7 +32,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: its tables of rich take as long as the rest together
 )
-for _verb in (run, status, top, show, diff, log, best, export, plot, doctor):
+_VERBS = (
+    *(run, submit_job, tell, instructions),
+    *(status, top, show, diff, log, best, notebook, export, plot),
+    doctor,
+)
+for _verb in _VERBS:
     app.command()(_verb)
 
 

@@ -8,10 +8,12 @@ UsageError; nothing is written before `Opening.write`.
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scheduler.errors import UsageError
+from scheduler.errors import NothingYet, UsageError
+from scheduler.job import check_lasts, submission_id
 from scheduler.study.bundled import default_program
 from scheduler.study.config import Config
 from scheduler.study.config_change import changed_keys, check_resumable
@@ -22,6 +24,7 @@ from scheduler.study.names import resolve_study
 from scheduler.study.reader import Reader
 from scheduler.study.records import Study
 
+JOB_PROGRAM = Path("program.md")
 LOCK_SECONDS = 6.0  # Ray ends the results actor of a killed driver after two or three
 
 
@@ -51,8 +54,11 @@ def open_study(
     study: str | None, source: str | None, program: Path | None, overrides: Sequence[str]
 ) -> Opening:
     """Look everything up and check it. Raises UsageError, StudyInUse."""
+    if program is None and submission_id(os.environ) and JOB_PROGRAM.is_file():
+        program = JOB_PROGRAM  # submitted with the job: it may have been edited since the last one
     directions = None if program is None else _read(program)
     folder = StudyFolder(_find(study, source, overrides))
+    check_lasts(folder.path)
     if folder.exists:
         return _resume(folder, source, directions, overrides)
     config = load_config(source, overrides, os.environ)
@@ -94,7 +100,7 @@ def _resume(
     try:
         before = None
         if folder.database.exists():
-            with Reader(folder.database) as reader:
+            with suppress(NothingYet), Reader(folder.database) as reader:
                 before = reader.study()
     finally:
         lock.release()

@@ -21,6 +21,16 @@ def run(
     program: Annotated[
         Path | None, typer.Option("--program", "-p", help="The research directions, Markdown.")
     ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="A language model that proposes, such as anthropic/claude-sonnet-4-5; repeatable. "
+            "Its key comes from the environment. Without any, the tuner works alone.",
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set one key, such as budget.seconds=60."),
@@ -36,6 +46,8 @@ def run(
     same command resumes it.
     """
     import asyncio
+    import json
+    import os
     from contextlib import ExitStack
 
     from scheduler import session
@@ -43,21 +55,34 @@ def run(
     from scheduler.cli.opening import open_study
     from scheduler.cli.stage import Stage
     from scheduler.cli.words import ending, forecast
-    from scheduler.cluster import connect, nodes
+    from scheduler.nodes import connect, nodes
+    from scheduler.researcher import missing_for, take_keys
     from scheduler.rules.states import StopReason, StudyState
 
     stage = Stage(plain=plain)
-    opening = open_study(study, config, program, overrides or [])
+    chosen = [f"agent.models={json.dumps(models)}"] if models else []
+    opening = open_study(study, config, program, [*chosen, *(overrides or [])])
     serve = opening.config.serve
     socket = None if serve.port is None else bind(serve.host, serve.port)
     stage.say(f"study   {opening.shown} ({'resumed' if opening.before else 'new'})")
     sandbox = session.sandbox_level(opening.config)
+    keys = take_keys(opening.config, os.environ)
     with stage.wait("reading the task and packing the data (once for this machine)"):
         materials = session.gather_materials(opening.config)
     with stage.wait("starting Ray"):
-        connect()
-        capacity = session.measure_capacity(opening.config, nodes())
-    stage.say(forecast(opening.config, capacity, materials, sandbox, opening.before))
+        local = connect().local
+        capacity = session.measure_capacity(opening.config, nodes(), local=local)
+    missing = missing_for(opening.config, keys)
+    stage.say(
+        forecast(
+            opening.config,
+            capacity,
+            materials,
+            sandbox=sandbox,
+            done=opening.before,
+            missing=missing,
+        )
+    )
     opening.write()
 
     with ExitStack() as stack:
@@ -71,8 +96,10 @@ def run(
                 opening.config,
                 materials,
                 capacity=capacity,
+                keys=keys,
                 show=show,
                 interrupted=stage.interrupted,
+                abandon=stage.abandon,
             )
         )
     stage.say(ending(last, opening.shown))

@@ -19,7 +19,12 @@ ExperimentArgument = Annotated[int, typer.Argument(metavar="ID", help="An experi
 
 
 def show(
-    experiment: ExperimentArgument, study: StudyOption = None, json: JsonOption = False
+    experiment: ExperimentArgument,
+    prompt: Annotated[
+        bool, typer.Option("--prompt", help="The call that it came from: prompt, answer, cost.")
+    ] = False,
+    study: StudyOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Show everything about one experiment."""
     from rich.text import Text
@@ -28,6 +33,9 @@ def show(
 
     with choose(study) as chosen:
         found = chosen.experiment(experiment)
+        if prompt:
+            _show_call(chosen, found, json=json)
+            return
         trials = chosen.reader.trials(experiment)
         constants = _changed(chosen, found)
         if json:
@@ -82,6 +90,37 @@ def diff(
         console.print(each, style=style, soft_wrap=True)
 
 
+def _show_call(chosen: Chosen, experiment: "Experiment", *, json: bool) -> None:
+    """The call to a model that an experiment came from."""
+    from rich.text import Text
+
+    from scheduler.cli import texts
+    from scheduler.errors import UsageError
+
+    call = None if experiment.call is None else chosen.reader.call(experiment.call)
+    if call is None:
+        raise UsageError(
+            f"experiment {experiment.id} came from no model, but from: {experiment.origin}"
+        )
+    if json:
+        print_json({"experiment": experiment.id, "call": call})
+        return
+    console = screen()
+    dollars = "price not known" if call.dollars is None else f"{call.dollars:.4f} $"
+    tokens = f"{call.input_tokens:,} tokens in, {call.output_tokens:,} out"
+    console.print(
+        texts.line(
+            f"{call.model}, call {call.id} ({call.purpose}): {tokens}, {dollars}, "
+            f"{call.seconds:.1f} s"
+        )
+    )
+    for message in call.prompt:
+        console.print(Text(f"\n--- {message.role}", style="bold"))
+        console.print(texts.block(message.text), soft_wrap=True)
+    console.print(Text("\n--- answer", style="bold"))
+    console.print(texts.block(call.answer), soft_wrap=True)
+
+
 def _changed(chosen: Chosen, experiment: "Experiment") -> dict[str, dict[str, int | float | None]]:
     """The constants that differ from the parent's, before and after."""
     parent = None if experiment.parent is None else chosen.reader.experiment(experiment.parent)
@@ -118,6 +157,17 @@ def _facts(
     grid.add_row("parent", parent)
     grid.add_row("origin", texts.line(experiment.origin))
     grid.add_row("hypothesis", texts.block(experiment.hypothesis))
+    for name, value in (("expected", experiment.expected), ("lesson", experiment.lesson)):
+        if value:
+            grid.add_row(name, texts.block(value))
+    if experiment.mends is not None:
+        grid.add_row("mends", f"#{experiment.mends}, which crashed")
+    if experiment.combines is not None:
+        grid.add_row("combines", f"its parent with #{experiment.combines}")
+    if experiment.instruction is not None:
+        grid.add_row("serves", f"instruction {experiment.instruction}")
+    if experiment.call is not None:
+        grid.add_row("call", f"{experiment.call} (see it with --prompt)")
     if experiment.staleness:
         grid.add_row(
             "staleness", f"new champions between its briefing and its start: {experiment.staleness}"

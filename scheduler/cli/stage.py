@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from rich.console import Console
 from rich.live import Live as RichLive
@@ -70,3 +71,10 @@ class Stage:
     def interrupted(self, count: int) -> None:
         """Tell what a signal does."""
         self.say(INTERRUPTED[min(count, 2)])
+
+    def abandon(self, why: str) -> NoReturn:
+        """Say why the study can't go on here, and end the process; from any thread."""
+        self._console.show_cursor()
+        print(f"error: {why}", file=sys.stderr, flush=True)  # noqa: T201
+        sys.stdout.flush()
+        os._exit(1)

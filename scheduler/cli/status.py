@@ -43,6 +43,9 @@ def status(
             return
         console = screen()
         console.print(_facts(chosen, live, is_running=is_running))
+        if len(live.study.arms) > 1:
+            console.print(Text("\nwho proposes", style="bold"))
+            console.print(texts.arms(live.study.arms))
         reference = live.study.champion.metric if live.study.champion else None
         for heading, rows in (("leaderboard", leaders), ("latest", live.recent[:LATEST])):
             if rows:
@@ -129,8 +132,13 @@ def _facts(chosen: Chosen, live: "Live", *, is_running: bool) -> "Table":
     if study.lost_between_trials is not None:
         lost = f"{study.lost_between_trials:.2f} s between two trials on one slot (median)"
         grid.add_row("lost", lost)
-    cost = "price not known" if study.dollars is None else f"{study.dollars:.2f} $"
-    grid.add_row("agent", f"{study.tokens:,} tokens, {cost}")
+    if study.calls:
+        cost = "price not known" if study.dollars is None else f"{study.dollars:.2f} $"
+        grid.add_row("models", f"{study.calls:,} calls, {study.tokens:,} tokens, {cost}")
+    for name, why in study.troubles.items():
+        grid.add_row("trouble", texts.line(f"{name}: {why}"))
+    if study.open_instructions:
+        grid.add_row("instructions", f"{study.open_instructions} open (autoresearch instructions)")
     return grid
 
 

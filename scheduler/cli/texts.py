@@ -4,11 +4,13 @@ In: records. Out: strings and rich Texts. Whatever a model, a training script or
 cleaned of escapes here and never read as markup. Prints nothing.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from rich.table import Table
 from rich.text import Text
 
+from agent import ArmRecord
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
 from scheduler.study.records import Experiment, Study
 from workers.log import clean, sentence
@@ -24,6 +26,9 @@ REASONS = {
     StopReason.MAX_EXPERIMENTS: "stop.max_experiments is reached",
     StopReason.MAX_HOURS: "the hours of stop.max_hours are used up",
     StopReason.PLATEAU: "stop.plateau experiments in a row brought no new champion",
+    StopReason.MAX_DOLLARS: "the dollars of agent.max_dollars are spent",
+    StopReason.MAX_TOKENS: "the tokens of agent.max_tokens are used up",
+    StopReason.MAX_CALLS: "the calls of agent.max_calls are used up",
     StopReason.SIGNAL: "it was interrupted",
     StopReason.NO_PROPOSALS: "the agent has no more ideas that were not tried before",
     StopReason.AGENT_FAILED: "the agent failed again and again",
@@ -105,6 +110,26 @@ def best(study: Study, title: str = "") -> Text:
     text.append(f"  {sentence(title)}", style="default")
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
+
+
+def arms(records: Sequence[ArmRecord]) -> Table:
+    """What each model and the tuner have done."""
+    table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim")
+    # Folded, not cut: what tells two models apart often stands at the end.
+    table.add_column("arm", overflow="fold", ratio=1)
+    for title in ("proposals", "applied", "kept", "failed", "best gain", "dollars"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for each in records:
+        table.add_row(
+            Text(line(each.name).plain),
+            str(each.proposals),
+            str(each.experiments),
+            str(each.kept),
+            str(each.failed),
+            f"{each.best_gain:.6f}" if each.best_gain else NONE,
+            "?" if each.dollars is None else f"{each.dollars:.2f}",
+        )
+    return table
 
 
 def experiments(

@@ -4,6 +4,7 @@ In: the configuration, the capacity, the study's last state. Out: lines of text.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 from scheduler.cli.texts import REASONS
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
@@ -19,11 +20,20 @@ LONGER = {
     StopReason.MAX_EXPERIMENTS: "--set stop.max_experiments={}",
     StopReason.MAX_HOURS: "--set stop.max_hours={}",
     StopReason.PLATEAU: "--set stop.plateau={}",
+    StopReason.MAX_DOLLARS: "--set agent.max_dollars={}",
+    StopReason.MAX_TOKENS: "--set agent.max_tokens={}",
+    StopReason.MAX_CALLS: "--set agent.max_calls={}",
 }
 
 
 def forecast(
-    config: Config, capacity: Capacity, materials: Materials, sandbox: str, done: Study | None
+    config: Config,
+    capacity: Capacity,
+    materials: Materials,
+    *,
+    sandbox: str,
+    done: Study | None,
+    missing: Mapping[str, Sequence[str]],
 ) -> str:
     """What the study will take: slots, time, money."""
     resources = capacity.resources
@@ -31,14 +41,45 @@ def forecast(
     data = f"{config.data.source}: {materials.packed.tokens['train']:,} tokens to train on, "
     data += f"{config.data.validation_tokens:,} to score"
     lines = [
-        f"slots   {capacity.slots} at a time, {each} each",
+        f"slots   {_slots(config, capacity)}, {each} each",
         f"budget  {config.budget_words()} of training a trial",
         f"data    {data}",
         f"sandbox {sandbox}",
-        "agent   tuner (no key, no network, no cost; language models are not in this version yet)",
+        *_agent(config, missing),
         f"takes   {_duration(config, capacity, done)}",
     ]
     return "\n".join(lines)
+
+
+def _slots(config: Config, capacity: Capacity) -> str:
+    wanted = config.workers.slots
+    if not capacity.local and isinstance(wanted, int) and capacity.slots < wanted:
+        return f"{capacity.slots} of {wanted} now, the rest as nodes join (an autoscaler is asked)"
+    return f"{capacity.slots} at a time"
+
+
+def _agent(config: Config, missing: Mapping[str, Sequence[str]]) -> list[str]:
+    """Who proposes, and what is missing for that."""
+    agent = config.agent
+    if not agent.models:
+        return [
+            "agent   the tuner: no key, no network, no cost. For a language model: --model NAME,",
+            "        with its key in the environment or in agent.key_file",
+        ]
+    limits = [
+        f"{value:g} {name}"
+        for name, value in (
+            ("$", agent.max_dollars),
+            ("tokens", agent.max_tokens),
+            ("calls", agent.max_calls),
+        )
+        if value is not None
+    ]
+    bound = f"at most {', '.join(limits)}" if limits else "no limit of cost (agent.max_dollars)"
+    lines = [f"agent   {', '.join(agent.models)}, and the tuner; {bound}"]
+    for model, keys in missing.items():
+        lines.append(f"        {model} has no key: set {' or '.join(keys)}")
+    return lines
 
 
 def _duration(config: Config, capacity: Capacity, done: Study | None) -> str:
@@ -49,16 +90,16 @@ def _duration(config: Config, capacity: Capacity, done: Study | None) -> str:
     limits = [] if hours is None else [f"at most {hours:g} hours"]
     if total is None:
         if config.budget.seconds is not None:
-            rate = 3600 * capacity.slots / _trial_seconds(config, capacity)
+            rate = 3600 * max(1, capacity.slots) / _trial_seconds(config, capacity)
             limits.insert(0, f"about {rate:.0f} experiments an hour")
         limits.append("until Ctrl-C; it can be resumed")
     else:
         left = max(0, total - before)
         limits.insert(0, f"{'the baseline and ' if repeats else ''}{left} experiments")
         if config.budget.seconds is not None:
-            rounds = math.ceil((left + repeats) / capacity.slots)
+            rounds = math.ceil((left + repeats) / max(1, capacity.slots))
             limits[0] += f" in about {_span(rounds * _trial_seconds(config, capacity))}"
-    return "; ".join([*limits, "no money"])
+    return "; ".join(limits if config.agent.models else [*limits, "no money"])
 
 
 def _trial_seconds(config: Config, capacity: Capacity) -> float:
@@ -126,6 +167,7 @@ def _next_steps(study: Study, name: str) -> list[str]:
         rows.append((f"{again} {more}", "go on, with a higher limit"))
     else:
         rows.append((again, "go on where it stopped"))
-    rows.append((f"{name}/program.md", "directions for a language model, once one can be set"))
+    if not study.calls:
+        rows.append((f"{again} --model NAME", "let a language model read program.md and propose"))
     width = max(len(command) for command, _ in rows)
     return ["next:", *(f"  {command:<{width}}  {what}" for command, what in rows)]

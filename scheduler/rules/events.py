@@ -9,7 +9,14 @@ the rules never look at a clock. Contents (code, logs) stay outside: the rules n
 
 from dataclasses import dataclass
 
-from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from agent import Purpose
+from scheduler.rules.states import (
+    ExperimentState,
+    InstructionState,
+    StopReason,
+    StudyState,
+    TrialState,
+)
 from workers import OutcomeStatus
 
 # ---- events ---------------------------------------------------------------------------------
@@ -36,6 +43,8 @@ class Draft:
 
     parent: int
     champions: int  # how many champions there had been when its briefing was written
+    by_model: bool = False  # whoever wrote it can be asked to mend it
+    instruction: int | None = None  # the one that it serves
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,10 @@ class Answered:
     at: float
     request: int
     drafts: tuple[Draft, ...]
-    seconds: float  # from the request to the answer
+    seconds: float | None  # that such an answer takes; None: it says nothing of the usual pace
+    troubled: bool = False  # what is missing is missing by a fault, not for want of ideas
+    spent: str = ""  # the limit that left no room for a call: "dollars", "tokens", "calls"
+    told: tuple[int, ...] = ()  # instructions that a model had before it when it answered
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,7 @@ class Reported:
     metric: float | None = None
     reason: str = ""
     seconds: float = 0.0  # for which it held its slot
+    early: bool = False  # it ended within the first seconds of its training, or before
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,22 @@ class Lost:
     reason: str
     blamed: bool = True  # False where the trial can't have caused it, as when its driver died
     out_of_memory: bool = False
+
+
+@dataclass(frozen=True)
+class Instructed:
+    """A person queued an instruction."""
+
+    at: float
+    lifetime: int | None = None  # experiments decided after which it expires
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """A person took an instruction back."""
+
+    at: float
+    instruction: int
 
 
 @dataclass(frozen=True)
@@ -108,6 +137,8 @@ Event = (
     | AnswerFailed
     | Reported
     | Lost
+    | Instructed
+    | Withdrawn
     | DrainAsked
     | CancelAsked
     | Ticked
@@ -124,6 +155,8 @@ class ExperimentAdded:
     draft: int | None
     parent: int | None
     wanted: int = 1  # outcomes that its decision needs
+    mends: int | None = None  # the crashed experiment whose idea it carries on
+    mended: int = 0  # how many crashed before it in this line
 
 
 @dataclass(frozen=True)
@@ -134,6 +167,7 @@ class ExperimentMoved:
     state: ExperimentState
     metric: float | None = None
     reason: str = ""
+    decision: int | None = None  # the how-many-eth of the study, where the state is final
 
 
 @dataclass(frozen=True)
@@ -175,6 +209,22 @@ class Crowned:
 
 
 @dataclass(frozen=True)
+class InstructionAdded:
+    """A new instruction, queued."""
+
+    id: int
+    expires: int | None = None  # with this decision of the study
+
+
+@dataclass(frozen=True)
+class InstructionMoved:
+    """An instruction changed its state."""
+
+    id: int
+    state: InstructionState
+
+
+@dataclass(frozen=True)
 class StudyMoved:
     """The study changed its state."""
 
@@ -190,6 +240,8 @@ Fact = (
     | TrialPlanned
     | TrialMoved
     | Crowned
+    | InstructionAdded
+    | InstructionMoved
     | StudyMoved
 )
 
@@ -216,6 +268,8 @@ class RequestProposals:
 
     request: int
     count: int
+    purpose: Purpose = Purpose.IMPROVE
+    broken: int | None = None  # the experiment that is to be mended
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,29 @@ number of slots and on the queue, never on the length of the study.
 from dataclasses import dataclass, replace
 from functools import singledispatch
 
+from agent import Purpose
 from scheduler.rules import events as ev
-from scheduler.rules import stopping, supply
-from scheduler.rules.ranking import judge
-from scheduler.rules.state import Champion, ExperimentEntry, State, TrialEntry, free_slots
-from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from scheduler.rules import instructions, stopping, supply
+from scheduler.rules.decisions import decide, fail, lose, mend, request
+from scheduler.rules.state import (
+    Ask,
+    ExperimentEntry,
+    InstructionEntry,
+    State,
+    free_slots,
+)
+from scheduler.rules.states import (
+    ExperimentState,
+    InstructionState,
+    StopReason,
+    StudyState,
+    TrialState,
+)
+from scheduler.rules.trials import end_trial, plan, plan_again
+from scheduler.rules.turn import Turn
 from workers import OutcomeStatus
 
 SMOOTHING = 0.2  # weight of the newest measurement in the averages of `Pace`
-LOSSES_ALLOWED = 1  # per experiment; the second one is taken for its own fault
 NOTE_SECONDS = 30.0  # of open time that a killed study may forget
 LONGEST_SILENCE = 60.0  # seconds for which an agent without ideas is left alone
 
@@ -36,36 +50,6 @@ class Transition:
     state: State
     facts: tuple[ev.Fact, ...]
     actions: tuple[ev.Action, ...]
-
-
-class Turn:
-    """One step under way: the state so far, and the facts and actions collected."""
-
-    def __init__(self, state: State, now: float) -> None:
-        self.state = state
-        self.now = now
-        self.facts: list[ev.Fact] = []
-        self.actions: list[ev.Action] = []
-
-    def change(self, **fields: object) -> None:
-        """Replace fields of the state."""
-        self.state = replace(self.state, **fields)  # type: ignore[arg-type]
-
-    def tally(self, **fields: float | str) -> None:
-        """Replace counters of the state."""
-        self.change(tally=replace(self.state.tally, **fields))  # type: ignore[arg-type]
-
-    def put(self, entry: ExperimentEntry) -> None:
-        """Store an undecided experiment, and record its state if that changed."""
-        before = self.state.experiments.get(entry.id)
-        self.change(experiments=self.state.experiments.set(entry.id, entry))
-        if before is not None and before.state is not entry.state:
-            self.facts.append(ev.ExperimentMoved(entry.id, entry.state))
-
-    def move_study(self, to: StudyState, reason: StopReason | None = None, text: str = "") -> None:
-        """Change the state of the study."""
-        self.change(study=to, reason=reason)
-        self.facts.append(ev.StudyMoved(to, reason, text))
 
 
 def step(state: State, event: ev.Event) -> Transition:
@@ -103,20 +87,27 @@ def _(event: ev.Opened, turn: Turn) -> None:
         opened_at=event.at,
         seen_at=event.at,
         failures_in_row=0,
+        plain_failures_in_row=0,
         losses_in_row=0,
         empty_in_row=0,
         agent_failures_in_row=0,
         agent_failure="",
         ask_after=0.0,
+        empty_fills=0,
+        fill_after=0.0,
+        spent="",
     )
     turn.move_study(StudyState.RUNNING)
     for trial in sorted(
         (t for t in state.trials.values() if t.slot is not None), key=lambda t: t.id, reverse=True
     ):
-        _lose(turn, trial, "the study was interrupted while it ran", blamed=False)
+        lose(turn, trial, "the study was interrupted while it ran", blamed=False)
+    for ask in state.asked.values():  # what only one answer can bring is asked for again
+        if ask.purpose is Purpose.MEND:
+            request(turn, ask)
     baseline_alive = any(e.parent is None for e in turn.state.experiments.values())
     if turn.state.champion is None and not baseline_alive:
-        _add_experiment(turn, draft=None, parent=None, champions=0)
+        _add_baseline(turn)
 
 
 @_take.register
@@ -130,31 +121,41 @@ def _(event: ev.Answered, turn: Turn) -> None:
     if event.request not in turn.state.asked:
         return  # asked in an earlier session, or answered twice
     state = turn.state
-    turn.change(
-        asked=state.asked.delete(event.request),
-        pace=replace(state.pace, answer_seconds=_average(state.pace.answer_seconds, event.seconds)),
-    )
+    ask = state.asked[event.request]
+    turn.change(asked=state.asked.delete(event.request))
+    if event.seconds is not None:
+        answer_seconds = _average(state.pace.answer_seconds, event.seconds)
+        turn.change(pace=replace(state.pace, answer_seconds=answer_seconds))
     turn.tally(agent_failures_in_row=0, agent_failure="")
-    if not event.drafts:
-        turn.tally(empty_in_row=turn.state.tally.empty_in_row + 1)
-        _hush(turn, turn.state.tally.empty_in_row)
-        return
-    turn.tally(empty_in_row=0)
+    for number in event.told:
+        instructions.move(turn, number, InstructionState.IN_USE)
+    _note_emptiness(turn, ask, event)
     limit = state.policy.max_experiments
     for number, draft in enumerate(event.drafts):
         if limit is not None and turn.state.tally.proposed >= limit:
             break
         turn.tally(proposed=turn.state.tally.proposed + 1)
-        _add_experiment(turn, draft=number, parent=draft.parent, champions=draft.champions)
+        _add_experiment(turn, number, draft, ask)
+    if event.spent and state.policy.stop_when_spent:
+        turn.tally(spent=event.spent)  # what was paid for still runs
 
 
 @_take.register
 def _(event: ev.AnswerFailed, turn: Turn) -> None:
-    if event.request in turn.state.asked:
+    if (ask := turn.state.asked.get(event.request)) is not None:
         turn.change(asked=turn.state.asked.delete(event.request))
-        failures = turn.state.tally.agent_failures_in_row + 1
-        turn.tally(agent_failures_in_row=failures, agent_failure=event.reason)
-        _hush(turn, failures)
+        tally = turn.state.tally
+        # An agent that dies takes all its requests with it: that is one failure, not many.
+        if event.request >= tally.failed_before:
+            failures = tally.agent_failures_in_row + 1
+            turn.tally(
+                agent_failures_in_row=failures,
+                agent_failure=event.reason,
+                failed_before=turn.state.next_request,
+            )
+            _hush(turn, failures)
+        if ask.purpose is Purpose.FILL:
+            turn.tally(fill_after=turn.state.tally.ask_after)
 
 
 @_take.register
@@ -163,9 +164,9 @@ def _(event: ev.Reported, turn: Turn) -> None:
     if trial is None or trial.slot is None:
         return  # recorded already, or given up as lost
     if event.status is OutcomeStatus.LOST:
-        _lose(turn, trial, event.reason, blamed=True)
+        lose(turn, trial, event.reason, blamed=True)
         return
-    _end_trial(turn, trial, TrialState.DONE)
+    end_trial(turn, trial, TrialState.DONE)
     pace = turn.state.pace
     turn.change(pace=replace(pace, trial_seconds=_average(pace.trial_seconds, event.seconds)))
     turn.tally(losses_in_row=0, ask_after=0)
@@ -173,7 +174,9 @@ def _(event: ev.Reported, turn: Turn) -> None:
     if entry is None:
         return  # a repeat of an experiment that another repeat has decided
     if event.metric is None:
-        _fail(turn, entry, FAILURES[event.status], event.reason)
+        fail(turn, entry, FAILURES[event.status], event.reason)
+        if event.early and event.status is OutcomeStatus.CRASH:
+            mend(turn, entry)
         return
     entry = replace(entry, metrics=(*entry.metrics, event.metric))
     if len(entry.metrics) < entry.wanted:
@@ -182,14 +185,29 @@ def _(event: ev.Reported, turn: Turn) -> None:
         turn.put(replace(entry, state=ExperimentState.CONFIRMING))
         turn.change(waiting=(*turn.state.waiting, entry.id))
     else:
-        _decide(turn, entry)
+        decide(turn, entry)
 
 
 @_take.register
 def _(event: ev.Lost, turn: Turn) -> None:
     trial = turn.state.trials.get(event.trial)
     if trial is not None and trial.slot is not None:
-        _lose(turn, trial, event.reason, blamed=event.blamed, memory=event.out_of_memory)
+        lose(turn, trial, event.reason, blamed=event.blamed, memory=event.out_of_memory)
+
+
+@_take.register
+def _(event: ev.Instructed, turn: Turn) -> None:
+    """A model reads it in its next briefing, which is due soon: the queue is short."""
+    state = turn.state
+    expires = None if event.lifetime is None else state.tally.decided + event.lifetime
+    entry = InstructionEntry(state.next_instruction, expires=expires)
+    turn.change(next_instruction=entry.id + 1, instructions=state.instructions.set(entry.id, entry))
+    turn.facts.append(ev.InstructionAdded(entry.id, expires))
+
+
+@_take.register
+def _(event: ev.Withdrawn, turn: Turn) -> None:
+    instructions.move(turn, event.instruction, InstructionState.WITHDRAWN)
 
 
 @_take.register
@@ -209,8 +227,8 @@ def _(_event: ev.CancelAsked, turn: Turn) -> None:
         reverse=True,
     ):
         turn.actions.append(ev.CancelTrial(trial.id))
-        _end_trial(turn, trial, TrialState.CANCELLED, reason="the study was cancelled")
-        _plan_again(turn, trial)
+        end_trial(turn, trial, TrialState.CANCELLED, reason="the study was cancelled")
+        plan_again(turn, trial)
 
 
 @_take.register
@@ -218,132 +236,36 @@ def _(_event: ev.Ticked, _turn: Turn) -> None:
     """Only the time has changed: limits and silences are looked at after every event."""
 
 
-# ---- experiments and trials -----------------------------------------------------------------
+# ---- new experiments -----------------------------------------------------------------------
 
 
-def _add_experiment(turn: Turn, *, draft: int | None, parent: int | None, champions: int) -> None:
+def _add_baseline(turn: Turn) -> None:
     state = turn.state
-    wanted = state.policy.baseline_repeats if parent is None else 1
-    entry = ExperimentEntry(state.next_experiment, parent, champions, wanted=wanted)
+    wanted = state.policy.baseline_repeats
+    _add(turn, ExperimentEntry(state.next_experiment, None, 0, wanted=wanted), None)
+
+
+def _add_experiment(turn: Turn, number: int, draft: ev.Draft, ask: Ask) -> None:
+    entry = ExperimentEntry(
+        turn.state.next_experiment,
+        draft.parent,
+        draft.champions,
+        by_model=draft.by_model,
+        instruction=draft.instruction,
+        mended=ask.mended,
+    )
+    _add(turn, entry, number, mends=ask.broken)
+
+
+def _add(turn: Turn, entry: ExperimentEntry, draft: int | None, mends: int | None = None) -> None:
+    """Take an experiment in and queue its trials; who mends goes before what is new."""
     turn.change(next_experiment=entry.id + 1)
     turn.put(entry)
-    turn.facts.append(ev.ExperimentAdded(entry.id, draft, parent, wanted))
-    for number in range(1, wanted + 1):
-        _plan(turn, entry.id, number)
-
-
-def _plan(turn: Turn, experiment: int, number: int, *, first: bool = False) -> None:
-    """Queue a trial. Equal numbers share a seed over all experiments: they can be paired."""
-    state = turn.state
-    trial = TrialEntry(state.next_trial, experiment, number)
-    turn.change(
-        next_trial=trial.id + 1,
-        trials=state.trials.set(trial.id, trial),
-        ready=(trial.id, *state.ready) if first else (*state.ready, trial.id),
+    turn.facts.append(
+        ev.ExperimentAdded(entry.id, draft, entry.parent, entry.wanted, mends, entry.mended)
     )
-    entry = state.experiments[experiment]
-    turn.put(replace(entry, open=(*entry.open, trial.id)))
-    seed = state.policy.seed + number - 1
-    turn.facts.append(ev.TrialPlanned(trial.id, experiment, number, seed, first))
-
-
-def _end_trial(
-    turn: Turn, trial: TrialEntry, to: TrialState, reason: str = "", *, blamed: bool = False
-) -> None:
-    state = turn.state
-    free = state.free
-    if trial.slot is not None and trial.slot < state.slots:
-        # In the order of `free_slots`, so that a state read back from the store is the same.
-        free = tuple(sorted((*free, trial.slot), reverse=True))
-    turn.change(trials=state.trials.delete(trial.id), free=free)
-    entry = state.experiments.get(trial.experiment)
-    if entry is not None:
-        turn.put(replace(entry, open=tuple(n for n in entry.open if n != trial.id)))
-    turn.facts.append(ev.TrialMoved(trial.id, to, reason=reason, blamed=blamed))
-
-
-def _plan_again(turn: Turn, trial: TrialEntry) -> None:
-    """Put a new trial in the place of one that gave no outcome, at the front of the queue."""
-    if trial.experiment not in turn.state.experiments:
-        return
-    _plan(turn, trial.experiment, trial.number, first=True)
-    entry = turn.state.experiments[trial.experiment]
-    if all(turn.state.trials[n].slot is None for n in entry.open):
-        turn.put(replace(entry, state=ExperimentState.QUEUED))
-
-
-def _lose(
-    turn: Turn, trial: TrialEntry, reason: str, *, blamed: bool, memory: bool = False
-) -> None:
-    """Run a lost trial again, first in line; an experiment that is lost twice is set aside."""
-    _end_trial(turn, trial, TrialState.LOST, reason, blamed=blamed)
-    entry = turn.state.experiments.get(trial.experiment)
-    if entry is None:
-        return  # decided by another of its trials
-    if blamed:
-        entry = replace(entry, losses=entry.losses + 1)
-        turn.put(entry)
-        turn.tally(losses_in_row=turn.state.tally.losses_in_row + 1)
-    if entry.losses > LOSSES_ALLOWED:
-        state = ExperimentState.OOM if memory else ExperimentState.CRASH
-        _fail(turn, entry, state, f"its worker was lost {entry.losses} times: {reason}")
-    else:
-        _plan_again(turn, trial)
-
-
-# ---- decisions ------------------------------------------------------------------------------
-
-
-def _decide(turn: Turn, entry: ExperimentEntry) -> None:
-    """Keep or discard an experiment that has all its outcomes."""
-    state = turn.state
-    verdict = judge(entry.metrics, state.champion, minimize=state.policy.minimize)
-    _forget(turn, entry)
-    to = ExperimentState.KEEP if verdict.keep else ExperimentState.DISCARD
-    turn.facts.append(ev.ExperimentMoved(entry.id, to, verdict.metric, verdict.reason))
-    turn.tally(failures_in_row=0)
-    if verdict.keep:
-        turn.change(champion=Champion(entry.id, verdict.metric, state.champions + 1))
-        turn.facts.append(ev.Crowned(entry.id, verdict.metric))
-    _count_decision(turn, entry, new_champion=verdict.keep)
-    if entry.parent is None:
-        _decide_waiting(turn)
-
-
-def _decide_waiting(turn: Turn) -> None:
-    """Decide what ended before the baseline did, in the order in which it ended."""
-    waiting = turn.state.waiting
-    turn.change(waiting=())
-    for experiment in waiting:
-        _decide(turn, turn.state.experiments[experiment])
-
-
-def _fail(turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str) -> None:
-    _forget(turn, entry)
-    turn.facts.append(ev.ExperimentMoved(entry.id, to, None, reason))
-    turn.tally(failures_in_row=turn.state.tally.failures_in_row + 1)
-    _count_decision(turn, entry, new_champion=False)
-    if entry.parent is None and turn.state.champion is None:
-        text = f"the baseline failed ({to}): {reason}"
-        turn.move_study(StudyState.PAUSED, StopReason.BASELINE_FAILED, text)
-
-
-def _count_decision(turn: Turn, entry: ExperimentEntry, *, new_champion: bool) -> None:
-    if new_champion:
-        turn.tally(since_champion=0)
-    elif entry.parent is not None:
-        turn.tally(since_champion=turn.state.tally.since_champion + 1)
-
-
-def _forget(turn: Turn, entry: ExperimentEntry) -> None:
-    """Drop a decided experiment, and the trials that its decision made superfluous."""
-    turn.change(experiments=turn.state.experiments.delete(entry.id))
-    for trial in [turn.state.trials[n] for n in entry.open if n in turn.state.trials]:
-        if trial.slot is not None:
-            turn.actions.append(ev.CancelTrial(trial.id))
-        else:
-            turn.change(ready=tuple(n for n in turn.state.ready if n != trial.id))
-        _end_trial(turn, trial, TrialState.CANCELLED, reason="its experiment is decided")
+    for number in range(1, entry.wanted + 1):
+        plan(turn, entry.id, number, first=mends is not None)
 
 
 # ---- what follows every event ---------------------------------------------------------------
@@ -392,9 +314,9 @@ def _ask(turn: Turn) -> None:
     if turn.state.study is not StudyState.RUNNING:
         return
     for count in supply.calls(turn.state, turn.now):
-        request = turn.state.next_request
-        turn.change(next_request=request + 1, asked=turn.state.asked.set(request, count))
-        turn.actions.append(ev.RequestProposals(request, count))
+        request(turn, Ask(count))
+    if idle := supply.idle_slots(turn.state, turn.now):
+        request(turn, Ask(idle, Purpose.FILL))
 
 
 def _finish(turn: Turn) -> None:
@@ -409,9 +331,30 @@ def _finish(turn: Turn) -> None:
         turn.actions.append(ev.Finish())
 
 
+def _note_emptiness(turn: Turn, ask: Ask, event: ev.Answered) -> None:
+    """Leave an agent that brought nothing alone for a while; where that was no fault, count it."""
+    tally = turn.state.tally
+    if ask.purpose is Purpose.FILL:
+        empty = 0 if event.drafts else tally.empty_fills + 1
+        turn.tally(empty_fills=empty, fill_after=turn.now + _silence(empty) if empty else 0.0)
+    elif ask.purpose is Purpose.IMPROVE:
+        if event.drafts:
+            turn.tally(empty_in_row=0, troubled_in_row=0)
+        elif event.troubled:
+            turn.tally(troubled_in_row=tally.troubled_in_row + 1)
+            _hush(turn, tally.troubled_in_row + 1)
+        else:
+            turn.tally(empty_in_row=tally.empty_in_row + 1)
+            _hush(turn, tally.empty_in_row + 1)
+
+
 def _hush(turn: Turn, times: int) -> None:
     """The agent brought nothing, so many times in a row: leave it alone, longer each time."""
-    turn.tally(ask_after=turn.now + min(LONGEST_SILENCE, 2.0 ** (times - 1)))
+    turn.tally(ask_after=turn.now + _silence(times))
+
+
+def _silence(times: int) -> float:
+    return min(LONGEST_SILENCE, 2.0 ** min(times - 1, 16))
 
 
 def _average(before: float | None, newest: float) -> float:

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 
 from immutables import Map
 
-from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from agent import Purpose
+from scheduler.rules.states import (
+    ExperimentState,
+    InstructionState,
+    StopReason,
+    StudyState,
+    TrialState,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,9 @@ class Policy:
     failures_in_row: int = 8  # pause after so many; a broken task should not burn a night
     proposals_per_call: int = 4
     calls_in_flight: int = 4
+    fill: bool = False  # ask the tuner for what an idle slot would wait for
+    mends: int = 0  # times that an early crash in one line goes back to who wrote it
+    stop_when_spent: bool = False  # stop at a limit of the agent's; else the tuner goes on
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,9 @@ class ExperimentEntry:
     metrics: tuple[float, ...] = ()
     losses: int = 0
     open: tuple[int, ...] = ()  # its trials without an outcome, planned or running
+    by_model: bool = False
+    instruction: int | None = None  # the one that it serves
+    mended: int = 0  # how many crashed before it in this line
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,25 @@ class TrialEntry:
     number: int
     state: TrialState = TrialState.PLANNED
     slot: int | None = None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request to the agent that is under way."""
+
+    count: int
+    purpose: Purpose = Purpose.IMPROVE
+    broken: int | None = None
+    mended: int = 0  # of what it will bring
+
+
+@dataclass(frozen=True)
+class InstructionEntry:
+    """An instruction that is open."""
+
+    id: int
+    state: InstructionState = InstructionState.QUEUED
+    expires: int | None = None  # with this decision of the study
 
 
 @dataclass(frozen=True)
@@ -75,13 +107,20 @@ class Tally:
     """Counters that the stops depend on."""
 
     proposed: int = 0  # experiments beside the baselines
+    decided: int = 0  # experiments, the baselines too
     since_champion: int = 0  # decided experiments since the last champion
     failures_in_row: int = 0
+    plain_failures_in_row: int = 0  # ... of those, of code that no model wrote
     losses_in_row: int = 0
-    empty_in_row: int = 0  # requests in a row that brought nothing
+    empty_in_row: int = 0  # requests in a row that brought nothing, for want of ideas
+    troubled_in_row: int = 0  # requests in a row that brought nothing, as no model could be asked
     agent_failures_in_row: int = 0  # requests in a row that failed ...
     agent_failure: str = ""  # ... and how the last one did
+    failed_before: int = 0  # requests below this number were under way when the agent failed
     ask_after: float = 0.0  # Unix seconds before which the agent is left alone
+    empty_fills: int = 0  # requests to fill a slot in a row that brought nothing
+    fill_after: float = 0.0  # Unix seconds before which the tuner is left alone
+    spent: str = ""  # the agent's limit that is used up, where the study is to stop then
     seconds_before: float = 0.0  # open time of the earlier sessions
     opened_at: float = 0.0
     seen_at: float = 0.0  # the newest time that is noted; what a killed session has to show
@@ -104,7 +143,9 @@ class State:
     trials: Map[int, TrialEntry] = field(default_factory=Map)
     ready: tuple[int, ...] = ()  # planned trials, the next one first
     waiting: tuple[int, ...] = ()  # experiments whose outcome waits for the baseline's
-    asked: Map[int, int] = field(default_factory=Map)  # request -> proposals wanted
+    next_instruction: int = 1
+    asked: Map[int, Ask] = field(default_factory=Map)  # request -> what was asked
+    instructions: Map[int, InstructionEntry] = field(default_factory=Map)  # the open ones
     pace: Pace = field(default_factory=Pace)
     tally: Tally = field(default_factory=Tally)
 

@@ -46,6 +46,21 @@ class TrialState(StrEnum):
         return self not in (self.PLANNED, self.RUNNING)
 
 
+class InstructionState(StrEnum):
+    """Where a person's instruction stands."""
+
+    QUEUED = "queued"  # no model has been told yet
+    IN_USE = "in use"  # a model has answered a briefing that held it
+    SERVED = "served"  # an experiment that names it was kept or discarded
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"  # so many experiments were decided without serving it
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no briefing holds it any more."""
+        return self not in (self.QUEUED, self.IN_USE)
+
+
 class StudyState(StrEnum):
     """Where a study stands."""
 
@@ -66,6 +81,9 @@ class StopReason(StrEnum):
 
     MAX_EXPERIMENTS = "max_experiments"
     MAX_HOURS = "max_hours"
+    MAX_DOLLARS = "max_dollars"  # these three only where agent.when_spent says so
+    MAX_TOKENS = "max_tokens"
+    MAX_CALLS = "max_calls"
     PLATEAU = "plateau"
     SIGNAL = "signal"
     NO_PROPOSALS = "no_proposals"  # the agent has no more ideas

@@ -5,7 +5,13 @@ from scheduler.rules.states import StopReason
 
 EMPTY_ANSWERS = 4  # requests in a row that bring nothing, with nothing running: out of ideas
 AGENT_FAILURES = 4  # requests in a row that failed, with ever longer silences between them
+MODEL_FAILURES = 4  # so many times as many failures in a row, where only models' code failed
 LOSSES_IN_ROW = 10  # lost trials in a row without one outcome: the cluster is ill, not the code
+SPENT = {
+    "dollars": StopReason.MAX_DOLLARS,
+    "tokens": StopReason.MAX_TOKENS,
+    "calls": StopReason.MAX_CALLS,
+}
 
 
 def limit_reached(state: State, now: float) -> StopReason | None:
@@ -24,6 +30,8 @@ def exhausted(state: State) -> StopReason | None:
     if state.trials or state.waiting:
         return None
     policy, tally = state.policy, state.tally
+    if tally.spent and not state.asked:  # what is under way is paid for
+        return SPENT[tally.spent]
     if policy.max_experiments is not None and tally.proposed >= policy.max_experiments:
         return StopReason.MAX_EXPERIMENTS
     if tally.empty_in_row >= EMPTY_ANSWERS and not state.asked:
@@ -33,10 +41,22 @@ def exhausted(state: State) -> StopReason | None:
 
 def broken(state: State) -> StopReason | None:
     """Why the study should pause for a person, if it should."""
-    if state.tally.failures_in_row >= state.policy.failures_in_row:
+    if _task_looks_broken(state):
         return StopReason.FAILURES
     if state.tally.agent_failures_in_row >= AGENT_FAILURES:
         return StopReason.AGENT_FAILED
     if state.tally.losses_in_row >= LOSSES_IN_ROW:
         return StopReason.INFRASTRUCTURE
     return None
+
+
+def _task_looks_broken(state: State) -> bool:
+    """Whether so many failures in a row are the task's or the machine's rather than the edits'.
+
+    A model may well write eight programs in a row that crash. Where code that only moves constants
+    fails among them, it is not the model; where there is no such code, patience is longer.
+    """
+    tally, limit = state.tally, state.policy.failures_in_row
+    if tally.plain_failures_in_row:
+        return tally.failures_in_row >= limit
+    return tally.failures_in_row >= MODEL_FAILURES * limit

@@ -6,6 +6,7 @@ must hold that many, rounded up, and one more; a deeper one only makes proposals
 
 import math
 
+from agent import Purpose
 from scheduler.rules.state import State
 
 
@@ -19,9 +20,9 @@ def depth(state: State) -> int:
 
 def missing(state: State, now: float) -> int:
     """How many proposals to ask for now, over all calls; 0 while the agent is left alone."""
-    if now < state.tally.ask_after:
+    if now < state.tally.ask_after or state.tally.spent:
         return 0
-    under_way = sum(state.asked.values())
+    under_way = _under_way(state)
     wanted = state.slots - state.running + depth(state) - len(state.ready) - under_way
     if state.policy.max_experiments is not None:
         left = state.policy.max_experiments - state.tally.proposed - under_way
@@ -37,9 +38,32 @@ def calls(state: State, now: float) -> list[int]:
     """
     sizes = []
     wanted = missing(state, now)
-    for _ in range(max(0, state.policy.calls_in_flight - len(state.asked))):
+    calls_under_way = sum(ask.purpose is not Purpose.FILL for ask in state.asked.values())
+    for _ in range(max(0, state.policy.calls_in_flight - calls_under_way)):
         if wanted <= 0:
             break
         sizes.append(min(wanted, state.policy.proposals_per_call))
         wanted -= sizes[-1]
     return sizes
+
+
+def idle_slots(state: State, now: float) -> int:
+    """How many slots wait for a proposal that the tuner should find at once; 0 where none may.
+
+    A model needs half a minute for what the tuner does in a tenth of a second. So whatever is
+    under way, a slot that stands idle is not made to wait for it.
+    """
+    policy = state.policy
+    if not policy.fill or state.ready or now < state.tally.fill_after or state.tally.spent:
+        return 0
+    filling = sum(a.count for a in state.asked.values() if a.purpose is Purpose.FILL)
+    idle = len(state.free) - filling
+    if policy.max_experiments is not None:
+        left = policy.max_experiments - state.tally.proposed - _under_way(state)
+        idle = min(idle, left)
+    return max(0, idle)
+
+
+def _under_way(state: State) -> int:
+    """Proposals that were asked for and have not come."""
+    return sum(ask.count for ask in state.asked.values())

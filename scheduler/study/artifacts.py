@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from scheduler.study.atomic import replacing
 from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
+
+MOST_MISSING = 1000  # that a killed process can have left out; a person may have deleted more
 
 
 class Artifacts:
@@ -39,7 +42,22 @@ class Artifacts:
             for name, value in asdict(experiment).items()
             if name in ("id", "parent", "title", "hypothesis", "origin", "constants", "created_at")
         }
-        _write(home.proposal, json.dumps(proposal, indent=2) + "\n")
+        with replacing(home.proposal) as draft:  # its presence says that the rest is there
+            draft.write_text(json.dumps(proposal, indent=2) + "\n", "utf-8")
+
+    def missing(self) -> list[int]:
+        """The newest experiments whose files are not all there, in order of their numbers.
+
+        They are written in that order and the proposal comes last, so one that is complete ends
+        the search.
+        """
+        numbers = []
+        count = self._reader.count()
+        for number in range(count - 1, max(-1, count - 1 - MOST_MISSING), -1):
+            if self._folder.experiment(number).proposal.is_file():
+                break
+            numbers.append(number)
+        return numbers[::-1]
 
     def start_log(self, experiment: int, trial: int) -> None:
         """Begin the log of a trial; a repeat starts it again."""

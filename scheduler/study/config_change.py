@@ -14,6 +14,10 @@ from scheduler.study.config_words import leaves
 FIXED = ("seed", "budget", "task", "data", "keep.baseline_repeats")
 """Keys and sections that metrics depend on: trials under other values don't compare."""
 
+PLACES = frozenset({"task.source", "data.paths"})
+"""Where things lie may change, as it does with every submission of a job: what they hold is
+compared by its hash when the study is taken up."""
+
 
 def changed_keys(old: Config, new: Config) -> tuple[str, ...]:
     """The dotted keys whose values differ, in the order of Config."""
@@ -39,7 +43,7 @@ def check_resumable(old: Config, new: Config) -> None:
 
 
 def _is_fixed(key: str) -> bool:
-    return any(key == fixed or key.startswith(f"{fixed}.") for fixed in FIXED)
+    return key not in PLACES and any(key == fixed or key.startswith(f"{fixed}.") for fixed in FIXED)
 
 
 def _value(values: Any, key: str) -> Any:

@@ -116,20 +116,21 @@ def load_config(
     overrides: Sequence[str],
     environ: Mapping[str, str],
     base: Config | None = None,
+    folder: Path | None = None,
 ) -> Config:
     """Read all layers and check the result.
 
     `source` as for `find_source`; `overrides` are the texts of `--set`. With `base`, the config of
     an existing study, only what is given is laid over it: without `source` no file is read.
-    Relative paths of data and task are made absolute. Raises ConfigError with one line for each
-    problem.
+    Relative paths of data and task are made absolute: they start in `folder`, by default the
+    current one. Raises ConfigError with one line for each problem.
     """
     layers = _Layer() if base is None else _Layer(values=base.model_dump())
     if base is None or source is not None:
         layers.lay(_file(find_source(source, environ).path))
     layers.lay(_environment(environ))
     layers.lay(_flags(overrides))
-    return _checked(layers)
+    return _checked(layers, folder)
 
 
 def read_config(path: Path) -> Config:
@@ -142,7 +143,7 @@ def dump_config(config: Config) -> str:
     return HEADER + write(config.model_dump(mode="json"))
 
 
-def _checked(layer: _Layer) -> Config:
+def _checked(layer: _Layer, folder: Path | None = None) -> Config:
     """The Config that the values give, or a ConfigError with every problem."""
     found = list(layer.problems)
     try:
@@ -151,7 +152,7 @@ def _checked(layer: _Layer) -> Config:
         found += [f"{layer.origin(p.path)}{p.key}: {p.message}" for p in problems(error)]
     if found:
         raise ConfigError("\n".join(found))
-    return config.anchored(Path.cwd())
+    return config.anchored(folder or Path.cwd())
 
 
 def _file(path: Path) -> _Layer:

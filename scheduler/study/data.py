@@ -20,7 +20,8 @@ from agent.errors import SourceError
 from agent.source import constants_of, edit_constants, read_constants
 from scheduler.errors import StudyError, UsageError
 from scheduler.study.bundled import BUNDLED_TASK, bundled_task
-from scheduler.study.config import Config, DataSection
+from scheduler.study.config import Config
+from scheduler.study.sections import DataSection
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Tables that people take out of a study: `results.tsv` and CSV.
+"""What people take out of a study: `results.tsv`, CSV, and its notebook as Markdown.
 
 In: a study's reader. Out: one file, written row by row (memory does not grow with the study) and
 renamed into place. `results.tsv` has the columns of karpathy/autoresearch; the CSV has all that
@@ -15,11 +15,12 @@ from pathlib import Path
 from scheduler.study.atomic import replacing
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, TrialRecord
-from workers.log import sentence
+from workers.log import clean, sentence
 
 GIB = 2**30  # karpathy/autoresearch divides megabytes by 1024
 COMMIT_DIGITS = 7
 TEXT_LIMIT = 500  # characters of one field
+LESSONS = 100  # the newest ones, where no notebook covers them
 
 EXPERIMENT_COLUMNS = (
     "id",
@@ -37,6 +38,12 @@ EXPERIMENT_COLUMNS = (
     "skeleton",
     "created_at",
     "decided_at",
+    "expected",
+    "lesson",
+    "instruction",
+    "combines",
+    "mends",
+    "call",
 )
 TRIAL_COLUMNS = (
     "trial",
@@ -97,6 +104,23 @@ def write_csv(reader: Reader, path: Path) -> None:
             table.writerow((*_experiment(reader, experiment), *_trial(reader, experiment.id)))
 
 
+def write_notebook(reader: Reader, path: Path) -> None:
+    """Write what the study has learned. Raises OSError."""
+    with replacing(path) as draft:
+        draft.write_text(notebook_text(reader), "utf-8")
+
+
+def notebook_text(reader: Reader) -> str:
+    """The notebook and the newest lessons that it does not cover, as Markdown."""
+    notebook = reader.notebook()
+    lessons = reader.lessons(after=notebook.upto if notebook else 0, limit=LESSONS)
+    parts = [notebook.text.strip()] if notebook else []
+    if lessons:
+        heading = "## Since then" if notebook else "## Lessons"
+        parts.append("\n".join([heading, "", *(f"- {clean(each)}" for each in lessons)]))
+    return "\n\n".join(parts or ["Nothing is decided yet."]) + "\n"
+
+
 def commit(files: Mapping[str, str]) -> str:
     """The first seven hex digits of a hash of names and texts: equal code, equal digits."""
     digest = hashlib.sha256()
@@ -124,6 +148,12 @@ def _experiment(reader: Reader, experiment: Experiment) -> tuple[object, ...]:
         experiment.skeleton,
         experiment.created_at,
         experiment.decided_at,
+        sentence(experiment.expected, TEXT_LIMIT),
+        sentence(experiment.lesson, TEXT_LIMIT),
+        experiment.instruction,
+        experiment.combines,
+        experiment.mends,
+        experiment.call,
     )
 
 

@@ -7,6 +7,8 @@
     progress.png
     live.json        the newest view of a running study
     study.lock       held by the process that runs it; see lock.py
+    inbox/           letters to it that wait; see mailbox.py
+    notebook.md      what it has learned, condensed
     best/            the champion's files
     experiments/ID/  an experiment's files, diff.patch, run.log, proposal.json
 
@@ -104,6 +106,16 @@ class StudyFolder:
     def lock(self) -> Path:
         """Held by the process that runs the study."""
         return self.path / "study.lock"
+
+    @property
+    def inbox(self) -> Path:
+        """Folder of the letters that wait."""
+        return self.path / "inbox"
+
+    @property
+    def notebook(self) -> Path:
+        """What the study has learned, condensed."""
+        return self.path / "notebook.md"
 
     @property
     def best(self) -> Path:

@@ -6,14 +6,13 @@ of trials goes this way and never enters the database, so that watching costs th
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from scheduler.rules.states import ExperimentState, StopReason, StudyState
+from pydantic import TypeAdapter
+
 from scheduler.study.atomic import replacing
-from scheduler.study.records import ChampionRecord, Experiment, Live, SlotView, Study
+from scheduler.study.records import Live
 
 FRESH_SECONDS = 10.0  # a study writes once a second; a silence of ten means that it is gone
 
@@ -31,38 +30,7 @@ def read_live(path: Path, *, now: float | None = None) -> Live | None:
     writes: then nothing is known of the present, and the database says what is known of the past.
     """
     try:
-        live = _live(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        live = TypeAdapter(Live).validate_json(path.read_bytes())
+    except (OSError, ValueError):  # pydantic's ValidationError is a ValueError
         return None
     return live if (time.time() if now is None else now) - live.at < FRESH_SECONDS else None
-
-
-def _live(data: Mapping[str, Any]) -> Live:
-    champion = data["champion"]
-    return Live(
-        at=float(data["at"]),
-        study=_study(data["study"]),
-        slots=tuple(SlotView(**slot) for slot in data["slots"]),
-        queue=tuple(map(_experiment, data["queue"])),
-        recent=tuple(map(_experiment, data["recent"])),
-        champion=None if champion is None else _experiment(champion),
-        metric=data["metric"],
-        budget=data["budget"],
-    )
-
-
-def _study(data: Mapping[str, Any]) -> Study:
-    reason, champion = data["reason"], data["champion"]
-    return Study(
-        **{
-            **data,
-            "state": StudyState(data["state"]),
-            "reason": None if reason is None else StopReason(reason),
-            "counts": {ExperimentState(state): n for state, n in data["counts"].items()},
-            "champion": None if champion is None else ChampionRecord(**champion),
-        }
-    )
-
-
-def _experiment(data: Mapping[str, Any]) -> Experiment:
-    return Experiment(**{**data, "state": ExperimentState(data["state"])})

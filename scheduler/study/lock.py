@@ -8,6 +8,7 @@ study that was killed can be resumed at once. Reading a study needs no lock.
 import json
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,8 +29,8 @@ class StudyLock:
         self._path = folder.lock
         self._lock = FileLock(self._path, thread_local=False)
 
-    def acquire(self, timeout: float = 0.0) -> None:
-        """Take the lock, waiting up to `timeout` seconds for it.
+    def acquire(self, timeout: float = 0.0, *, named: bool = True) -> None:
+        """Take the lock, waiting up to `timeout` seconds for it; `named`: in this process's name.
 
         Raises StudyInUse where another process keeps it, UsageError where the file can't be
         written (the folder is missing or read-only).
@@ -48,9 +49,14 @@ class StudyLock:
                 f"{self._path}: can't be locked ({error.strerror or error}); "
                 "a study needs a folder that can be written to"
             ) from error
-        holder = {"pid": os.getpid(), "host": socket.gethostname()}
-        # In place: another file under this name would be another lock.
-        self._path.write_text(json.dumps(holder) + "\n", "utf-8")
+        if named:
+            self.name(os.getpid(), socket.gethostname())
+
+    def name(self, pid: int, host: str) -> None:
+        """Say in whose name the lock is held: whom a person has to end to have the study."""
+        with suppress(OSError):  # a full disk: the lock holds without a name
+            # In place: another file under this name would be another lock.
+            self._path.write_text(json.dumps({"pid": pid, "host": host}) + "\n", "utf-8")
 
     def release(self) -> None:
         """Give the lock back; without effect if it isn't held."""

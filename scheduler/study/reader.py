@@ -7,16 +7,32 @@ those that return all of it (`experiments`, `trials`).
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from agent import ArmRecord
+from scheduler.rules.states import (
+    ExperimentState,
+    InstructionState,
+    StopReason,
+    StudyState,
+    TrialState,
+)
+from scheduler.study.calls import CallRecord, read_call
 from scheduler.study.database import open_for_reading
-from scheduler.study.records import ChampionRecord, Experiment, Study, TrialRecord
-from scheduler.study.resume import read_scalars
+from scheduler.study.records import (
+    ChampionRecord,
+    Experiment,
+    InstructionRecord,
+    NotebookRecord,
+    Study,
+    TrialRecord,
+)
+from scheduler.study.resume import read_scalars, read_totals
 from workers import Outcome, OutcomeStatus, Timings
 
+LINEAGE = 500  # generations: those before are far behind what it is asked for, the leaders
 GAPS = 500  # newest trials from which "seconds lost between trials" is taken
 
 
@@ -44,17 +60,8 @@ class Reader:
     def study(self) -> Study:
         """The study as a whole."""
         scalars = read_scalars(self._db)
-        counts = self._db.execute(
-            "SELECT state, count(*) FROM experiment GROUP BY state"
-        ).fetchall()
-        champions = self.champions()
-        held, trained = self._one(
-            "SELECT total(startup + warm_up + train + eval + teardown), total(train) FROM outcome"
-        )
-        calls, tokens, dollars, priced = self._one(
-            "SELECT count(answered_at), total(input_tokens) + total(output_tokens),"
-            " total(dollars), count(dollars) FROM request WHERE seconds IS NOT NULL"
-        )
+        totals = read_totals(self._db)
+        baseline = self.champion(1)
         tally = scalars.get("tally", {})
         reason = scalars.get("reason")
         return Study(
@@ -62,24 +69,34 @@ class Reader:
             reason=StopReason(reason) if reason else None,
             text=scalars.get("text", ""),
             slots=scalars.get("slots", 0),
-            counts={ExperimentState(state): count for state, count in counts},
-            champion=champions[-1] if champions else None,
-            baseline=champions[0].metric if champions else None,
+            counts={
+                state: count
+                for state in ExperimentState
+                if (count := int(totals.get(f"experiments:{state}", 0)))
+            },
+            champion=self.champion(),
+            baseline=None if baseline is None else baseline.metric,
             opened_at=tally.get("opened_at", 0.0),
             seconds=tally.get("seconds_before", 0.0),
-            trial_seconds=held,
-            train_seconds=trained,
+            trial_seconds=totals.get("trial_seconds", 0.0),
+            train_seconds=totals.get("train_seconds", 0.0),
             lost_between_trials=self._lost_between_trials(),
-            tokens=int(tokens),
-            dollars=dollars if priced == calls else None,
+            tokens=int(totals.get("tokens", 0)),
+            dollars=totals.get("dollars", 0.0)
+            if totals.get("priced_calls") == totals.get("calls")
+            else None,
+            calls=int(totals.get("calls", 0)),
+            arms=self.arms(),
+            troubles=scalars.get("troubles", {}),
+            open_instructions=len(self.instructions(open_only=True)),
         )
 
     def _lost_between_trials(self) -> float | None:
         """Median seconds from the end of a trial to the start of the next on its slot."""
         rows = self._db.execute(
-            "SELECT slot, started_at, finished_at FROM trial JOIN outcome ON trial = id"
-            " WHERE started_at >= (SELECT max(opened_at) FROM session)"
-            " ORDER BY id DESC LIMIT ?",
+            "SELECT slot, started_at, finished_at"
+            " FROM (SELECT * FROM outcome ORDER BY trial DESC LIMIT ?) JOIN trial ON trial = id"
+            " WHERE started_at >= (SELECT max(opened_at) FROM session)",
             (GAPS,),
         ).fetchall()
         ends: dict[int, float] = {}
@@ -99,6 +116,71 @@ class Reader:
             )
         ]
 
+    def champion(self, number: int | None = None) -> ChampionRecord | None:
+        """The newest champion, or the one of this number: 1 is the baseline."""
+        row = self._db.execute(
+            "SELECT number, experiment, metric, at FROM champion"
+            " WHERE number = coalesce(?, (SELECT max(number) FROM champion))",
+            (number,),
+        ).fetchone()
+        return row and ChampionRecord(*row)
+
+    # ---- the agent --------------------------------------------------------------------------
+
+    def arms(self) -> tuple[ArmRecord, ...]:
+        """What each model and the tuner have done, in order of their names."""
+        rows = self._db.execute("SELECT record FROM arm ORDER BY name")
+        return tuple(ArmRecord(**json.loads(row["record"])) for row in rows)
+
+    def call(self, number: int) -> CallRecord | None:
+        """One call to a model with its prompt and its answer, or None where there is none."""
+        row = self._db.execute("SELECT * FROM call WHERE id = ?", (number,)).fetchone()
+        return None if row is None else read_call(row)
+
+    def notebook(self) -> NotebookRecord | None:
+        """The newest notebook, or None before the first."""
+        row = self._db.execute("SELECT * FROM notebook ORDER BY id DESC LIMIT 1").fetchone()
+        return row and NotebookRecord(row["text"], row["upto"], row["author"], row["at"])
+
+    def lessons(self, *, after: int, limit: int) -> list[str]:
+        """The newest lessons of decisions after the given one, in their order."""
+        rows = self._db.execute(
+            "SELECT lesson FROM experiment WHERE decision > ? AND lesson != ''"
+            " ORDER BY decision DESC LIMIT ?",
+            (after, limit),
+        ).fetchall()
+        return [row["lesson"] for row in reversed(rows)]
+
+    def instructions(self, *, open_only: bool = False) -> list[InstructionRecord]:
+        """What people asked for: the open ones by urgency, or all by number."""
+        rest = (
+            "WHERE state IN ('queued', 'in use') ORDER BY priority DESC, id"
+            if open_only
+            else "ORDER BY id"
+        )
+        rows = self._db.execute(f"SELECT * FROM instruction {rest}").fetchall()  # noqa: S608
+        return [self._instruction(row) for row in rows]
+
+    def instruction(self, key: str) -> InstructionRecord | None:
+        """The instruction that came in the letter with this key, or None."""
+        row = self._db.execute("SELECT * FROM instruction WHERE key = ?", (key,)).fetchone()
+        return None if row is None else self._instruction(row)
+
+    def _instruction(self, row: sqlite3.Row) -> InstructionRecord:
+        served_by = self._db.execute(
+            "SELECT id FROM experiment WHERE instruction = ? ORDER BY id", (row["id"],)
+        )
+        return InstructionRecord(
+            id=row["id"],
+            text=row["text"],
+            priority=row["priority"],
+            state=InstructionState(row["state"]),
+            expires=row["expires"],
+            created_at=row["created_at"],
+            moved_at=row["moved_at"],
+            experiments=tuple(each["id"] for each in served_by),
+        )
+
     # ---- experiments ------------------------------------------------------------------------
 
     def experiment(self, number: int) -> Experiment | None:
@@ -108,6 +190,11 @@ class Reader:
     def baseline(self) -> Experiment | None:
         """The newest baseline: the one that is the champion, or that is to become it."""
         return next(self._experiments("WHERE parent IS NULL ORDER BY id DESC LIMIT 1"), None)
+
+    def count(self) -> int:
+        """How many experiments there are; they are numbered from 0 without a gap."""
+        (highest,) = self._db.execute("SELECT max(id) FROM experiment").fetchone()
+        return 0 if highest is None else int(highest) + 1
 
     def experiments(self) -> Iterator[Experiment]:
         """All experiments, in order of their numbers."""
@@ -147,16 +234,38 @@ class Reader:
             )
         )
 
-    def undecided(self) -> list[Experiment]:
-        """Queued, running or waiting for a decision, in order of their numbers."""
-        return list(self._experiments("WHERE decided_at IS NULL ORDER BY id"))
+    def metrics(self, numbers: Collection[int]) -> dict[int, float | None]:
+        """The metrics of these experiments."""
+        marks = ", ".join("?" * len(numbers))
+        rows = self._db.execute(
+            f"SELECT id, metric FROM experiment WHERE id IN ({marks})",  # noqa: S608
+            tuple(numbers),
+        )
+        return {row["id"]: row["metric"] for row in rows}
+
+    def lineage(self, number: int) -> set[int]:
+        """An experiment, its parent, and so on, for `LINEAGE` generations."""
+        rows = self._db.execute(
+            "WITH RECURSIVE line (id) AS (SELECT ? UNION SELECT parent FROM experiment"
+            " JOIN line USING (id) WHERE parent IS NOT NULL LIMIT ?) SELECT id FROM line",
+            (number, LINEAGE),
+        )
+        return {row["id"] for row in rows}
+
+    def undecided(self, newest: int = -1) -> list[Experiment]:
+        """Queued, running or waiting for a decision, in order of their numbers: all, or so many."""
+        query = "WHERE decided_at IS NULL ORDER BY id DESC LIMIT ?"
+        return list(self._experiments(query, (newest,)))[::-1]
 
     def queue(self, count: int) -> list[Experiment]:
         """The experiments whose trials are planned, in the order of the queue."""
         return list(
             self._experiments(
                 "JOIN (SELECT experiment AS queued, min(rank) AS rank FROM trial"
-                " WHERE state = 'planned' GROUP BY experiment) ON queued = id"
+                # Left alone, SQLite takes the index of all trials, as that one is grouped already.
+                " INDEXED BY trial_open"
+                " WHERE state IN ('planned', 'running') AND state = 'planned' GROUP BY experiment)"
+                " ON queued = id"
                 " ORDER BY rank LIMIT ?",
                 (count,),
             )
@@ -198,6 +307,12 @@ class Reader:
                 constants=json.loads(row["constants"]),
                 created_at=row["created_at"],
                 decided_at=row["decided_at"],
+                expected=row["expected"],
+                lesson=row["lesson"],
+                instruction=row["instruction"],
+                combines=row["combines"],
+                mends=row["mends"],
+                call=row["call"],
             )
 
     # ---- trials -----------------------------------------------------------------------------
@@ -213,9 +328,18 @@ class Reader:
         """One trial, or None where there is no such number."""
         return next(iter(self._trials("WHERE trial.id = ?", (number,))), None)
 
+    def device(self) -> str:
+        """What the newest trial ran on; "" before the first."""
+        row = self._db.execute(
+            "SELECT device FROM outcome WHERE device != '' ORDER BY trial DESC LIMIT 1"
+        ).fetchone()
+        return "" if row is None else str(row["device"])
+
     def running_trials(self) -> list[TrialRecord]:
         """The trials that hold a slot, in order of the slots."""
-        return self._trials("WHERE trial.state = 'running' ORDER BY slot")
+        return self._trials(
+            "WHERE trial.state IN ('planned', 'running') AND trial.state = 'running' ORDER BY slot"
+        )
 
     def _trials(self, rest: str, values: Sequence[object] = ()) -> list[TrialRecord]:
         rows = self._db.execute(
@@ -239,9 +363,6 @@ class Reader:
             )
             for row in rows
         ]
-
-    def _one(self, query: str) -> tuple[float, ...]:
-        return tuple(self._db.execute(query).fetchone())
 
 
 def _outcome(row: sqlite3.Row) -> Outcome:

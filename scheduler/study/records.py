@@ -5,9 +5,16 @@ memory bytes. A metric is None where there is none, never 0.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from agent import ArmRecord
+from scheduler.rules.states import (
+    ExperimentState,
+    InstructionState,
+    StopReason,
+    StudyState,
+    TrialState,
+)
 from workers import Outcome
 
 
@@ -29,6 +36,36 @@ class Experiment:
     constants: Mapping[str, int | float]
     created_at: float
     decided_at: float | None
+    expected: str = ""  # of the metric, in its author's words
+    lesson: str = ""  # one line, once decided: expected against observed
+    instruction: int | None = None  # the one that it serves
+    combines: int | None = None  # another experiment whose change it brings in
+    mends: int | None = None  # the crashed experiment whose idea it carries on
+    call: int | None = None  # the call of the model that it came from
+
+
+@dataclass(frozen=True)
+class InstructionRecord:
+    """What a person asked for while the study ran, and what came of it."""
+
+    id: int
+    text: str
+    priority: int
+    state: InstructionState
+    expires: int | None  # with this decision of the study
+    created_at: float
+    moved_at: float  # when it reached its state
+    experiments: tuple[int, ...] = ()  # that name it
+
+
+@dataclass(frozen=True)
+class NotebookRecord:
+    """What the study has learned, condensed."""
+
+    text: str
+    upto: int  # the newest decision that it covers
+    author: str  # a model's name, or "rules"
+    at: float
 
 
 @dataclass(frozen=True)
@@ -79,6 +116,10 @@ class Study:
     lost_between_trials: float | None  # median seconds between two trials on one slot
     tokens: int  # of the agent's calls, in and out
     dollars: float | None  # None: a price is not known
+    calls: int = 0  # to models
+    arms: tuple[ArmRecord, ...] = ()  # each model's record and the tuner's
+    troubles: Mapping[str, str] = field(default_factory=dict)  # arm -> why it gives nothing now
+    open_instructions: int = 0
 
     @property
     def experiments(self) -> int:

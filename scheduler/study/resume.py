@@ -8,10 +8,14 @@ from typing import Any
 
 from immutables import Map
 
+from agent import Purpose
+from agent.proposal import NOT_MODELS
 from scheduler.rules import events as ev
 from scheduler.rules.state import (
+    Ask,
     Champion,
     ExperimentEntry,
+    InstructionEntry,
     Pace,
     Policy,
     State,
@@ -19,7 +23,13 @@ from scheduler.rules.state import (
     TrialEntry,
     free_slots,
 )
-from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from scheduler.rules.states import (
+    ExperimentState,
+    InstructionState,
+    StopReason,
+    StudyState,
+    TrialState,
+)
 
 ACTIONS: dict[str, type[ev.Action]] = {
     kind.__name__: kind for kind in (ev.StartTrial, ev.CancelTrial, ev.RequestProposals, ev.Finish)
@@ -32,15 +42,27 @@ def read_scalars(db: sqlite3.Connection) -> dict[str, Any]:
     return {row["name"]: json.loads(row["value"]) for row in rows}
 
 
+def read_totals(db: sqlite3.Connection) -> dict[str, float]:
+    """Sums over whole tables, kept by the schema's triggers; what never occurred is not there."""
+    return {row["name"]: row["value"] for row in db.execute("SELECT name, value FROM total")}
+
+
 def last_event(db: sqlite3.Connection) -> int:
     """The number of the newest event of this session; 0 before the first."""
-    return int(read_scalars(db).get("event", 0))
+    row = db.execute("SELECT value FROM scalar WHERE name = 'event'").fetchone()
+    return 0 if row is None else int(json.loads(row["value"]))
 
 
 def load_outbox(db: sqlite3.Connection) -> tuple[ev.Action, ...]:
     """The actions of the newest event."""
     rows = db.execute("SELECT action, data FROM outbox ORDER BY seq").fetchall()
-    return tuple(ACTIONS[row["action"]](**json.loads(row["data"])) for row in rows)
+    return tuple(_action(row["action"], json.loads(row["data"])) for row in rows)
+
+
+def _action(name: str, fields: dict[str, Any]) -> ev.Action:
+    if "purpose" in fields:
+        fields["purpose"] = Purpose(fields["purpose"])
+    return ACTIONS[name](**fields)
 
 
 def load_state(db: sqlite3.Connection, policy: Policy) -> State:
@@ -62,16 +84,32 @@ def load_state(db: sqlite3.Connection, policy: Policy) -> State:
         trials=Map(trials),
         ready=tuple(t.id for t in trials.values() if t.state is TrialState.PLANNED),
         waiting=tuple(scalars["waiting"]),
-        asked=Map({int(request): count for request, count in scalars["asked"].items()}),
+        next_instruction=_next(db, "instruction", 1),
+        asked=Map({int(request): _ask(ask) for request, ask in scalars["asked"].items()}),
+        instructions=Map(_open_instructions(db)),
         pace=Pace(**scalars["pace"]),
-        tally=Tally(**scalars["tally"]),
+        tally=Tally(**{**scalars["tally"], "decided": _next(db, "experiment", 1, "decision") - 1}),
     )
     return replace(state, free=free_slots(state.slots, state.trials))
 
 
-def _next(db: sqlite3.Connection, table: str, first: int) -> int:
-    highest = db.execute(f"SELECT max(id) FROM {table}").fetchone()[0]  # noqa: S608
+def _next(db: sqlite3.Connection, table: str, first: int, column: str = "id") -> int:
+    # With the condition SQLite takes the index of the decided ones, which has no empty decision.
+    query = f"SELECT max({column}) FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608
+    highest = db.execute(query).fetchone()[0]
     return first if highest is None else int(highest) + 1
+
+
+def _ask(written: Mapping[str, Any]) -> Ask:
+    return Ask(**{**written, "purpose": Purpose(written["purpose"])})
+
+
+def _open_instructions(db: sqlite3.Connection) -> dict[int, InstructionEntry]:
+    rows = db.execute("SELECT * FROM instruction WHERE state IN ('queued', 'in use') ORDER BY id")
+    return {
+        row["id"]: InstructionEntry(row["id"], InstructionState(row["state"]), row["expires"])
+        for row in rows
+    }
 
 
 def _champion(db: sqlite3.Connection) -> Champion | None:
@@ -109,5 +147,8 @@ def _open_experiments(
             tuple(m["metric"] for m in metrics),
             row["losses"],
             tuple(sorted(t.id for t in trials.values() if t.experiment == row["id"])),
+            row["origin"] not in NOT_MODELS,
+            row["instruction"],
+            row["mended"],
         )
     return entries

@@ -34,14 +34,23 @@ CREATE TABLE experiment (
     skeleton    TEXT NOT NULL,
     constants   TEXT NOT NULL,  -- JSON: name -> number
     created_at  REAL NOT NULL,
-    decided_at  REAL
+    decided_at  REAL,
+    expected    TEXT NOT NULL DEFAULT '',  -- of the metric, in its author's words
+    lesson      TEXT NOT NULL DEFAULT '',  -- one line, once decided: expected against observed
+    instruction INTEGER,  -- the one that it serves
+    combines    INTEGER,  -- another experiment whose change it brings in
+    mends       INTEGER,  -- the crashed experiment whose idea it carries on
+    mended      INTEGER NOT NULL DEFAULT 0,  -- how many crashed before it in this line
+    call        INTEGER,  -- the call of the model that it came from
+    decision    INTEGER  -- the how-many-eth of the study, once decided
 );
 CREATE INDEX experiment_baseline ON experiment (id) WHERE parent IS NULL;
 CREATE INDEX experiment_by_metric ON experiment (metric) WHERE metric IS NOT NULL;
 CREATE INDEX experiment_by_decision ON experiment (decided_at) WHERE decided_at IS NOT NULL;
 CREATE INDEX experiment_open ON experiment (id) WHERE decided_at IS NULL;
 CREATE INDEX experiment_by_fingerprint ON experiment (fingerprint);
-CREATE INDEX experiment_by_skeleton ON experiment (skeleton, metric);
+CREATE INDEX experiment_by_skeleton ON experiment (skeleton) WHERE decided_at IS NOT NULL;
+CREATE INDEX experiment_by_state ON experiment (state);
 
 CREATE TABLE file (           -- every editable file of every experiment, also of discarded ones
     experiment  INTEGER NOT NULL REFERENCES experiment,
@@ -110,8 +119,89 @@ CREATE TABLE request (        -- calls to the agent
     seconds     REAL,
     input_tokens  INTEGER,
     output_tokens INTEGER,
-    dollars     REAL
+    dollars     REAL,
+    purpose     TEXT NOT NULL DEFAULT 'improve',  -- or fill, mend
+    arm         TEXT NOT NULL DEFAULT ''  -- whose answer it mainly was
 );
+
+CREATE TABLE call (           -- attempts to have a model answer, the failed ones too
+    id          INTEGER PRIMARY KEY,
+    request     INTEGER NOT NULL,
+    model       TEXT NOT NULL,
+    purpose     TEXT NOT NULL,  -- improve, mend, repair
+    at          REAL NOT NULL,
+    prompt      BLOB NOT NULL,  -- zlib: JSON, a list of [role, text]
+    answer      BLOB,           -- zlib: text, as far as it came
+    state       TEXT NOT NULL,  -- open (reserved), settled, lost (its agent died: counts in full)
+    error       TEXT NOT NULL DEFAULT '',
+    input_tokens  INTEGER NOT NULL,  -- at most, while it is open
+    output_tokens INTEGER NOT NULL,
+    dollars     REAL,           -- NULL: the price is not known
+    seconds     REAL NOT NULL DEFAULT 0
+);
+CREATE INDEX call_open ON call (id) WHERE state = 'open';
+CREATE INDEX call_by_request ON call (request);
+-- Sums are asked for each second; without this each prompt of the study would be read for them.
+
+CREATE TABLE arm (            -- what each model and the tuner have done; see agent.portfolio
+    name        TEXT PRIMARY KEY,
+    record      TEXT NOT NULL   -- JSON: the fields of ArmRecord
+) WITHOUT ROWID;
+
+CREATE TABLE instruction (    -- what people asked for while the study ran
+    id          INTEGER PRIMARY KEY,
+    key         TEXT NOT NULL UNIQUE,  -- of the letter it came in: one that comes twice counts once
+    text        TEXT NOT NULL,
+    priority    INTEGER NOT NULL,
+    state       TEXT NOT NULL,
+    expires     INTEGER,        -- with this decision of the study
+    created_at  REAL NOT NULL,
+    moved_at    REAL NOT NULL
+);
+CREATE INDEX instruction_open ON instruction (id) WHERE state IN ('queued', 'in use');
+CREATE INDEX experiment_by_instruction ON experiment (instruction) WHERE instruction IS NOT NULL;
+CREATE UNIQUE INDEX experiment_by_number ON experiment (decision) WHERE decision IS NOT NULL;
+
+CREATE TABLE notebook (       -- what the study has learned, condensed; the newest one counts
+    id          INTEGER PRIMARY KEY,
+    at          REAL NOT NULL,
+    upto        INTEGER NOT NULL,  -- the newest decision that it covers
+    author      TEXT NOT NULL,  -- a model's name, or rules
+    text        TEXT NOT NULL
+);
+
+CREATE TABLE total (          -- sums over whole tables, which views ask for once a second
+    name        TEXT PRIMARY KEY,  -- experiments:STATE, trial_seconds, calls, ...
+    value       REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER experiment_added AFTER INSERT ON experiment BEGIN
+    INSERT INTO total VALUES ('experiments:' || new.state, 1)
+        ON CONFLICT DO UPDATE SET value = value + 1;
+END;
+CREATE TRIGGER experiment_moved AFTER UPDATE OF state ON experiment WHEN old.state != new.state
+BEGIN
+    UPDATE total SET value = value - 1 WHERE name = 'experiments:' || old.state;
+    INSERT INTO total VALUES ('experiments:' || new.state, 1)
+        ON CONFLICT DO UPDATE SET value = value + 1;
+END;
+CREATE TRIGGER outcome_added AFTER INSERT ON outcome BEGIN
+    INSERT INTO total VALUES ('train_seconds', new.train), ('trial_seconds',
+        new.startup + new.warm_up + new.train + new.eval + new.teardown)
+        ON CONFLICT DO UPDATE SET value = value + excluded.value;
+END;
+CREATE TRIGGER call_added AFTER INSERT ON call BEGIN
+    INSERT INTO total VALUES ('calls', 1), ('priced_calls', new.dollars IS NOT NULL),
+        ('tokens', new.input_tokens + new.output_tokens), ('dollars', coalesce(new.dollars, 0))
+        ON CONFLICT DO UPDATE SET value = value + excluded.value;
+END;
+CREATE TRIGGER call_settled AFTER UPDATE OF input_tokens, output_tokens, dollars ON call BEGIN
+    INSERT INTO total VALUES
+        ('priced_calls', (new.dollars IS NOT NULL) - (old.dollars IS NOT NULL)),
+        ('tokens',
+            new.input_tokens + new.output_tokens - old.input_tokens - old.output_tokens),
+        ('dollars', coalesce(new.dollars, 0) - coalesce(old.dollars, 0))
+        ON CONFLICT DO UPDATE SET value = value + excluded.value;
+END;
 
 CREATE TABLE journal (        -- every fact in order, for those who follow the study
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -4,31 +4,18 @@ What is scripted is the agent, at its seam, and the task: its harness speaks the
 torch, and an experiment's train.py is the script of what its candidate does.
 """
 
-import asyncio
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 import ray
 
-from agent import Answer, Proposal
-from agent.source import identify
-from scheduler.cluster import Bundles, RayExecutor, RayResults
+from scheduler.cluster import RayResults
 from scheduler.loop import Loop
-from scheduler.results import Plan
 from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
-from scheduler.study.config import Config
-from scheduler.study.config_file import load_config
-from scheduler.study.folder import StudyFolder
-from scheduler.study.reader import Reader
-from scheduler.study.records import Study
-from tests.fixtures.candidates import ROOT, data_folder, exam, task_folder
-from workers import Resources, pack
-from workers.remote import split_data
+from tests.fixtures.candidates import ROOT
+from tests.fixtures.lab import Lab, command, wait_for
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,111 +33,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     ray.shutdown()
 
 
-class Scripted:
-    """An agent that hands out given scripts, in order, and then has no more ideas."""
-
-    def __init__(self, scripts: Sequence[str]) -> None:
-        self._left = list(enumerate(scripts, start=1))
-
-    async def propose(self, request: int, count: int) -> Answer:
-        batch, self._left = self._left[:count], self._left[count:]
-        return Answer(request, tuple(proposal(text, f"script {n}") for n, text in batch))
-
-
-def proposal(script: str, title: str) -> Proposal:
-    files = {"train.py": script}
-    identity = identify(files)
-    return Proposal(
-        title=title,
-        hypothesis="it does what it says",
-        parent=0,
-        files=files,
-        origin="scripted",
-        fingerprint=identity.fingerprint,
-        skeleton=identity.skeleton,
-        constants=identity.constants,
-    )
-
-
-@dataclass
-class Lab:
-    """A study's folder, and the means to run it."""
-
-    path: Path
-
-    def __post_init__(self) -> None:
-        self.folder = StudyFolder(self.path / "study")
-        self._task = pack(task_folder(self.path) / "train_template")
-        packed = data_folder(self.path)
-        (packed / "validation.bin").write_bytes(exam())
-        self._data, self._exam = split_data(packed)
-
-    def run(
-        self,
-        scripts: Sequence[str],
-        *settings: str,
-        baseline: str = "honest(2.0)",
-        meanwhile: Callable[[RayResults, Loop], None] | None = None,
-    ) -> Study:
-        config = load_config("local", [f"stop.max_experiments={len(scripts)}", *settings], {})
-        if not self.folder.exists:
-            self.folder.create(config, "# Find what scores lowest")
-        last = asyncio.run(self._run(config, scripts, baseline, meanwhile))
-        assert_nothing_left()
-        return last
-
-    async def _run(
-        self,
-        config: Config,
-        scripts: Sequence[str],
-        baseline: str,
-        meanwhile: Callable[[RayResults, Loop], None] | None,
-    ) -> Study:
-        resources = Resources(gpus=1, cpus=0.5, memory_bytes=500_000_000)
-        plan = Plan(proposal(baseline, "baseline"), self._task.hash, self._data.hash, resources)
-        results = RayResults(self.folder.path, config, plan)
-        await results.begin_session(os.getpid(), "here")
-        executor = RayExecutor(
-            resources, None, Bundles(self._task, self._data, self._exam), results.actor
-        )
-        loop = Loop(results, executor, Scripted(scripts))
-        watching = asyncio.to_thread(meanwhile, results, loop) if meanwhile else asyncio.sleep(0)
-        try:
-            await asyncio.gather(loop.run(), watching)
-            return (await results.live()).study
-        finally:
-            await results.close()
-
-    def reader(self) -> Reader:
-        return Reader(self.folder.database)
-
-
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
-
-
-def assert_nothing_left() -> None:
-    """No process of a trial is alive."""
-    limit = time.monotonic() + 5
-    ours = psutil.Process().children
-    while left := [p for p in ours(recursive=True) if "train_template.harness" in command(p)]:
-        assert time.monotonic() < limit, left
-        time.sleep(0.05)
-
-
-def command(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
 
 
 # ---- ranking --------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def sink(shipments: object) -> Any:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < limit
         time.sleep(0.05)

@@ -85,9 +85,9 @@ def test_the_token_the_cache_and_empty_variables_are_no_keys() -> None:
         ),
         ("steps: 3", "", "my.yaml:1: steps: unknown key; did you mean budget.steps?"),
         (
-            "agent: {models: [x]}",
+            "keep: {model: x}",
             "",
-            ("my.yaml:1: agent.models: unknown key; agent has proposals_per_call"),
+            ("my.yaml:1: keep.model: unknown key; keep has baseline_repeats"),
         ),
         ("seed: 1\nseed: 2", "", "my.yaml:2: seed: given twice, first on line 1"),
         ("seed: [1\nstudy: 2", "", "my.yaml:2: not YAML: expected ',' or ']', but got ':'"),
@@ -270,3 +270,11 @@ def test_a_gpu_counts_unless_it_is_hidden(tmp_path: Path) -> None:
 
 def test_the_bundled_task_is_found() -> None:
     assert (bundled_task() / "wire.py").is_file()
+
+
+def test_a_model_named_twice_is_one_and_a_name_that_is_no_models_is_refused() -> None:
+    assert load("agent: {models: [a/b, c/d, a/b]}").agent.models == ("a/b", "c/d")
+    assert load("agent: {models: [a/b]}", "agent.models=[]").agent.models == ()
+    words = complaint("agent: {models: [tuner]}")
+    assert "agent.models" in words
+    assert "tuner is no language model's name" in words

@@ -9,8 +9,9 @@ from agent import Proposal
 from scheduler.rules import events as ev
 from scheduler.rules.state import Policy
 from scheduler.study.exports import commit, write_csv, write_tsv
+from scheduler.study.facts import Contents
 from scheduler.study.reader import Reader
-from scheduler.study.store import Contents, Store
+from scheduler.study.store import Store
 from tests.synthetic import Course, make_study
 
 

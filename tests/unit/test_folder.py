@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from scheduler.errors import StudyInUse, UsageError
-from scheduler.study.config import Config, StudySection
+from scheduler.study.config import Config
 from scheduler.study.folder import StudyFolder
 from scheduler.study.lock import StudyLock
 from scheduler.study.names import latest_study, resolve_study
+from scheduler.study.sections import StudySection
 
 HOLD = """
 import sys, time

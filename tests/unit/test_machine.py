@@ -1,82 +1,17 @@
 """The rules of a study, as claims. Pure: no store, no clock, no processes."""
 
-from collections.abc import Sequence
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent import Purpose
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import Policy, State
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
 from scheduler.rules.stopping import EMPTY_ANSWERS, LOSSES_IN_ROW
+from tests.fixtures.play import Play, of_kind
 from workers import OutcomeStatus
-
-
-class Play:
-    """A study under a policy, and everything that it has said so far."""
-
-    def __init__(self, slots: int = 2, **policy: object) -> None:
-        self.state = State(Policy(**policy))  # type: ignore[arg-type]
-        self.facts: list[ev.Fact] = []
-        self.actions: list[ev.Action] = []
-        self.now = 0.0
-        self.send(ev.Opened(self.tick()))
-        self.send(ev.SlotsCounted(self.tick(), slots))
-
-    def tick(self, seconds: float = 1.0) -> float:
-        self.now += seconds
-        return self.now
-
-    def send(self, event: ev.Event) -> Transition:
-        transition = step(self.state, event)
-        self.state = transition.state
-        self.facts += transition.facts
-        self.actions += transition.actions
-        return transition
-
-    def done(self, trial: int, metric: float) -> Transition:
-        return self.send(
-            ev.Reported(self.tick(), trial, OutcomeStatus.DONE, metric=metric, seconds=10.0)
-        )
-
-    def failed(self, trial: int, status: OutcomeStatus = OutcomeStatus.CRASH) -> Transition:
-        return self.send(ev.Reported(self.tick(), trial, status, reason="it broke", seconds=1.0))
-
-    def lost(self, trial: int, *, blamed: bool = True, memory: bool = False) -> Transition:
-        return self.send(
-            ev.Lost(self.tick(), trial, "worker gone", blamed=blamed, out_of_memory=memory)
-        )
-
-    def answer(self, count: int | None = None) -> Transition:
-        """Answer the oldest open request, with as many proposals as were asked for."""
-        request, wanted = min(self.state.asked.items())
-        drafts = (ev.Draft(0, self.state.champions),) * (wanted if count is None else count)
-        return self.send(ev.Answered(self.tick(), request, drafts, seconds=1.0))
-
-    def running(self) -> list[int]:
-        return sorted(t.id for t in self.state.trials.values() if t.slot is not None)
-
-    def trial_of(self, experiment: int) -> int:
-        return next(t.id for t in self.state.trials.values() if t.experiment == experiment)
-
-    def fate(self, experiment: int) -> ExperimentState:
-        """The last state that was reported of an experiment."""
-        return next(
-            f.state
-            for f in reversed(self.facts)
-            if isinstance(f, ev.ExperimentMoved) and f.id == experiment
-        )
-
-    def after_baseline(self, metric: float = 1.0) -> "Play":
-        self.done(1, metric)
-        return self
-
-
-def of_kind(items: Sequence[object], kind: type) -> list[object]:
-    return [item for item in items if type(item) is kind]
-
 
 # ---- the first experiment ---------------------------------------------------------------------
 
@@ -337,7 +272,7 @@ def test_proposals_beyond_max_experiments_are_not_added() -> None:
 
 def test_requests_never_exceed_what_is_left() -> None:
     play = Play(slots=8, max_experiments=3)
-    assert sum(play.state.asked.values()) == 3
+    assert sum(ask.count for ask in play.state.asked.values()) == 3
     play.answer()
     assert not play.state.asked
 
@@ -479,7 +414,7 @@ def happen(play: Play, kind: int, pick: int) -> Transition | None:  # noqa: PLR0
     if kind < 62 and running:
         return play.lost(running[pick % len(running)], blamed=pick % 3 > 0, memory=pick % 2 > 0)
     if kind < 84 and play.state.asked:
-        wanted = min(play.state.asked.items())[1]
+        wanted = min(play.state.asked.items())[1].count
         return play.answer(min(pick % 6, wanted))
     if kind < 87 and play.state.asked:
         return play.send(ev.AnswerFailed(play.tick(), min(play.state.asked), "no connection"))
@@ -497,11 +432,18 @@ def happen(play: Play, kind: int, pick: int) -> Transition | None:  # noqa: PLR0
 
 
 @settings(max_examples=80, deadline=None)
-@given(choices, st.sampled_from([None, 0, 3, 12]), st.integers(1, 3))
+@given(choices, st.sampled_from([None, 0, 3, 12]), st.integers(1, 3), st.booleans())
 def test_the_invariants_hold_whatever_happens(
-    course: list[Choice], limit: int | None, repeats: int
+    course: list[Choice], limit: int | None, repeats: int, models: bool
 ) -> None:
-    play = Play(slots=3, max_experiments=limit, baseline_repeats=repeats, failures_in_row=4)
+    play = Play(
+        slots=3,
+        max_experiments=limit,
+        baseline_repeats=repeats,
+        failures_in_row=4,
+        fill=models,
+        mends=2 * models,
+    )
     for kind, pick in course:
         transition = happen(play, kind, pick)
         check_now(play, transition)
@@ -525,8 +467,9 @@ def check_now(play: Play, transition: Transition | None) -> None:
     if state.study is StudyState.RUNNING:
         assert not (state.free and state.ready), "an idle slot beside a ready trial"
     if state.policy.max_experiments is not None:
-        under_way = sum(state.asked.values()) if state.study is StudyState.RUNNING else 0
-        assert state.tally.proposed + under_way <= state.policy.max_experiments
+        under_way = sum(a.count for a in state.asked.values() if a.purpose is not Purpose.MEND)
+        running = state.study is StudyState.RUNNING and not state.policy.mends
+        assert state.tally.proposed + under_way * running <= state.policy.max_experiments
     if transition and state.study is not StudyState.RUNNING:
         assert not of_kind(transition.actions, ev.StartTrial)
 

@@ -3,20 +3,22 @@
 import random
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent import Proposal
-from scheduler.errors import StudyError, UsageError
+from scheduler.errors import NothingYet, StudyError, UsageError
 from scheduler.rules import events as ev
 from scheduler.rules.machine import step
 from scheduler.rules.state import Policy
 from scheduler.rules.states import ExperimentState, StudyState, TrialState
 from scheduler.study.database import SCHEMA_VERSION
+from scheduler.study.facts import Contents
 from scheduler.study.reader import Reader
-from scheduler.study.store import Contents, Session, Store
+from scheduler.study.store import Session, Store
 from tests.synthetic import START, Course, World, baseline, make_study
 
 
@@ -34,9 +36,13 @@ def store(path: Path) -> Iterator[Store]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_after_every_event_the_database_holds_the_rules_state(store: Store, seed: int) -> None:
+def test_after_every_event_the_database_holds_the_rules_state(
+    store: Store, path: Path, seed: int
+) -> None:
     luck = random.Random(seed)
-    policy = Policy(max_experiments=40, baseline_repeats=1 + seed % 3, seed=seed)
+    policy = Policy(
+        max_experiments=40, baseline_repeats=1 + seed % 3, seed=seed, fill=seed > 1, mends=seed % 2
+    )
     course = Course(policy, store)
     world = World(course, luck, losses=0.15)
     world.open(slots=3)
@@ -49,6 +55,8 @@ def test_after_every_event_the_database_holds_the_rules_state(store: Store, seed
             world.open(slots=luck.randint(1, 5))  # the driver died, or the study had ended
         assert store.load(policy) == course.state
         assert store.last_event() == course.event
+    with Reader(path) as reader:
+        assert reader.study().counts == Counter(each.state for each in reader.experiments())
     assert {f.state for f in course.facts if isinstance(f, ev.TrialMoved)} == {
         TrialState.RUNNING,
         TrialState.DONE,
@@ -177,3 +185,31 @@ def test_a_study_is_not_resumed_on_other_data_or_other_scoring(tmp_path: Path) -
     with pytest.raises(UsageError, match="fixed files"):
         store.begin_session(3.0, Session(3, "here", task="other", data="d"))
     store.close()
+
+
+def test_a_database_without_tables_says_that_nothing_is_recorded(path: Path) -> None:
+    path.touch()
+    with pytest.raises(NothingYet, match="nothing is recorded"):
+        Reader(path)
+    Store(path).close()
+    with Reader(path) as reader:
+        assert list(reader.experiments()) == []
+
+
+def test_what_is_asked_for_each_second_reads_no_prompt_and_sorts_no_history(path: Path) -> None:
+    make_study(path.parent / "s", experiments=30)
+    with Reader(path.parent / "s" / "study.db") as reader:
+        asked: list[str] = []
+        reader._db.set_trace_callback(asked.append)
+        reader.study()
+        reader.alike("gpt", 200)
+        reader._db.set_trace_callback(None)
+        plans = {
+            query: " ".join(
+                row["detail"] for row in reader._db.execute(f"EXPLAIN QUERY PLAN {query}")
+            )
+            for query in asked
+        }
+    assert not any("FROM call" in query for query in plans), "its totals are kept beside it"
+    (alike,) = (plan for query, plan in plans.items() if "WHERE skeleton" in query)
+    assert "TEMP B-TREE" not in alike

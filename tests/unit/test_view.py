@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from agent import ArmRecord
+from scheduler.cli import texts
 from scheduler.cli.view import news, render
 from scheduler.rules.states import ExperimentState, StudyState
 from scheduler.study.live import FRESH_SECONDS, read_live, write_live
@@ -170,3 +172,23 @@ def test_a_damaged_view_is_none(tmp_path: Path, text: str) -> None:
 
 def test_a_missing_view_is_none(tmp_path: Path) -> None:
     assert read_live(tmp_path / "live.json") is None
+
+
+def test_models_whose_names_differ_at_their_end_can_be_told_apart() -> None:
+    names = [f"openrouter/some-provider/a-model-with-a-long-name:{end}" for end in ("one", "two")]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(texts.arms([ArmRecord(name, proposals=100_000) for name in names]))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert names == ["".join(line.split()[0] for line in part) for part in _parts(lines[1:])]
+
+
+def _parts(lines: list[str]) -> list[list[str]]:
+    """Rows of a table whose first column is folded; a row begins where there are figures."""
+    parts: list[list[str]] = []
+    for line in lines:
+        if len(line.split()) > 1:
+            parts.append([])
+        parts[-1].append(line)
+    return parts

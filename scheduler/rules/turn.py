@@ -1,0 +1,41 @@
+"""One step of the rules under way: the state so far, and what was said and ordered.
+
+The rooms of the rules (`trials`, `decisions`, `instructions`) take a Turn and change it; the
+machine makes one for each event.
+"""
+
+from dataclasses import replace
+
+from scheduler.rules import events as ev
+from scheduler.rules.state import ExperimentEntry, State
+from scheduler.rules.states import StopReason, StudyState
+
+
+class Turn:
+    """One step under way: the state so far, and the facts and actions collected."""
+
+    def __init__(self, state: State, now: float) -> None:
+        self.state = state
+        self.now = now
+        self.facts: list[ev.Fact] = []
+        self.actions: list[ev.Action] = []
+
+    def change(self, **fields: object) -> None:
+        """Replace fields of the state."""
+        self.state = replace(self.state, **fields)  # type: ignore[arg-type]
+
+    def tally(self, **fields: float | str) -> None:
+        """Replace counters of the state."""
+        self.change(tally=replace(self.state.tally, **fields))  # type: ignore[arg-type]
+
+    def put(self, entry: ExperimentEntry) -> None:
+        """Store an undecided experiment, and record its state if that changed."""
+        before = self.state.experiments.get(entry.id)
+        self.change(experiments=self.state.experiments.set(entry.id, entry))
+        if before is not None and before.state is not entry.state:
+            self.facts.append(ev.ExperimentMoved(entry.id, entry.state))
+
+    def move_study(self, to: StudyState, reason: StopReason | None = None, text: str = "") -> None:
+        """Change the state of the study."""
+        self.change(study=to, reason=reason)
+        self.facts.append(ev.StudyMoved(to, reason, text))

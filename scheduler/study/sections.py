@@ -1,0 +1,377 @@
+"""The keys of a study's configuration: what each is for, and why its default is what it is.
+
+A key stands here only if something uses it: a key that does nothing would be a silent lie. The
+sections are put together in `config.py`.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from agent.proposal import NOT_MODELS
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+PositiveNumber = Annotated[float, Field(gt=0)]
+
+
+def key_error(key: str, message: str) -> PydanticCustomError:
+    """A problem with one key of the section that is being checked, in plain English."""
+    return PydanticCustomError("key", "{message}", {"key": key, "message": message})
+
+
+class Section(BaseModel):
+    """A group of keys. Unknown keys are refused, and so is text in place of a number."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False
+    )
+
+
+class StudySection(Section):
+    """Where the study lies."""
+
+    path: str | None = Field(
+        default=None,
+        description="Folder of the study; a plain word lies under studies/. Null: the folder "
+        "studies/<name of the preset>, so that the first run needs no decision.",
+    )
+    notes: str = Field(
+        default="", description="A person's words about this study. Nothing reads them but people."
+    )
+
+
+class BudgetSection(Section):
+    """How long each phase of a trial may last. Either `seconds` or `steps` is set, never both."""
+
+    seconds: PositiveNumber | None = Field(
+        default=300.0,
+        description="Seconds of training, from the first real batch. Five minutes give twelve "
+        "experiments an hour and rank most edits as a longer training would.",
+    )
+    steps: Count | None = Field(
+        default=None,
+        description="Optimizer steps instead of seconds: for tests and exact repeats. Null, "
+        "because a budget of steps makes a slow model look as good as a fast one.",
+    )
+    startup_seconds: PositiveNumber = Field(
+        default=120.0,
+        description="Limit for imports, warm-up and compilation. Compiling a changed model takes "
+        "tens of seconds; two minutes leave room for a slow disk.",
+    )
+    eval_seconds: PositiveNumber = Field(
+        default=120.0,
+        description="Limit for scoring on the validation split. It takes seconds; the rest is "
+        "room for a larger model.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def steps_replace_the_default_seconds(cls, values: Any) -> Any:
+        """Where only `steps` is given, the default of `seconds` does not count."""
+        if isinstance(values, Mapping) and values.get("steps") is not None:
+            return {"seconds": None, **values}
+        return values
+
+    @model_validator(mode="after")
+    def has_one_measure(self) -> Self:
+        """Refuse a budget that is ambiguous or endless."""
+        if self.seconds is not None and self.steps is not None:
+            raise key_error(
+                "steps", "budget.seconds and budget.steps are both set: leave one of them out"
+            )
+        if self.seconds is None and self.steps is None:
+            raise key_error("seconds", "neither budget.seconds nor budget.steps is set")
+        return self
+
+
+class MetricSection(Section):
+    """What is measured at the end of a trial."""
+
+    name: Annotated[str, Field(min_length=1)] = Field(
+        default="val_bpb",
+        description="Name of the metric in tables and plots. The bundled task measures bits per "
+        "byte on the validation split, which compares across tokenizers.",
+    )
+    goal: Literal["minimize", "maximize"] = Field(
+        default="minimize", description="Whether a lower or a higher value is better."
+    )
+
+
+class TaskSection(Section):
+    """Which code is edited, and how it is measured."""
+
+    source: Annotated[str, Field(min_length=1)] = Field(
+        default="bundled",
+        description="Folder of the task, or 'bundled' for the one that ships with the package.",
+    )
+    editable: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        default=("train.py",),
+        description="Files that the agent may edit, relative to the task's folder. One file keeps "
+        "every difference readable.",
+    )
+    constants: Mapping[str, int | float] = Field(
+        default_factory=dict,
+        description="Values put in place of the constants at the top of the editable files, for "
+        "the baseline. Empty: the files as they are.",
+    )
+    metric: MetricSection = MetricSection()
+
+    @model_validator(mode="after")
+    def editable_files_lie_in_the_folder(self) -> Self:
+        """Refuse names that leave the task's folder or come twice."""
+        for name in self.editable:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or str(path) != name or name == ".":
+                raise key_error("editable", f"{name!r} is not a file name inside the task's folder")
+        if len(set(self.editable)) < len(self.editable):
+            raise key_error("editable", "a file is named twice")
+        return self
+
+
+class DataSection(Section):
+    """The text that models train on and are measured on."""
+
+    source: Literal["stdlib", "path"] = Field(
+        default="stdlib",
+        description="stdlib: the source of Python's standard library, real text that every "
+        "machine has, so that the first run needs no download. path: files of one's own.",
+    )
+    paths: tuple[str, ...] = Field(
+        default=(),
+        description="Files and globs, where data.source is path; relative ones start in the "
+        "current folder.",
+    )
+    tokenizer: Literal["bytes"] = Field(
+        default="bytes",
+        description="How text becomes tokens. Bytes need no training and hide no cost.",
+    )
+    sequence_length: Count = Field(
+        default=2048, description="Tokens in one training sequence. 2048 fills a large GPU."
+    )
+    validation_tokens: Count = Field(
+        default=131_072,
+        description="Tokens of the validation split that are scored: more take longer and measure "
+        "more finely. The standard library's split holds about this many.",
+    )
+    eval_batch_tokens: Count = Field(
+        default=65_536,
+        description="Tokens scored at a time: a limit on memory, without effect on the metric.",
+    )
+
+    @model_validator(mode="after")
+    def keys_fit_together(self) -> Self:
+        """Refuse a source without its files, and windows longer than what they are cut from."""
+        if self.source == "path" and not self.paths:
+            raise key_error("paths", "needed where data.source is path: name files or globs")
+        if self.source != "path" and self.paths:
+            raise key_error("paths", f"not used where data.source is {self.source}")
+        for key in ("validation_tokens", "eval_batch_tokens"):
+            if getattr(self, key) < self.sequence_length:
+                raise key_error(
+                    key, f"must be at least data.sequence_length, which is {self.sequence_length}"
+                )
+        return self
+
+
+class AgentSection(Section):
+    """Who proposes, and what that may cost. All of these can be changed on resuming."""
+
+    models: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(),
+        description="Language models that propose, as litellm names them, such as "
+        "anthropic/claude-sonnet-4-5; --model NAME adds one. They and the tuner share the requests "
+        "by what each achieves. Empty: the tuner alone, which needs no key and no network.",
+    )
+    api_base: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Address of an OpenAI-compatible server of one's own, such as "
+        "http://localhost:8000/v1, for models named openai/NAME, ollama/NAME or the like. "
+        "Null: the provider's own. OPENAI_API_KEY, where it is set, is sent to that server.",
+    )
+    key_file: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="File with NAME=value lines that holds the models' keys. Null: the "
+        "environment alone. No key is ever written to the study.",
+    )
+    max_dollars: PositiveNumber | None = Field(
+        default=None, description="For all calls of the study together. Null: no limit."
+    )
+    max_tokens: Count | None = Field(
+        default=None,
+        description="In and out, for all calls of the study together. Null: no limit. The one to "
+        "set where a model's price is not known.",
+    )
+    max_calls: Count | None = Field(
+        default=None, description="Calls of the study, the failed ones too. Null: no limit."
+    )
+    when_spent: Literal["tuner", "stop"] = Field(
+        default="tuner",
+        description="What happens when a limit above leaves no room for another call: the tuner "
+        "goes on alone, so that no slot stands idle, or the study stops.",
+    )
+    proposals_per_call: Count = Field(
+        default=4,
+        description="Proposals wanted from one call. A few share the cost of one briefing; many "
+        "would be stale before they run.",
+    )
+    calls_in_flight: Count = Field(
+        default=4, description="Calls at a time: a limit on how hard a provider is pressed."
+    )
+    max_repairs: Annotated[int, Field(ge=0)] = Field(
+        default=2,
+        description="Times that an answer whose edits can't be applied goes back to its model with "
+        "the reasons. Two mend nearly all that can be mended.",
+    )
+    max_mends: Annotated[int, Field(ge=0)] = Field(
+        default=1,
+        description="Times that an experiment which crashed in its first seconds goes back to its "
+        "model with the traceback. Cheaper than a new idea, and often a missing import.",
+    )
+    fill: bool = Field(
+        default=True,
+        description="Whether the tuner fills a slot that would stand idle until a model answers.",
+    )
+    floor: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.05,
+        description="Least share of the requests for each model and the tuner, so that one that "
+        "was unlucky is tried again.",
+    )
+    trial_dollars: PositiveNumber = Field(
+        default=0.17,
+        description="What a trial is worth when the models' shares are weighed: a model that costs "
+        "more may earn it. Five minutes of a GPU at 2 $ an hour.",
+    )
+    prompt_tokens: Annotated[int, Field(ge=4000)] = Field(
+        default=32_000,
+        description="Most tokens of a prompt, however long the study. A small model's own limit "
+        "counts where it is lower.",
+    )
+    output_tokens: Annotated[int, Field(ge=256)] = Field(
+        default=8192, description="Most tokens of an answer; four edits take about two thousand."
+    )
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
+        default=None, description="Of the models. Null: each provider's own default."
+    )
+    timeout_seconds: PositiveNumber = Field(
+        default=600.0, description="Limit for one call. Models that reason take minutes."
+    )
+    stall_seconds: PositiveNumber = Field(
+        default=120.0, description="Longest silence within an answer before it counts as dropped."
+    )
+    attempts: Count = Field(
+        default=4, description="Times that a call is tried before another model or the tuner is."
+    )
+    notebook_every: Count = Field(
+        default=25,
+        description="Decided experiments after which what was learned is condensed anew.",
+    )
+
+    @field_validator("models")
+    @classmethod
+    def each_once(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        """A model that is named twice is one."""
+        return tuple(dict.fromkeys(models))
+
+    @model_validator(mode="after")
+    def models_are_models(self) -> Self:
+        """Refuse the names of those who propose and are no models: they would be confused."""
+        if taken := NOT_MODELS.intersection(self.models):
+            raise key_error("models", f"{min(taken)} is no language model's name")
+        return self
+
+
+class WorkersSection(Section):
+    """What a slot is made of."""
+
+    slots: Count | Literal["auto"] = Field(
+        default="auto",
+        description="Trials at a time. auto: as many as the machine or the cluster has room for.",
+    )
+    priority: int = Field(
+        default=0,
+        description="Which of several studies on one cluster goes first; higher does. Those of "
+        "equal priority share it evenly. A trial that runs is never cut short for another study.",
+    )
+    gpus_per_trial: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="GPUs of one trial. One: nothing else disturbs its clock."
+    )
+    cpus_per_trial: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="CPU cores that one trial claims, and threads that it may use."
+    )
+    accelerator: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="A Ray accelerator type such as H100, where a cluster has several: trials on "
+        "different devices don't compare. Null: any.",
+    )
+    memory_gb: PositiveNumber | Literal["auto"] | None = Field(
+        default="auto",
+        description="Limit of main memory for one trial, in GB (10^9 bytes). auto: 90 % of the "
+        "node's memory shared by its slots, so that one trial can't end the others. Null: none.",
+    )
+    sandbox: Literal["auto", "strict", "basic"] = Field(
+        default="auto",
+        description="How well a trial is closed in. strict: bubblewrap, or the study refuses to "
+        "start. basic: its processes are ended whole, and little is hidden from them. auto: the "
+        "best that each node allows; every trial records which.",
+    )
+
+    @model_validator(mode="after")
+    def ray_can_grant_it(self) -> Self:
+        """Refuse what Ray never grants, and slots that claim nothing and so can't be counted."""
+        for key in ("gpus_per_trial", "cpus_per_trial"):
+            value = getattr(self, key)
+            if value > 1 and not math.isclose(value, round(value)):
+                raise key_error(key, f"must be a whole number where it is above 1, not {value:g}")
+        if not self.gpus_per_trial and not self.cpus_per_trial:
+            raise key_error(
+                "cpus_per_trial", "must be above 0 where workers.gpus_per_trial is 0 too"
+            )
+        return self
+
+
+class KeepSection(Section):
+    """What it takes to become champion."""
+
+    baseline_repeats: Count = Field(
+        default=1,
+        description="Trials of the baseline, each with its own seed; the baseline's metric is "
+        "their mean. One, because nothing else waits so long for so little.",
+    )
+
+
+class StopSection(Section):
+    """When the study stops or pauses by itself. All of these can be changed on resuming."""
+
+    max_experiments: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="Experiments beside the baseline. Null: until something else."
+    )
+    max_hours: PositiveNumber | None = Field(
+        default=None, description="Hours of open time, all sessions together. Null: no limit."
+    )
+    plateau: Count | None = Field(
+        default=None,
+        description="Experiments in a row without a new champion. Null: no limit, because wins "
+        "become rare long before they end.",
+    )
+    failures_in_row: Count = Field(
+        default=8,
+        description="Failed experiments in a row after which the study pauses: a broken task "
+        "should not burn a night.",
+    )
+
+
+class ServeSection(Section):
+    """Read-only HTTP while the study runs."""
+
+    port: Port | None = Field(
+        default=None, description="Port to serve on; 0: any free one. Null: nothing is served."
+    )
+    host: Annotated[str, Field(min_length=1)] = Field(
+        default="127.0.0.1",
+        description="Address to serve on. Loopback: nothing is open to a network by default.",
+    )

@@ -1,0 +1,62 @@
+"""Slots that are wanted and not there are visible to an autoscaler, and room is given back."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+from ray.util import placement_group_table
+
+from scheduler.demand import Demand
+from workers import Resources
+
+STORE = 80 * 1024 * 1024
+group_table: Any = placement_group_table  # Ray types these loosely
+cluster_resources: Any = ray.cluster_resources
+available_resources: Any = ray.available_resources
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": STORE}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    ray.init(address=cluster.address, log_to_driver=False)
+    yield cluster
+    ray.shutdown()
+    end: Any = cluster.shutdown
+    end()
+
+
+def pending() -> list[dict[str, float]]:
+    """What the groups ask for that are not removed."""
+    table = group_table()
+    groups = [each for each in table.values() if each["state"] != "REMOVED"]
+    return [each["bundles"][0] for each in groups]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
+def test_what_is_missing_is_asked_for_and_what_has_come_is_given_back(cluster: Cluster) -> None:
+    demand = Demand(Resources(gpus=1, cpus=1))
+    demand.ask(3)
+    assert demand.waiting == 3
+    wait_for(lambda: pending() == [{"CPU": 1.0, "GPU": 1.0}] * 3)
+    node = cluster.add_node(num_cpus=2, num_gpus=2, object_store_memory=STORE)
+    wait_for(lambda: cluster_resources().get("GPU") == 2)
+
+    def both_are_free() -> bool:
+        demand.ask(1)  # two slots have come: the study counts them, and asks for one more
+        return bool(available_resources().get("GPU") == 2)
+
+    wait_for(both_are_free)
+    assert demand.waiting == 1
+    demand.ask(0)
+    wait_for(lambda: pending() == [])
+    cluster.remove_node(node)

@@ -1,0 +1,83 @@
+"""Studies that older versions made can be read and resumed."""
+
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from scheduler.rules.state import Policy
+from scheduler.study.database import SCHEMA_VERSION
+from scheduler.study.reader import Reader
+from scheduler.study.store import Store
+
+STUDIES = Path(__file__).parents[1] / "fixtures" / "studies"
+OLD = sorted(STUDIES.glob("schema*.sql"))
+
+
+@pytest.fixture(params=OLD, ids=lambda path: path.stem)
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "study.db"
+    database = sqlite3.connect(path)
+    database.executescript(request.param.read_text("utf-8"))
+    database.close()
+    return path
+
+
+def columns(path: Path) -> dict[str, set[str]]:
+    database = sqlite3.connect(path)
+    tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return {
+        name: {row[1] for row in database.execute(f"PRAGMA table_info({name})")}
+        for (name,) in tables
+    }
+
+
+def indices(path: Path) -> dict[str, str]:
+    """Indices and triggers, as they were declared."""
+    database = sqlite3.connect(path)
+    rows = database.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"
+    )
+    return {name: " ".join(sql.split()) for name, sql in rows}
+
+
+def test_every_version_before_this_one_has_a_study_here() -> None:
+    assert [path.stem for path in OLD] == [f"schema{n}" for n in range(1, SCHEMA_VERSION)]
+
+
+def test_a_migrated_study_has_the_tables_of_a_new_one(old: Path, tmp_path: Path) -> None:
+    Store(old).close()
+    Store(tmp_path / "new.db").close()
+    assert columns(old) == columns(tmp_path / "new.db")
+    assert indices(old) == indices(tmp_path / "new.db")
+
+
+def test_a_migrated_study_resumes_where_it_stood(old: Path) -> None:
+    store = Store(old)
+    state = store.load(Policy())
+    with Reader(old) as reader:
+        experiments = list(reader.experiments())
+    decided = sum(each.state.is_final for each in experiments)
+    assert state.next_experiment == len(experiments) > 1
+    assert state.tally.decided == decided > 1
+    assert state.champion is not None
+    store.close()
+
+
+def test_a_migrated_study_has_the_sums_over_its_rows(old: Path) -> None:
+    with Reader(old) as reader:
+        study, experiments = reader.study(), list(reader.experiments())
+        outcomes = [trial.outcome for trial in reader.trials() if trial.outcome is not None]
+    assert study.counts == Counter(each.state for each in experiments)
+    assert study.train_seconds == pytest.approx(sum(o.timings.train for o in outcomes)) != 0
+    assert study.trial_seconds == pytest.approx(sum(o.timings.total for o in outcomes)) != 0
+
+
+def test_an_old_study_is_read_without_a_change_to_its_file(old: Path) -> None:
+    before = old.read_bytes()
+    with Reader(old) as reader:
+        assert reader.study().champion is not None
+        assert reader.study().arms == ()
+        assert reader.notebook() is None
+    assert old.read_bytes() == before
