@@ -2,21 +2,33 @@
 
 Runs the bundled task with the `local` preset's model and a short budget through the supervisor,
 without Ray, and prints the median and the range of each phase in seconds, with the error of the
-budget beside it. The basic level starts the referee's exam only after the training, as it must.
+budget beside it, and again with busy processes on every core. The basic level starts the referee's
+exam only after the training, as it must. Then what the sandbox costs by itself, and the referee:
+its start, which a slot doesn't wait for, and how fast it turns logits into the metric.
 """
 
+import contextlib
+import os
 import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
+
+import numpy as np
 
 from scheduler.session import gather_materials
 from scheduler.study.config_file import load_config
+from train_template.exam import Answer, Precision
+from train_template.score import log_probabilities
 from workers import Outcome, Trial, run_trial
 from workers.bundle import cache_folder, unpack
-from workers.sandbox import Level, probe_level
+from workers.sandbox import Level, View, command, probe_level
 
 RUNS, SECONDS = 5, 4.0
 PHASES = ("startup", "warm_up", "eval", "teardown")
+VOCABULARIES = {257: 65_536, 8192: 4_096}  # and tokens to score: some 30 million logits each
 
 
 def run(level: Level, number: int) -> Outcome:
@@ -52,23 +64,80 @@ def main() -> None:
     levels = [Level.STRICT, Level.BASIC] if best is Level.STRICT else [Level.BASIC]
     if why:
         print(why)
-    print(f"{RUNS} trials of {SECONDS:g} s each; seconds, median (least to most)")
+    load = f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    print(f"{RUNS} trials of {SECONDS:g} s each; seconds, median (least to most); {load}")
     for level in levels:
-        outcomes = [run(level, number) for number in range(1, RUNS + 1)]
-        failed = [outcome.reason for outcome in outcomes if outcome.metric is None]
-        if failed:
-            print(f"{level}: {failed[0]}")
-            continue
-        print(f"{level}:")
-        for phase in PHASES:
-            print(f"  {phase:<9} {spread([getattr(o.timings, phase) for o in outcomes])}")
-        print(f"  {'outside':<9} {spread([o.timings.outside_budget for o in outcomes])}")
-        over = [100 * (o.timings.train / SECONDS - 1) for o in outcomes]
-        step = [100 * o.timings.train / SECONDS / o.steps for o in outcomes]
-        print(f"  budget    {spread(over)} % over, where a step is {median(step):.2f} % of it")
-    bare = ["bwrap", "--ro-bind", "/", "/", "true"]
+        report(level, str(level))
+    busy = (os.cpu_count() or 1) + 1
+    with processes_that_spin(busy):
+        report(levels[0], f"{levels[0]}, beside {busy} busy processes")
     if best is Level.STRICT:
-        print(f"bubblewrap alone: {spread([_seconds(bare) for _ in range(20)])}")
+        closed = command(View(), ["/usr/bin/true"])
+        print(f"the sandbox alone: {spread([_seconds(closed) for _ in range(20)])}")
+    start = [sys.executable, "-P", "-c", "import train_template.referee"]
+    print(f"the referee's imports: {spread([_seconds(start) for _ in range(RUNS)])}")
+    for vocabulary, tokens in VOCABULARIES.items():
+        for precision in (Precision.FLOAT32, Precision.BFLOAT16):
+            for threads in (1, 2):
+                scoring(vocabulary, tokens, precision, threads)
+
+
+def report(level: Level, title: str) -> None:
+    """Run trials at a level and print what came of them."""
+    outcomes = [run(level, number) for number in range(1, RUNS + 1)]
+    failed = [outcome.reason for outcome in outcomes if outcome.metric is None]
+    if failed:
+        print(f"{title}: {failed[0]}")
+        return
+    print(f"{title}:")
+    for phase in PHASES:
+        print(f"  {phase:<9} {spread([getattr(o.timings, phase) for o in outcomes])}")
+    print(f"  {'outside':<9} {spread([o.timings.outside_budget for o in outcomes])}")
+    over = [100 * (o.timings.train / SECONDS - 1) for o in outcomes]
+    step = [100 * o.timings.train / SECONDS / o.steps for o in outcomes]
+    print(f"  budget    {spread(over)} % over, where a step is {median(step):.2f} % of it")
+
+
+def scoring(vocabulary: int, tokens: int, precision: Precision, threads: int) -> None:
+    """How fast the referee scores logits, by the clock and by the time of its processor."""
+    logits = np.random.default_rng(0).normal(0, 4, (tokens // 16, vocabulary)).astype(np.float32)
+    logits = np.tile(logits, (16, 1))
+    raw = logits.reshape(-1).view(np.uint8)
+    if precision is Precision.BFLOAT16:
+        raw = (logits.reshape(-1).view(np.uint32) >> 16).astype("<u2").view(np.uint8)
+    targets = np.zeros((len(logits), 2), dtype=np.int64)
+    private = np.empty(raw.nbytes, dtype=np.uint8)
+    with ThreadPoolExecutor(threads) as pool:
+        answer = Answer(raw, precision)
+
+        def score() -> None:
+            log_probabilities(answer, targets, pool)
+
+        def copy() -> None:
+            private[:] = raw
+
+        score()
+        by_clock = min(_took(score, time.perf_counter) for _ in range(3))
+        worked = min(_took(score, time.process_time) for _ in range(3))
+        copied = min(_took(copy, time.perf_counter) for _ in range(3))
+    giga = logits.size / 1e9
+    print(
+        f"scoring, vocabulary {vocabulary}, {precision.name.lower()}, {threads} threads: "
+        f"{giga / by_clock:.2f} G logits/s by the clock, {giga / worked:.2f} per processor second; "
+        f"the copy before: {raw.nbytes / 1e9 / copied:.1f} GB/s"
+    )
+
+
+@contextlib.contextmanager
+def processes_that_spin(count: int) -> Iterator[None]:
+    """So many processes that use all that they get."""
+    started = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 def spread(values: list[float]) -> str:
@@ -76,10 +145,14 @@ def spread(values: list[float]) -> str:
     return f"{median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
-def _seconds(command: list[str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(command, check=True)
-    return time.perf_counter() - began
+def _seconds(argv: list[str]) -> float:
+    return _took(lambda: subprocess.run(argv, check=True), time.perf_counter)
+
+
+def _took(what: Callable[[], object], clock: Callable[[], float]) -> float:
+    began = clock()
+    what()
+    return clock() - began
 
 
 if __name__ == "__main__":
