@@ -11,12 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from scheduler.errors import NothingYet
 from scheduler.rules.states import TrialState
 from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
@@ -76,8 +78,9 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
 def trials(study: Path, state: TrialState) -> list[int]:
     if not (study / "study.db").exists():
         return []
-    with Reader(study / "study.db") as reader:
+    with suppress(NothingYet), Reader(study / "study.db") as reader:
         return [t.experiment for t in reader.trials() if t.state is state]
+    return []
 
 
 def trials_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
