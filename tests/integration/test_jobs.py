@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scheduler.errors import NothingYet
 from scheduler.rules.states import StopReason, StudyState, TrialState
 from scheduler.study.reader import Reader
 from scheduler.study.records import Study, TrialRecord
@@ -87,8 +88,9 @@ def study_of(folder: Path) -> Study:
 def trials(folder: Path, *states: TrialState) -> list[TrialRecord]:
     if not (folder / "study.db").exists():
         return []
-    with Reader(folder / "study.db") as reader:
+    with suppress(NothingYet), Reader(folder / "study.db") as reader:
         return [t for t in reader.trials() if not states or t.state in states]
+    return []
 
 
 @pytest.fixture(scope="module")
