@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from agent import ArmRecord, Briefing, Broken, Code, Instruction, PastExperiment, Purpose
+from agent import ArmRecord, Briefing, Broken, Code, Instruction, PastExperiment
 from scheduler.rules import events as ev
 from scheduler.study.artifacts import unified_diff
 from scheduler.study.config import Config
@@ -142,8 +142,3 @@ def _broken(reader: Reader, number: int) -> Broken | None:
         parent=experiment.parent or 0,
         origin=experiment.origin,
     )
-
-
-def is_for_models(request: ev.RequestProposals) -> bool:
-    """Whether a model may answer this request: the tuner alone fills idle slots."""
-    return request.purpose is not Purpose.FILL
