@@ -26,6 +26,37 @@ class Refusal:
         return f"{self.title or 'untitled'}: {self.reason}"
 
 
+def complete(
+    proposal: Proposal, base: Mapping[str, str], contract: Mapping[str, tuple[str, ...]]
+) -> Proposal | Refusal:
+    """A proposal whose edit of the files `base` is looked at as text, with what that tells of it.
+
+    It must touch these files only, parse, and still define what the task calls (the contract).
+    """
+    if foreign := sorted(proposal.files.keys() - base.keys()):
+        allowed = ", ".join(sorted(base))
+        return Refusal(proposal.title, f"{', '.join(foreign)} can't be edited; only {allowed} can")
+    files = {**base, **proposal.files}
+    try:
+        identity = identify(files)
+        lost = _lost_functions(files, contract)
+    except SourceError as error:
+        return Refusal(proposal.title, f"it does not parse: {error}")
+    if lost:
+        return Refusal(proposal.title, lost)
+    return replace(
+        proposal,
+        fingerprint=identity.fingerprint,
+        skeleton=identity.skeleton,
+        constants=identity.constants,
+    )
+
+
+def same_code(owner: str) -> str:
+    """Why code that there is already is worth no trial."""
+    return f"it is the same code as {owner}, but for layout and comments"
+
+
 class Checker:
     """Checks the proposals of one answer, whoever brings them: each must be new among them too."""
 
@@ -59,28 +90,14 @@ class Checker:
             return Refusal(
                 title, f"the code of its parent, {proposal.parent}, is not in the briefing"
             )
-        if foreign := sorted(proposal.files.keys() - base.keys()):
-            allowed = ", ".join(sorted(base))
-            return Refusal(title, f"{', '.join(foreign)} can't be edited; only {allowed} can")
-        files = {**base, **proposal.files}
-        try:
-            identity = identify(files)
-            lost = _lost_functions(files, self._briefing.contract)
-        except SourceError as error:
-            return Refusal(title, f"it does not parse: {error}")
-        owner = self._known.get(identity.fingerprint)
-        if lost or owner is not None:
-            same = f"it is the same code as {owner}, but for layout and comments"
-            return Refusal(title, lost or same)
-        self._known[identity.fingerprint] = f'"{title}", proposed just before'
-        return replace(
-            proposal,
-            title=title,
-            fingerprint=identity.fingerprint,
-            skeleton=identity.skeleton,
-            constants=identity.constants,
-            instruction=proposal.instruction if proposal.instruction in self._open else None,
-        )
+        whole = complete(replace(proposal, title=title), base, self._briefing.contract)
+        if isinstance(whole, Refusal):
+            return whole
+        if (owner := self._known.get(whole.fingerprint)) is not None:
+            return Refusal(title, same_code(owner))
+        self._known[whole.fingerprint] = f'"{title}", proposed just before'
+        served = proposal.instruction if proposal.instruction in self._open else None
+        return replace(whole, instruction=served)
 
     def _base(self, proposal: Proposal) -> Mapping[str, str] | None:
         """The files that the proposal's stand upon: those of its parent, or what it mends."""

@@ -58,7 +58,7 @@ def write_briefing(
         minimize=minimize,
         budget=config.budget_words(),
         champion=_code(reader, champion, files),
-        contract={path: names for path, names in CONTRACT.items() if path in files},
+        contract=contract_of(files),
         best=_past(best, metrics),
         recent=_past((recent[number] for number in sorted(recent, reverse=True)), metrics),
         pending=_past(pending, metrics),
@@ -78,6 +78,11 @@ def write_briefing(
         arms=now.arms,
         broken=None if request.broken is None else _broken(reader, request.broken),
     )
+
+
+def contract_of(files: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The functions that the task calls: file -> their names."""
+    return {path: names for path, names in CONTRACT.items() if path in files}
 
 
 def _past(

@@ -21,13 +21,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from agent import Answer
 from agent.llm.keys import Keys
 from agent.settings import AgentSettings
+from scheduler.correspondence import Posted
 from scheduler.demand import Demand
 from scheduler.errors import SchedulerError, StudyError, StudyInUse
 from scheduler.exporting import export_politely
 from scheduler.loop import AnswerLost, TrialLost
 from scheduler.nodes import count_slots, nodes
 from scheduler.researcher import AgentActor
-from scheduler.results import Item, Plan, Posted, Results
+from scheduler.results import Item, Plan, Results
 from scheduler.rules import events as ev
 from scheduler.shares import SharedCluster
 from scheduler.study.config import Config

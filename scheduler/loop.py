@@ -13,12 +13,14 @@ from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 from agent import Answer
+from scheduler.correspondence import Posted
 from scheduler.errors import StudyFull
-from scheduler.results import Answered, Ended, Item, Posted
+from scheduler.results import Answered, Ended, Item
 from scheduler.rules import events as ev
 from scheduler.study.records import Live
 from workers import Outcome, Trial
 
+MAIL_SECONDS = 0.25  # between two looks into the mailbox: a person waits for the reply
 TICK_SECONDS = 1.0  # limits of time are looked at, slots counted and views drawn this often
 EXPORT_SECONDS = 60.0  # results.tsv and progress.png are written at most this often
 FULL_SECONDS = 2.0  # between two attempts to write to a disk that has no room
@@ -185,12 +187,12 @@ class Loop:
 
     async def _tick(self) -> None:
         """Count the slots, let the rules look at the clock, and draw."""
+        # The mail first: the first count of slots makes the rules ask the agent.
+        await self._fetch_mail()
+        self._spawn(self._watch_mail(), self._background)
         slots = -1
         self._next_export = self._clock() + EXPORT_SECONDS
         while True:
-            # The mail first: the first count of slots makes the rules ask the agent.
-            for posted in await self._results.mail():
-                self._put(posted)
             counted = await self._executor.slots()
             if counted != slots:
                 slots = counted
@@ -201,6 +203,15 @@ class Loop:
                 self._next_export = math.inf
                 self._spawn(self._export(), self._background)
             await asyncio.sleep(TICK_SECONDS)
+
+    async def _watch_mail(self) -> None:
+        while True:
+            await asyncio.sleep(MAIL_SECONDS)
+            await self._fetch_mail()
+
+    async def _fetch_mail(self) -> None:
+        for posted in await self._results.mail():
+            self._put(posted)
 
     async def _export(self) -> None:
         """Write what people read. A long study takes longer: never over two per cent of the time.

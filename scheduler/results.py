@@ -22,6 +22,7 @@ from agent import Answer, Briefing, Proposal, Purpose
 from agent.ledger import Intent, Settlement
 from agent.proposal import NOT_MODELS
 from scheduler.briefings import Circumstances, write_briefing
+from scheduler.correspondence import Posted, finish_reply, take_up
 from scheduler.errors import StudyFull
 from scheduler.memory import Memory
 from scheduler.rules import events as ev
@@ -31,11 +32,11 @@ from scheduler.rules.states import StudyState
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
 from scheduler.study.database import has_no_room
-from scheduler.study.facts import Contents, NewInstruction
+from scheduler.study.facts import Contents
 from scheduler.study.folder import StudyFolder
 from scheduler.study.live import write_live
 from scheduler.study.lock import StudyLock
-from scheduler.study.mailbox import Instruct, Mailbox, Withdraw
+from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from scheduler.study.records import Live, SlotView
 from scheduler.study.store import Session, Store
@@ -63,14 +64,6 @@ class Ended:
 
     at: float
     outcome: Outcome
-
-
-@dataclass(frozen=True)
-class Posted:
-    """A letter has arrived."""
-
-    at: float
-    letter: Instruct | Withdraw
 
 
 Item = ev.Event | Answered | Ended | Posted
@@ -134,7 +127,9 @@ class Results:
             self._held = (number, *self._translate(item))
         _, event, contents = self._held
         transition = step(self._state, event)
-        if transition.state is not self._state:  # else nothing followed: nothing is to be written
+        # Where nothing followed, and nobody waits for a reply, nothing is to be written.
+        if transition.state is not self._state or contents.reply is not None:
+            contents = finish_reply(contents, transition.facts)
             contents = self._memory.remember(self._state, transition, contents)
             self._commit(number, event, transition, contents)
             self._memory.keep()
@@ -279,7 +274,7 @@ class Results:
             )
             return event, Contents(outcome=outcome)
         if isinstance(item, Posted):
-            return self._take_letter(item)
+            return take_up(item, self._state, self._reader)
         if isinstance(item, ev.AnswerFailed):
             self._briefed.pop(item.request, None)
             self._memory.forget(item.request)
@@ -319,17 +314,6 @@ class Results:
             notebook=self._memory.accept_notebook(answer, briefed.decided),
         )
         return event, contents
-
-    def _take_letter(self, posted: Posted) -> tuple[ev.Event, Contents]:
-        """A letter as an event; one that came before is nothing but the passing of time."""
-        match posted.letter:
-            case Instruct(text, priority, lifetime, key=key):
-                if self._reader.instruction(key) is not None:
-                    return ev.Ticked(posted.at), Contents()
-                new = NewInstruction(key, text, priority)
-                return ev.Instructed(posted.at, lifetime), Contents(instruction=new)
-            case Withdraw(instruction):
-                return ev.Withdrawn(posted.at, instruction), Contents()
 
     def _follow(self, transition: Transition, contents: Contents) -> None:
         """Do beside the database what the facts ask for."""

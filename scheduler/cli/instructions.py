@@ -38,8 +38,9 @@ def tell(
     does not run: then it waits.
     """
     from scheduler.errors import UsageError
+    from scheduler.study.letters import LONGEST_TEXT, Instruct, Withdraw
     from scheduler.study.live import read_live
-    from scheduler.study.mailbox import LONGEST_TEXT, Instruct, Mailbox, Withdraw
+    from scheduler.study.mailbox import Mailbox
 
     if (text is None) == (withdraw is None):
         raise UsageError('say what to look into: autoresearch tell "try a larger batch"')
@@ -53,9 +54,9 @@ def tell(
         if text is None:
             assert withdraw is not None
             _check_open(chosen, withdraw)
-            letter = Withdraw(withdraw)
+            letter = Withdraw(instruction=withdraw)
         else:
-            letter = Instruct(text.strip(), priority, experiments)
+            letter = Instruct(text=text.strip(), priority=priority, lifetime=experiments)
         mailbox.post(letter)
         runs = read_live(chosen.folder.live) is not None
         taken_up = _await(chosen, letter.key, withdraw) if runs else None
@@ -74,7 +75,8 @@ def instructions(study: StudyOption = None, json: JsonOption = False) -> None:
     from rich.text import Text
 
     from scheduler.cli import texts
-    from scheduler.study.mailbox import Instruct, Mailbox
+    from scheduler.study.letters import Instruct
+    from scheduler.study.mailbox import Mailbox
 
     with choose(study) as chosen:
         found = chosen.reader.instructions()

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent import ArmRecord
-from scheduler.rules.states import ExperimentState, StopReason, StudyState
+from scheduler.rules.states import ExperimentState, StopReason
 from scheduler.study.records import Experiment, Study
 from workers.log import clean, sentence
 
@@ -88,8 +88,7 @@ def condition(study: Study) -> str:
 
 def elapsed(study: Study, at: float) -> float:
     """Seconds for which the study has been open at the time `at`, all its sessions together."""
-    is_open = study.state in (StudyState.RUNNING, StudyState.DRAINING)
-    return study.seconds + (max(0.0, at - study.opened_at) if is_open else 0.0)
+    return study.seconds + (max(0.0, at - study.opened_at) if study.state.is_open else 0.0)
 
 
 def counts(study: Study) -> str:

@@ -53,6 +53,12 @@ def fail(turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str) -
         turn.move_study(StudyState.PAUSED, StopReason.BASELINE_FAILED, text)
 
 
+def give_up(turn: Turn, entry: ExperimentEntry, reason: str) -> None:
+    """Set an experiment aside that nobody wants decided any more; it says nothing of its idea."""
+    _forget(turn, entry)
+    end_experiment(turn, entry, ExperimentState.CANCELLED, None, reason)
+
+
 def end_experiment(
     turn: Turn, entry: ExperimentEntry, to: ExperimentState, metric: float | None, reason: str
 ) -> None:
@@ -60,7 +66,8 @@ def end_experiment(
     decision = turn.state.tally.decided + 1
     turn.tally(decided=decision)
     turn.facts.append(ev.ExperimentMoved(entry.id, to, metric, reason, decision))
-    instructions.follow_decision(turn, None if to.is_failure else entry.instruction)
+    answered = to in (ExperimentState.KEEP, ExperimentState.DISCARD)
+    instructions.follow_decision(turn, entry.instruction if answered else None)
 
 
 def mend(turn: Turn, entry: ExperimentEntry) -> None:

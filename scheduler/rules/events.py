@@ -110,10 +110,41 @@ class Withdrawn:
 
 
 @dataclass(frozen=True)
+class Submitted:
+    """A person queued an edit of their own; it passed the checks."""
+
+    at: float
+    draft: Draft
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """A person gave up an experiment."""
+
+    at: float
+    experiment: int
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A person asked that nothing more be started until told otherwise."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class Unpaused:
+    """A person asked the study to go on."""
+
+    at: float
+
+
+@dataclass(frozen=True)
 class DrainAsked:
     """A person asked the study to end once the running trials have ended."""
 
     at: float
+    reason: StopReason = StopReason.SIGNAL
 
 
 @dataclass(frozen=True)
@@ -121,6 +152,7 @@ class CancelAsked:
     """A person asked the study to end now; running trials are cut short and run again later."""
 
     at: float
+    reason: StopReason = StopReason.SIGNAL
 
 
 @dataclass(frozen=True)
@@ -139,6 +171,10 @@ Event = (
     | Lost
     | Instructed
     | Withdrawn
+    | Submitted
+    | Cancelled
+    | Paused
+    | Unpaused
     | DrainAsked
     | CancelAsked
     | Ticked

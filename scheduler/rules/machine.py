@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 
 from agent import Purpose
+from scheduler.rules import commands, instructions, stopping, supply
 from scheduler.rules import events as ev
-from scheduler.rules import instructions, stopping, supply
 from scheduler.rules.decisions import decide, fail, lose, mend, request
 from scheduler.rules.state import (
     Ask,
@@ -27,7 +27,7 @@ from scheduler.rules.states import (
     StudyState,
     TrialState,
 )
-from scheduler.rules.trials import end_trial, plan, plan_again
+from scheduler.rules.trials import end_trial, plan
 from scheduler.rules.turn import Turn
 from workers import OutcomeStatus
 
@@ -55,8 +55,9 @@ class Transition:
 def step(state: State, event: ev.Event) -> Transition:
     """Take in one event. Deterministic; events about things long decided change nothing."""
     turn = Turn(state, event.at)
-    _take(event, turn)
-    if turn.now - turn.state.tally.seen_at >= NOTE_SECONDS:
+    if not commands.objection(state, event):
+        _take(event, turn)
+    if turn.state.study.is_open and turn.now - turn.state.tally.seen_at >= NOTE_SECONDS:
         turn.tally(seen_at=turn.now)
     _stop_where_due(turn)
     _start_trials(turn)
@@ -82,21 +83,12 @@ def _(event: ev.Opened, turn: Turn) -> None:
     state = turn.state
     turn.change(slots=0, free=(), asked=state.asked.__class__())
     tally = state.tally
+    # A study that was killed has counted its time up to the last note.
+    forgotten = max(0.0, tally.seen_at - tally.opened_at) if state.study.is_open else 0.0
     turn.tally(
-        seconds_before=tally.seconds_before + max(0.0, tally.seen_at - tally.opened_at),
-        opened_at=event.at,
-        seen_at=event.at,
-        failures_in_row=0,
-        plain_failures_in_row=0,
-        losses_in_row=0,
-        empty_in_row=0,
-        agent_failures_in_row=0,
-        agent_failure="",
-        ask_after=0.0,
-        empty_fills=0,
-        fill_after=0.0,
-        spent="",
+        seconds_before=tally.seconds_before + forgotten, opened_at=event.at, seen_at=event.at
     )
+    commands.forgive(turn)
     turn.move_study(StudyState.RUNNING)
     for trial in sorted(
         (t for t in state.trials.values() if t.slot is not None), key=lambda t: t.id, reverse=True
@@ -211,24 +203,39 @@ def _(event: ev.Withdrawn, turn: Turn) -> None:
 
 
 @_take.register
-def _(_event: ev.DrainAsked, turn: Turn) -> None:
-    if turn.state.study is StudyState.RUNNING:
-        turn.move_study(StudyState.DRAINING, StopReason.SIGNAL)
+def _(event: ev.Submitted, turn: Turn) -> None:
+    """It goes first: a person waits for it. A limit of experiments does not refuse it."""
+    turn.tally(proposed=turn.state.tally.proposed + 1)
+    draft = event.draft
+    entry = ExperimentEntry(
+        turn.state.next_experiment, draft.parent, draft.champions, instruction=draft.instruction
+    )
+    _add(turn, entry, 0, first=True)
 
 
 @_take.register
-def _(_event: ev.CancelAsked, turn: Turn) -> None:
-    """The trials are cut short; their experiments stay queued, first in line."""
-    if turn.state.study in (StudyState.RUNNING, StudyState.DRAINING):
-        turn.move_study(StudyState.DRAINING, StopReason.SIGNAL)
-    for trial in sorted(
-        (t for t in turn.state.trials.values() if t.slot is not None),
-        key=lambda t: t.id,
-        reverse=True,
-    ):
-        turn.actions.append(ev.CancelTrial(trial.id))
-        end_trial(turn, trial, TrialState.CANCELLED, reason="the study was cancelled")
-        plan_again(turn, trial)
+def _(event: ev.Cancelled, turn: Turn) -> None:
+    commands.cancel(turn, event.experiment)
+
+
+@_take.register
+def _(_event: ev.Paused, turn: Turn) -> None:
+    commands.pause(turn)
+
+
+@_take.register
+def _(_event: ev.Unpaused, turn: Turn) -> None:
+    commands.unpause(turn)
+
+
+@_take.register
+def _(event: ev.DrainAsked, turn: Turn) -> None:
+    commands.drain(turn, event.reason)
+
+
+@_take.register
+def _(event: ev.CancelAsked, turn: Turn) -> None:
+    commands.cut_short(turn, event.reason)
 
 
 @_take.register
@@ -257,7 +264,14 @@ def _add_experiment(turn: Turn, number: int, draft: ev.Draft, ask: Ask) -> None:
     _add(turn, entry, number, mends=ask.broken)
 
 
-def _add(turn: Turn, entry: ExperimentEntry, draft: int | None, mends: int | None = None) -> None:
+def _add(
+    turn: Turn,
+    entry: ExperimentEntry,
+    draft: int | None,
+    mends: int | None = None,
+    *,
+    first: bool = False,
+) -> None:
     """Take an experiment in and queue its trials; who mends goes before what is new."""
     turn.change(next_experiment=entry.id + 1)
     turn.put(entry)
@@ -265,7 +279,7 @@ def _add(turn: Turn, entry: ExperimentEntry, draft: int | None, mends: int | Non
         ev.ExperimentAdded(entry.id, draft, entry.parent, entry.wanted, mends, entry.mended)
     )
     for number in range(1, entry.wanted + 1):
-        plan(turn, entry.id, number, first=mends is not None)
+        plan(turn, entry.id, number, first=first or mends is not None)
 
 
 # ---- what follows every event ---------------------------------------------------------------
@@ -325,9 +339,8 @@ def _finish(turn: Turn) -> None:
     if state.study is StudyState.DRAINING and state.running == 0:
         turn.move_study(StudyState.STOPPED, state.reason)
     over = turn.state.study is StudyState.STOPPED
-    if over or (state.study is StudyState.PAUSED and state.running == 0):
-        spent = state.tally.seconds_before + turn.now - state.tally.opened_at
-        turn.tally(seconds_before=spent, opened_at=turn.now, seen_at=turn.now)
+    paused = state.study is StudyState.PAUSED and not stopping.waits_for_a_person(state)
+    if over or (paused and state.running == 0):
         turn.actions.append(ev.Finish())
 
 

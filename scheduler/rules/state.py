@@ -36,6 +36,7 @@ class Policy:
     fill: bool = False  # ask the tuner for what an idle slot would wait for
     mends: int = 0  # times that an early crash in one line goes back to who wrote it
     stop_when_spent: bool = False  # stop at a limit of the agent's; else the tuner goes on
+    wait_when_paused: bool = False  # for a person to unpause it; else the loop ends
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,11 @@ class StudyState(StrEnum):
         """Whether the loop has nothing left to do."""
         return self in (self.STOPPED, self.FAILED)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its time counts: the hours of a study are those in which it could work."""
+        return self in (self.RUNNING, self.DRAINING)
+
 
 class StopReason(StrEnum):
     """Why a study stopped or paused."""
@@ -86,6 +91,7 @@ class StopReason(StrEnum):
     MAX_CALLS = "max_calls"
     PLATEAU = "plateau"
     SIGNAL = "signal"
+    INSTRUCTION = "instruction"  # a person asked for it, over the command line or HTTP
     NO_PROPOSALS = "no_proposals"  # the agent has no more ideas
     AGENT_FAILED = "agent_failed"  # request after request came to nothing
     BASELINE_FAILED = "baseline_failed"

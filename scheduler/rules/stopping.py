@@ -50,6 +50,16 @@ def broken(state: State) -> StopReason | None:
     return None
 
 
+def waits_for_a_person(state: State) -> bool:
+    """Whether a paused study stays, so that a person can unpause it.
+
+    One that a person paused always does. A baseline that failed would fail again: it ends.
+    """
+    if state.reason is StopReason.INSTRUCTION:
+        return True
+    return state.policy.wait_when_paused and state.reason is not StopReason.BASELINE_FAILED
+
+
 def _task_looks_broken(state: State) -> bool:
     """Whether so many failures in a row are the task's or the machine's rather than the edits'.
 

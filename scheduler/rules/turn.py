@@ -36,6 +36,12 @@ class Turn:
             self.facts.append(ev.ExperimentMoved(entry.id, entry.state))
 
     def move_study(self, to: StudyState, reason: StopReason | None = None, text: str = "") -> None:
-        """Change the state of the study."""
+        """Change the state of the study; its clock stands still while it is not open."""
+        tally, was_open = self.state.tally, self.state.study.is_open
+        if was_open and not to.is_open:
+            spent = tally.seconds_before + self.now - tally.opened_at
+            self.tally(seconds_before=spent, opened_at=self.now, seen_at=self.now)
+        elif to.is_open and not was_open:
+            self.tally(opened_at=self.now, seen_at=self.now)
         self.change(study=to, reason=reason)
         self.facts.append(ev.StudyMoved(to, reason, text))

@@ -64,6 +64,7 @@ class Config(Section):
             fill=self.agent.fill and bool(self.agent.models),
             mends=self.agent.max_mends,
             stop_when_spent=self.agent.when_spent == "stop",
+            wait_when_paused=self.stop.when_paused == "wait",
         )
 
     def call_limits(self) -> Limits:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scheduler.errors import NothingYet, StudyError, UsageError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 

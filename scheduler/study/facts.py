@@ -29,6 +29,17 @@ class NewInstruction:
 
 
 @dataclass(frozen=True)
+class NewReply:
+    """What is to be recorded of a letter that was taken up."""
+
+    key: str
+    kind: str
+    digest: str
+    number: int | None = None  # of the instruction or experiment that it made or moved
+    refused: str = ""  # why it could not be done
+
+
+@dataclass(frozen=True)
 class Notebook:
     """What the study has learned up to a decision, condensed."""
 
@@ -50,6 +61,7 @@ class Contents:
     lessons: Mapping[int, str] = field(default_factory=dict)  # experiment -> its line
     notebook: Notebook | None = None
     arms: tuple[ArmRecord, ...] = ()  # those that have changed
+    reply: NewReply | None = None  # to the letter that this event was
 
 
 @singledispatch
@@ -64,9 +76,12 @@ def _(fact: ev.ExperimentAdded, db: Connection, event: ev.Event, contents: Conte
         assert contents.baseline is not None, "a baseline without its code"
         proposal, champions, request = contents.baseline, 0, None
     else:
-        assert isinstance(event, ev.Answered)
         proposal = contents.proposals[fact.draft]
-        champions, request = event.drafts[fact.draft].champions, event.request
+        assert isinstance(event, ev.Answered | ev.Submitted)
+        if isinstance(event, ev.Answered):
+            champions, request = event.drafts[fact.draft].champions, event.request
+        else:
+            champions, request = event.draft.champions, None
     db.execute(
         "INSERT INTO experiment (id, parent, title, hypothesis, origin, request, state, wanted,"
         " champions, fingerprint, skeleton, constants, created_at, expected, instruction,"
@@ -250,6 +265,11 @@ def write_contents(db: Connection, event: ev.Event, contents: Contents) -> None:
             (event.at, notebook.upto, notebook.author, notebook.text),
         )
     write_arms(db, contents.arms)
+    if (reply := contents.reply) is not None:
+        db.execute(
+            "INSERT INTO letter VALUES (?, ?, ?, ?, ?, ?)",
+            (reply.key, reply.kind, reply.digest, event.at, reply.number, reply.refused),
+        )
     if isinstance(event, ev.AnswerFailed):
         db.execute(
             "UPDATE request SET answered_at = ?, accepted = 0, error = ? WHERE id = ?",

@@ -25,7 +25,9 @@ from scheduler.study.records import (
     ChampionRecord,
     Experiment,
     InstructionRecord,
+    JournalEvent,
     NotebookRecord,
+    Reply,
     Study,
     TrialRecord,
 )
@@ -125,6 +127,26 @@ class Reader:
         ).fetchone()
         return row and ChampionRecord(*row)
 
+    def session_began(self) -> float:
+        """When the newest session began; 0 before the first."""
+        row = self._db.execute("SELECT opened_at FROM session ORDER BY id DESC LIMIT 1").fetchone()
+        return 0.0 if row is None else float(row["opened_at"])
+
+    # ---- the journal ------------------------------------------------------------------------
+
+    def events(self, *, after: int, limit: int) -> list[JournalEvent]:
+        """The next facts after a place in the journal, in their order."""
+        rows = self._db.execute(
+            "SELECT seq, at, fact, data FROM journal WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, limit),
+        )
+        return [JournalEvent(r["seq"], r["at"], r["fact"], json.loads(r["data"])) for r in rows]
+
+    def newest_event(self) -> int:
+        """The place of the newest fact in the journal; 0 before the first."""
+        row = self._db.execute("SELECT seq FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
+        return 0 if row is None else int(row["seq"])
+
     # ---- the agent --------------------------------------------------------------------------
 
     def arms(self) -> tuple[ArmRecord, ...]:
@@ -165,6 +187,11 @@ class Reader:
         """The instruction that came in the letter with this key, or None."""
         row = self._db.execute("SELECT * FROM instruction WHERE key = ?", (key,)).fetchone()
         return None if row is None else self._instruction(row)
+
+    def reply(self, key: str) -> Reply | None:
+        """What became of the letter with this key, or None as long as nothing has."""
+        row = self._db.execute("SELECT * FROM letter WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Reply(**dict(row))
 
     def _instruction(self, row: sqlite3.Row) -> InstructionRecord:
         served_by = self._db.execute(
@@ -279,6 +306,13 @@ class Reader:
             tuple(fingerprints),
         )
         return {row[0] for row in rows}
+
+    def same_code(self, fingerprint: str) -> int | None:
+        """The first experiment of the same code but for layout and comments, or None."""
+        row = self._db.execute(
+            "SELECT min(id) AS id FROM experiment WHERE fingerprint = ?", (fingerprint,)
+        ).fetchone()
+        return None if row["id"] is None else int(row["id"])
 
     def files(self, experiment: int) -> dict[str, str]:
         """The editable files of an experiment: relative path -> text."""

@@ -6,6 +6,7 @@ memory bytes. A metric is None where there is none, never 0.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent import ArmRecord
 from scheduler.rules.states import (
@@ -56,6 +57,28 @@ class InstructionRecord:
     created_at: float
     moved_at: float  # when it reached its state
     experiments: tuple[int, ...] = ()  # that name it
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What became of a person's letter."""
+
+    key: str
+    kind: str  # instruct, withdraw, submit, cancel, pause, unpause, stop
+    digest: str  # equal for letters that ask for the same
+    at: float  # when it was taken up
+    number: int | None = None  # of the instruction or experiment that it made or moved
+    refused: str = ""  # why it could not be done; "": it was
+
+
+@dataclass(frozen=True)
+class JournalEvent:
+    """One fact of the study, for those who follow it: see `scheduler/rules/events.py`."""
+
+    seq: int  # counts up from 1, without end
+    at: float
+    fact: str  # the name of the fact's class
+    data: Mapping[str, Any]  # its fields
 
 
 @dataclass(frozen=True)

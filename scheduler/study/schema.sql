@@ -162,6 +162,15 @@ CREATE INDEX instruction_open ON instruction (id) WHERE state IN ('queued', 'in 
 CREATE INDEX experiment_by_instruction ON experiment (instruction) WHERE instruction IS NOT NULL;
 CREATE UNIQUE INDEX experiment_by_number ON experiment (decision) WHERE decision IS NOT NULL;
 
+CREATE TABLE letter (         -- what became of each letter that was taken up
+    key         TEXT PRIMARY KEY,
+    kind        TEXT NOT NULL,
+    digest      TEXT NOT NULL,  -- equal for letters that ask for the same
+    at          REAL NOT NULL,
+    number      INTEGER,        -- of the instruction or experiment that it made or moved
+    refused     TEXT NOT NULL   -- why it could not be done; empty: it was
+) WITHOUT ROWID;
+
 CREATE TABLE notebook (       -- what the study has learned, condensed; the newest one counts
     id          INTEGER PRIMARY KEY,
     at          REAL NOT NULL,

@@ -363,6 +363,11 @@ class StopSection(Section):
         description="Failed experiments in a row after which the study pauses: a broken task "
         "should not burn a night.",
     )
+    when_paused: Literal["wait", "end"] = Field(
+        default="wait",
+        description="What a study does that paused by itself: wait for a person to unpause or stop "
+        "it, or end with exit code 1, for scripts. A failed baseline always ends it.",
+    )
 
 
 class ServeSection(Section):

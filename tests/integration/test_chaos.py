@@ -23,7 +23,8 @@ import pytest
 from scheduler.errors import SchedulerError
 from scheduler.rules.states import StudyState
 from scheduler.study.folder import StudyFolder
-from scheduler.study.mailbox import Instruct, Mailbox
+from scheduler.study.letters import Instruct
+from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from tests.fixtures.books import check_books
 from tests.fixtures.cluster import Nodes, cluster_environment, command, marked, trials, wait_for

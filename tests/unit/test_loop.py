@@ -7,8 +7,9 @@ import pytest
 
 from agent import Answer
 from scheduler import loop as module
+from scheduler.correspondence import Posted
 from scheduler.loop import Loop
-from scheduler.results import Item, Posted
+from scheduler.results import Item
 from scheduler.rules import events as ev
 from scheduler.rules.states import StudyState
 from scheduler.study.records import Live, Study

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from scheduler.errors import UsageError
-from scheduler.study.mailbox import Instruct, Mailbox, Withdraw
+from scheduler.study.letters import AnyLetter, Instruct, Withdraw
+from scheduler.study.mailbox import Mailbox
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def mailbox(tmp_path: Path) -> Mailbox:
 
 
 def test_letters_wait_in_the_order_in_which_they_were_posted(mailbox: Mailbox) -> None:
-    letters: list[Instruct | Withdraw] = [
+    letters: list[AnyLetter] = [
         Instruct("try a larger batch", priority=2),
         Withdraw(3),
         Instruct("ä\n<b>", 0, 5),

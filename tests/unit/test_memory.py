@@ -13,13 +13,15 @@ import pytest
 
 from agent import Answer, ArmRecord, Briefing, Cost, Proposal, Purpose, SpentError
 from agent.ledger import Intent, Message, Settlement
+from scheduler.correspondence import Posted
 from scheduler.memory import RULES
-from scheduler.results import Answered, Ended, Item, Plan, Posted, Results
+from scheduler.results import Answered, Ended, Item, Plan, Results
 from scheduler.rules import events as ev
 from scheduler.rules.states import ExperimentState, InstructionState
 from scheduler.study.config import Config
 from scheduler.study.folder import StudyFolder
-from scheduler.study.mailbox import Instruct, Mailbox, Withdraw
+from scheduler.study.letters import Instruct, Withdraw
+from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from tests.synthetic import CONSTANTS, START, baseline, code
 from workers import Outcome, OutcomeStatus, Resources, Timings
