@@ -482,7 +482,8 @@ def check_now(play: Play, transition: Transition | None) -> None:
     if state.policy.max_experiments is not None:
         under_way = sum(a.count for a in state.asked.values() if a.purpose is not Purpose.MEND)
         running = state.study is StudyState.RUNNING and not state.policy.mends
-        assert state.tally.proposed + under_way * running <= state.policy.max_experiments
+        most = state.policy.max_experiments + play.submitted  # a person is not refused
+        assert state.tally.proposed + under_way * running <= most
     if transition and state.study is not StudyState.RUNNING:
         assert not of_kind(transition.actions, ev.StartTrial)
 
