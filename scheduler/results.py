@@ -271,6 +271,7 @@ class Results:
                 outcome.reason,
                 outcome.timings.total,
                 early=outcome.timings.train <= EARLY_SECONDS,
+                hardware=outcome.hardware,
             )
             return event, Contents(outcome=outcome)
         if isinstance(item, Posted):

@@ -4,6 +4,7 @@ Plain data. How the figures are obtained is the supervisor's business; what they
 study is the scheduler's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -68,6 +69,11 @@ class Progress:
     log: str = ""  # what the candidate printed since the last report (bounded)
 
 
+def hardware(device: str, gpu_ids: Sequence[str]) -> str:
+    """The class of hardware: model and count."""
+    return f"{len(gpu_ids)} x {device}" if len(gpu_ids) > 1 else device
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one trial gave. `metric` is set if and only if `status` is DONE."""
@@ -91,6 +97,11 @@ class Outcome:
     log: str = ""  # what it printed: head and tail, cleaned of terminal escapes
     sandbox: str = ""  # the level in force: "strict" or "basic"
     judge: str = ""  # which path computed the metric: "referee, host memory"; empty: none did
+
+    @property
+    def hardware(self) -> str:
+        """The class of what it ran on, such as "2 x NVIDIA H200": figures compare within one."""
+        return hardware(self.device, self.gpu_ids)
 
     def __post_init__(self) -> None:
         """A failure has no score: never 0, never a rank."""

@@ -14,20 +14,29 @@ from scheduler.rules.turn import Turn
 LOSSES_ALLOWED = 1  # per experiment; the second one is taken for its own fault
 
 
-def decide(turn: Turn, entry: ExperimentEntry) -> None:
-    """Keep or discard an experiment that has all its outcomes."""
+def consider(turn: Turn, entry: ExperimentEntry) -> None:
+    """Decide an experiment, or ask for the repeats that its decision needs."""
     state = turn.state
-    verdict = judge(entry.metrics, state.champion, minimize=state.policy.minimize)
+    evidence = judge(entry.results, state.champion, state.noise, state.policy)
+    if evidence.verdict is Verdict.MORE:
+        turn.put(replace(entry, state=ExperimentState.CONFIRMING))
+        _ask_for_repeats(turn, entry.id, evidence)
+        return
     _forget(turn, entry)
-    to = ExperimentState.KEEP if verdict.keep else ExperimentState.DISCARD
-    end_experiment(turn, entry, to, verdict.metric, verdict.reason)
+    keep = evidence.verdict is Verdict.KEEP
+    to = ExperimentState.KEEP if keep else ExperimentState.DISCARD
+    metric = fmean(r.metric for r in entry.results)
+    turn.facts.append(ev.Judged(entry.id, evidence))
+    end_experiment(turn, entry, to, metric, evidence.words)
     turn.tally(failures_in_row=0, plain_failures_in_row=0)
-    if verdict.keep:
-        turn.change(champion=Champion(entry.id, verdict.metric, state.champions + 1))
-        turn.facts.append(ev.Crowned(entry.id, verdict.metric))
-    _count_decision(turn, entry, new_champion=verdict.keep)
+    learn(turn, (), entry.results)
+    if keep:
+        _crown(turn, entry, metric)
+    _count_decision(turn, entry, new_champion=keep)
     if entry.parent is None:
         decide_waiting(turn)
+    elif keep:
+        _consider_again(turn)
 
 
 def decide_waiting(turn: Turn) -> None:
@@ -35,7 +44,77 @@ def decide_waiting(turn: Turn) -> None:
     waiting = turn.state.waiting
     turn.change(waiting=())
     for experiment in waiting:
-        decide(turn, turn.state.experiments[experiment])
+        consider(turn, turn.state.experiments[experiment])
+
+
+def take_repeat(turn: Turn, trial: TrialEntry, result: Result | None) -> None:
+    """The champion was measured once more, or could not be: what waits for it is considered."""
+    champion = turn.state.champion
+    if champion is None or champion.experiment != trial.experiment:
+        return  # a repeat of an experiment that another one has overtaken or decided
+    if result is None:
+        turn.change(champion=replace(champion, missing=(*champion.missing, trial.number)))
+    else:
+        results = (*champion.results, result)
+        metric = fmean(r.metric for r in results)
+        turn.change(champion=replace(champion, results=results, metric=metric))
+        learn(turn, champion.results, results)
+        turn.facts.append(ev.Measured(champion.experiment, metric))
+    _consider_again(turn)
+
+
+def lose_repeat(turn: Turn, trial: TrialEntry, *, blamed: bool) -> None:
+    """A repeat of the champion was lost: it runs again, unless its worker was lost for it."""
+    champion = turn.state.champion
+    if blamed and champion is not None and champion.experiment == trial.experiment:
+        take_repeat(turn, trial, None)
+    else:
+        plan_again(turn, trial)
+
+
+def _crown(turn: Turn, entry: ExperimentEntry, metric: float) -> None:
+    overtaken, count = turn.state.champion, turn.state.champions + 1
+    turn.change(champion=Champion(entry.id, metric, count, entry.results))
+    turn.facts.append(ev.Crowned(entry.id, metric))
+    if overtaken is not None:
+        drop(turn, overtaken.open, "its experiment was overtaken")
+
+
+def _consider_again(turn: Turn) -> None:
+    """Whatever is being confirmed and waits for no trial of its own, against today's champion."""
+    for number in sorted(turn.state.experiments):
+        entry = turn.state.experiments.get(number)  # deciding one may decide others
+        confirming = entry is not None and entry.state is ExperimentState.CONFIRMING
+        if entry and confirming and not entry.open and number not in turn.state.waiting:
+            consider(turn, entry)
+
+
+def _ask_for_repeats(turn: Turn, experiment: int, evidence: Evidence) -> None:
+    """Plan the trials that are wanted and not under way; they go before what is new."""
+    champion = turn.state.champion
+    assert champion is not None, "the baseline is decided by what it has"
+    for owner, numbers in (
+        (champion.experiment, evidence.of_champion),
+        (experiment, evidence.of_candidate),
+    ):
+        under_way = {t.number for t in turn.state.trials.values() if t.experiment == owner}
+        for number in numbers:
+            if number not in under_way:
+                plan(turn, owner, number, first=True)
+                if owner == experiment:
+                    entry = turn.state.experiments[experiment]
+                    turn.put(replace(entry, wanted=entry.wanted + 1))
+
+
+def learn(turn: Turn, before: tuple[Result, ...], after: tuple[Result, ...]) -> None:
+    """Take the repeats of an experiment into the noise of each class of hardware."""
+    noise = turn.state.noise
+    for hardware in {result.hardware for result in after}:
+        old, new = (
+            [r.metric for r in results if r.hardware == hardware] for results in (before, after)
+        )
+        noise = noise.set(hardware, noise.get(hardware, Noise()).replaced(old, new))
+    turn.change(noise=noise)
 
 
 def fail(turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str) -> None:
@@ -95,12 +174,7 @@ def _count_decision(turn: Turn, entry: ExperimentEntry, *, new_champion: bool) -
 def _forget(turn: Turn, entry: ExperimentEntry) -> None:
     """Drop a decided experiment, and the trials that its decision made superfluous."""
     turn.change(experiments=turn.state.experiments.delete(entry.id))
-    for trial in [turn.state.trials[n] for n in entry.open if n in turn.state.trials]:
-        if trial.slot is not None:
-            turn.actions.append(ev.CancelTrial(trial.id))
-        else:
-            turn.change(ready=tuple(n for n in turn.state.ready if n != trial.id))
-        end_trial(turn, trial, TrialState.CANCELLED, reason="its experiment is decided")
+    drop(turn, entry.open, "its experiment is decided")
 
 
 def lose(turn: Turn, trial: TrialEntry, reason: str, *, blamed: bool, memory: bool = False) -> None:
@@ -108,7 +182,8 @@ def lose(turn: Turn, trial: TrialEntry, reason: str, *, blamed: bool, memory: bo
     end_trial(turn, trial, TrialState.LOST, reason, blamed=blamed)
     entry = turn.state.experiments.get(trial.experiment)
     if entry is None:
-        return  # decided by another of its trials
+        lose_repeat(turn, trial, blamed=blamed)
+        return
     if blamed:
         entry = replace(entry, losses=entry.losses + 1)
         turn.put(entry)

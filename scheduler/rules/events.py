@@ -10,6 +10,7 @@ the rules never look at a clock. Contents (code, logs) stay outside: the rules n
 from dataclasses import dataclass
 
 from agent import Purpose
+from scheduler.rules.evidence import Evidence
 from scheduler.rules.states import (
     ExperimentState,
     InstructionState,
@@ -80,6 +81,7 @@ class Reported:
     reason: str = ""
     seconds: float = 0.0  # for which it held its slot
     early: bool = False  # it ended within the first seconds of its training, or before
+    hardware: str = ""  # the class of what it ran on
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,22 @@ class ExperimentStarted:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """The evidence on which an experiment was kept or discarded."""
+
+    id: int
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A decided experiment was measured once more; its metric is the mean of all."""
+
+    id: int
+    metric: float
+
+
+@dataclass(frozen=True)
 class Crowned:
     """There is a new champion."""
 
@@ -275,6 +293,8 @@ Fact = (
     | ExperimentStarted
     | TrialPlanned
     | TrialMoved
+    | Judged
+    | Measured
     | Crowned
     | InstructionAdded
     | InstructionMoved

@@ -12,11 +12,12 @@ from functools import singledispatch
 from agent import Purpose
 from scheduler.rules import commands, instructions, stopping, supply
 from scheduler.rules import events as ev
-from scheduler.rules.decisions import decide, fail, lose, mend, request
+from scheduler.rules.decisions import consider, fail, lose, mend, request, take_repeat
 from scheduler.rules.state import (
     Ask,
     ExperimentEntry,
     InstructionEntry,
+    Result,
     State,
     free_slots,
 )
@@ -164,22 +165,26 @@ def _(event: ev.Reported, turn: Turn) -> None:
     pace = turn.state.pace
     turn.change(pace=replace(pace, trial_seconds=_average(pace.trial_seconds, event.seconds)))
     turn.tally(losses_in_row=0, ask_after=0)
+    result = None
+    if event.metric is not None:
+        result = Result(trial.number, event.metric, event.hardware)
     entry = turn.state.experiments.get(trial.experiment)
     if entry is None:
-        return  # a repeat of an experiment that another repeat has decided
-    if event.metric is None:
+        take_repeat(turn, trial, result)
+        return
+    if result is None:
         fail(turn, entry, FAILURES[event.status], event.reason)
         if event.early and event.status is OutcomeStatus.CRASH:
             mend(turn, entry)
         return
-    entry = replace(entry, metrics=(*entry.metrics, event.metric))
-    if len(entry.metrics) < entry.wanted:
+    entry = replace(entry, results=(*entry.results, result))
+    if len(entry.results) < entry.wanted:
         turn.put(entry)
     elif turn.state.champion is None and entry.parent is not None:
         turn.put(replace(entry, state=ExperimentState.CONFIRMING))
         turn.change(waiting=(*turn.state.waiting, entry.id))
     else:
-        decide(turn, entry)
+        consider(turn, entry)
 
 
 @_take.register
@@ -318,8 +323,8 @@ def _start_trials(turn: Turn) -> None:
             free=state.free[:-1], ready=state.ready[1:], trials=state.trials.set(trial.id, started)
         )
         turn.facts.append(ev.TrialMoved(trial.id, TrialState.RUNNING, slot=slot))
-        entry = state.experiments[trial.experiment]
-        if entry.state is ExperimentState.QUEUED:
+        entry = state.experiments.get(trial.experiment)  # None: a repeat of the champion
+        if entry is not None and entry.state is ExperimentState.QUEUED:
             turn.put(replace(entry, state=ExperimentState.RUNNING))
             staleness = state.champions - entry.champions
             turn.facts.append(ev.ExperimentStarted(entry.id, staleness))

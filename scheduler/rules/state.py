@@ -36,7 +36,17 @@ class Policy:
     fill: bool = False  # ask the tuner for what an idle slot would wait for
     mends: int = 0  # times that an early crash in one line goes back to who wrote it
     stop_when_spent: bool = False  # stop at a limit of the agent's; else the tuner goes on
+    criteria: Criteria | None = None  # of what is kept; None: a plain comparison
     wait_when_paused: bool = False  # for a person to unpause it; else the loop ends
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one trial measured."""
+
+    number: int  # of the trial within its experiment: trials of equal number share a seed
+    metric: float
+    hardware: str = ""  # the class of what it ran on: figures compare within one
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class ExperimentEntry:
     champions: int  # how many champions there had been at its briefing
     state: ExperimentState = ExperimentState.QUEUED
     wanted: int = 1  # trials with an outcome that the decision needs
-    metrics: tuple[float, ...] = ()
+    results: tuple[Result, ...] = ()  # in the order in which they came
     losses: int = 0
     open: tuple[int, ...] = ()  # its trials without an outcome, planned or running
     by_model: bool = False
@@ -91,8 +101,11 @@ class Champion:
     """The best confirmed experiment. `count` says how many there have been."""
 
     experiment: int
-    metric: float
+    metric: float  # mean of its results
     count: int
+    results: tuple[Result, ...] = ()
+    open: tuple[int, ...] = ()  # its repeats without an outcome, planned or running
+    missing: tuple[int, ...] = ()  # numbers of repeats that came to nothing: not asked for again
 
 
 @dataclass(frozen=True)
@@ -145,6 +158,7 @@ class State:
     ready: tuple[int, ...] = ()  # planned trials, the next one first
     waiting: tuple[int, ...] = ()  # experiments whose outcome waits for the baseline's
     next_instruction: int = 1
+    noise: Map[str, Noise] = field(default_factory=Map)  # by class of hardware
     asked: Map[int, Ask] = field(default_factory=Map)  # request -> what was asked
     instructions: Map[int, InstructionEntry] = field(default_factory=Map)  # the open ones
     pace: Pace = field(default_factory=Pace)

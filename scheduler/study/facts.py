@@ -193,6 +193,19 @@ def _(fact: ev.Crowned, db: Connection, event: ev.Event, contents: Contents) -> 
 
 
 @write_fact.register
+def _(fact: ev.Judged, db: Connection, event: ev.Event, contents: Contents) -> None:
+    db.execute(
+        "INSERT INTO judgement VALUES (?, ?, ?)",
+        (fact.id, event.at, json.dumps(asdict(fact.evidence))),
+    )
+
+
+@write_fact.register
+def _(fact: ev.Measured, db: Connection, event: ev.Event, contents: Contents) -> None:
+    db.execute("UPDATE experiment SET metric = ? WHERE id = ?", (fact.metric, fact.id))
+
+
+@write_fact.register
 def _(fact: ev.StudyMoved, db: Connection, event: ev.Event, contents: Contents) -> None:
     set_scalars(db, {"text": fact.text})
 

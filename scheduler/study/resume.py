@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from immutables import Map
 from agent import Purpose
 from agent.proposal import NOT_MODELS
 from scheduler.rules import events as ev
+from scheduler.rules.noise import Noise
 from scheduler.rules.state import (
     Ask,
     Champion,
@@ -18,6 +19,7 @@ from scheduler.rules.state import (
     InstructionEntry,
     Pace,
     Policy,
+    Result,
     State,
     Tally,
     TrialEntry,
@@ -29,7 +31,7 @@ from scheduler.rules.states import (
     StopReason,
     StudyState,
     TrialState,
-)
+)from workers.outcome import hardware
 
 ACTIONS: dict[str, type[ev.Action]] = {
     kind.__name__: kind for kind in (ev.StartTrial, ev.CancelTrial, ev.RequestProposals, ev.Finish)
@@ -79,7 +81,7 @@ def load_state(db: sqlite3.Connection, policy: Policy) -> State:
         next_experiment=_next(db, "experiment", 0),
         next_trial=_next(db, "trial", 1),
         next_request=_next(db, "request", 1),
-        champion=_champion(db),
+        champion=_champion(db, trials, scalars.get("missing", ())),
         experiments=Map(_open_experiments(db, trials)),
         trials=Map(trials),
         ready=tuple(t.id for t in trials.values() if t.state is TrialState.PLANNED),
@@ -88,6 +90,7 @@ def load_state(db: sqlite3.Connection, policy: Policy) -> State:
         asked=Map({int(request): _ask(ask) for request, ask in scalars["asked"].items()}),
         instructions=Map(_open_instructions(db)),
         pace=Pace(**scalars["pace"]),
+        noise=Map({name: Noise(**found) for name, found in scalars.get("noise", {}).items()}),
         tally=Tally(**{**scalars["tally"], "decided": _next(db, "experiment", 1, "decision") - 1}),
     )
     return replace(state, free=free_slots(state.slots, state.trials))
@@ -112,9 +115,34 @@ def _open_instructions(db: sqlite3.Connection) -> dict[int, InstructionEntry]:
     }
 
 
-def _champion(db: sqlite3.Connection) -> Champion | None:
-    row = db.execute("SELECT * FROM champion ORDER BY number DESC LIMIT 1").fetchone()
-    return row and Champion(row["experiment"], row["metric"], row["number"])
+def _champion(
+    db: sqlite3.Connection, trials: Mapping[int, TrialEntry], missing: Iterable[int]
+) -> Champion | None:
+    row = db.execute(
+        "SELECT experiment, number, experiment.metric FROM champion JOIN experiment"
+        " ON experiment.id = experiment ORDER BY number DESC LIMIT 1"
+    ).fetchone()
+    if row is None:
+        return None
+    number = row["experiment"]
+    repeats = tuple(sorted(t.id for t in trials.values() if t.experiment == number))
+    return Champion(
+        number, row["metric"], row["number"], _results(db, number), repeats, tuple(missing)
+    )
+
+
+def _results(db: sqlite3.Connection, experiment: int) -> tuple[Result, ...]:
+    """What the trials of an experiment measured, in the order in which they ended."""
+    rows = db.execute(
+        "SELECT number, outcome.metric, device, gpu_ids FROM trial JOIN outcome"
+        " ON outcome.trial = trial.id WHERE experiment = ? AND outcome.metric IS NOT NULL"
+        " ORDER BY trial.ended_at, trial.id",
+        (experiment,),
+    )
+    return tuple(
+        Result(row["number"], row["metric"], hardware(row["device"], row["gpu_ids"].split(",")))
+        for row in rows
+    )
 
 
 def _open_trials(db: sqlite3.Connection) -> dict[int, TrialEntry]:
@@ -133,18 +161,13 @@ def _open_experiments(
 ) -> dict[int, ExperimentEntry]:
     entries = {}
     for row in db.execute("SELECT * FROM experiment WHERE decided_at IS NULL").fetchall():
-        metrics = db.execute(
-            "SELECT outcome.metric FROM trial JOIN outcome ON outcome.trial = trial.id"
-            " WHERE experiment = ? AND outcome.metric IS NOT NULL ORDER BY trial.ended_at",
-            (row["id"],),
-        ).fetchall()
         entries[row["id"]] = ExperimentEntry(
             row["id"],
             row["parent"],
             row["champions"],
             ExperimentState(row["state"]),
             row["wanted"],
-            tuple(m["metric"] for m in metrics),
+            _results(db, row["id"]),
             row["losses"],
             tuple(sorted(t.id for t in trials.values() if t.experiment == row["id"])),
             row["origin"] not in NOT_MODELS,

@@ -171,6 +171,12 @@ CREATE TABLE letter (         -- what became of each letter that was taken up
     refused     TEXT NOT NULL   -- why it could not be done; empty: it was
 ) WITHOUT ROWID;
 
+CREATE TABLE judgement (      -- on what evidence each experiment was kept or discarded
+    experiment  INTEGER PRIMARY KEY REFERENCES experiment,
+    at          REAL NOT NULL,
+    evidence    TEXT NOT NULL   -- JSON: the fields of Evidence
+);
+
 CREATE TABLE notebook (       -- what the study has learned, condensed; the newest one counts
     id          INTEGER PRIMARY KEY,
     at          REAL NOT NULL,

@@ -167,6 +167,8 @@ def _scalars(state: State) -> dict[str, object]:
         "asked": state.asked,
         "pace": state.pace,
         "tally": state.tally,
+        "noise": state.noise,
+        "missing": state.champion.missing if state.champion else (),
     }
 
 
