@@ -18,6 +18,7 @@ from scheduler.cli.files import best, export, log, plot
 from scheduler.cli.instructions import instructions, tell
 from scheduler.cli.notebook import notebook
 from scheduler.cli.run import run
+from scheduler.cli.serve import serve
 from scheduler.cli.show import diff, show
 from scheduler.cli.status import status, top
 from scheduler.cli.submit_job import submit_job
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: its tables of rich take as long as the rest together
 )
 _VERBS = (
-    *(run, submit_job, tell, instructions),
+    *(run, serve, submit_job, tell, instructions),
     *(status, top, show, diff, log, best, notebook, export, plot),
     doctor,
 )
