@@ -8,8 +8,8 @@ from importlib.util import find_spec
 
 LEAST_PYTHON = (3, 11)
 NEEDED = (
-    *("fastapi", "filelock", "immutables", "litellm", "matplotlib", "numpy", "optuna", "psutil"),
-    *("pydantic", "yaml", "ray", "rich", "torch", "typer", "uvicorn"),
+    *("fastapi", "filelock", "httpx", "immutables", "litellm", "matplotlib", "numpy", "optuna"),
+    *("psutil", "pydantic", "yaml", "ray", "rich", "torch", "typer", "uvicorn"),
 )
 """The modules of the dependencies in pyproject.toml, in its order."""
 

@@ -100,6 +100,7 @@ def run(
                 show=show,
                 interrupted=stage.interrupted,
                 abandon=stage.abandon,
+                say=stage.say,
             )
         )
     stage.say(ending(last, opening.shown))

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from agent import ArmRecord
-from scheduler.rules.states import ExperimentState, StopReason
+from scheduler.reasons import why
+from scheduler.rules.states import ExperimentState
 from scheduler.study.records import Experiment, Study
 from workers.log import clean, sentence
 
@@ -21,20 +22,6 @@ STYLES = {
     ExperimentState.DISCARD: "dim",
     ExperimentState.RUNNING: "cyan",
     ExperimentState.CONFIRMING: "cyan",
-}
-REASONS = {
-    StopReason.MAX_EXPERIMENTS: "stop.max_experiments is reached",
-    StopReason.MAX_HOURS: "the hours of stop.max_hours are used up",
-    StopReason.PLATEAU: "stop.plateau experiments in a row brought no new champion",
-    StopReason.MAX_DOLLARS: "the dollars of agent.max_dollars are spent",
-    StopReason.MAX_TOKENS: "the tokens of agent.max_tokens are used up",
-    StopReason.MAX_CALLS: "the calls of agent.max_calls are used up",
-    StopReason.SIGNAL: "it was interrupted",
-    StopReason.NO_PROPOSALS: "the agent has no more ideas that were not tried before",
-    StopReason.AGENT_FAILED: "the agent failed again and again",
-    StopReason.BASELINE_FAILED: "the baseline failed",
-    StopReason.FAILURES: "too many experiments in a row failed",
-    StopReason.INFRASTRUCTURE: "trials are lost again and again",
 }
 
 
@@ -82,8 +69,8 @@ def clock(at: float) -> str:
 
 def condition(study: Study) -> str:
     """The study's state with its reason, as one safe line."""
-    why = study.text or (REASONS[study.reason] if study.reason else "")
-    return f"{study.state.value}: {sentence(why, 200)}" if why else study.state.value
+    words = why(study)
+    return f"{study.state.value}: {sentence(words, 200)}" if words else study.state.value
 
 
 def elapsed(study: Study, at: float) -> float:
