@@ -42,7 +42,9 @@ def notices(previous: Live | None, live: Live, name: str) -> list[Notice]:
         told.append(_notice("champion", f"{name}: {_champion(live)}", live, name))
     is_paused = live.study.state is StudyState.PAUSED
     if is_paused and (previous is None or previous.study.state is not StudyState.PAUSED):
-        words = f"{name} is paused: {_why(live)}. Go on with: autoresearch unpause"
+        # Without a reason it waits for room on its disk, and needs no one.
+        advice = ". Go on with: autoresearch unpause" if live.study.reason else ""
+        words = f"{name} is paused: {_why(live)}{advice}"
         told.append(_notice("paused", words, live, name))
     return told
 

@@ -89,7 +89,7 @@ def run(
         if socket is not None:
             server = stack.enter_context(Server(opening.folder.path, socket))
             stage.say(f"serves  {server.url}/study (read-only)")
-        show = stack.enter_context(stage.live())
+        show = stack.enter_context(stage.live(opening.open_instructions))
         last = asyncio.run(
             session.run_session(
                 opening.folder,
