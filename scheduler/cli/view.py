@@ -156,7 +156,9 @@ class _Frame:
 def _request(instruction: InstructionRecord) -> str:
     """An open instruction in one line, with the newest experiment that names it."""
     served = f" by #{instruction.experiments[-1]}" if instruction.experiments else ""
-    return f"{instruction.id} {instruction.state.value}{served}: {texts.line(instruction.text).plain}"
+    return (
+        f"{instruction.id} {instruction.state.value}{served}: {texts.line(instruction.text).plain}"
+    )
 
 
 def _listed(title: str, lines: Sequence[str], count: int) -> Iterator[Text]:
