@@ -79,13 +79,14 @@ class RayExecutor:
         self._running: dict[int, Any] = {}
         self._cancelled: set[int] = set()
 
-    async def slots(self) -> int:
+    async def slots(self, *, resting: bool) -> int:
         """How many trials this study may run on the nodes that take work now."""
         fits = count_slots(await asyncio.to_thread(nodes), self._resources, None)
         if self._shared is not None:
             if self._limit is not None:
-                await asyncio.to_thread(self._demand.ask, max(0, self._limit - fits))
-            fits = await self._shared.slots(fits)
+                missing = 0 if resting else max(0, self._limit - fits)
+                await asyncio.to_thread(self._demand.ask, missing)
+            fits = await self._shared.slots(fits, resting=resting)
         return fits if self._limit is None else min(fits, self._limit)
 
     async def run(self, trial: Trial) -> Outcome:

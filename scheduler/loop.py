@@ -17,6 +17,7 @@ from scheduler.correspondence import Posted
 from scheduler.errors import StudyFull
 from scheduler.results import Answered, Ended, Item
 from scheduler.rules import events as ev
+from scheduler.rules.states import StudyState
 from scheduler.study.records import Live
 from workers import Outcome, Trial
 
@@ -63,8 +64,8 @@ class Bookkeeper(Protocol):
 class Executor(Protocol):
     """Where trials run."""
 
-    async def slots(self) -> int:
-        """How many trials can run at a time, now."""
+    async def slots(self, *, resting: bool) -> int:
+        """How many trials can run at a time, now; a study that rests leaves its share to others."""
 
     async def run(self, trial: Trial) -> Outcome:
         """Run one trial to its end. Raises TrialLost."""
@@ -190,15 +191,17 @@ class Loop:
         # The mail first: the first count of slots makes the rules ask the agent.
         await self._fetch_mail()
         self._spawn(self._watch_mail(), self._background)
-        slots = -1
+        slots, resting = -1, False
         self._next_export = self._clock() + EXPORT_SECONDS
         while True:
-            counted = await self._executor.slots()
+            counted = await self._executor.slots(resting=resting)
             if counted != slots:
                 slots = counted
                 self._put(ev.SlotsCounted(self._clock(), slots))
             self._put(ev.Ticked(self._clock()))
-            self._show(await self._results.live())
+            live = await self._results.live()
+            resting = live.study.state is StudyState.PAUSED
+            self._show(live)
             if self._clock() >= self._next_export:
                 self._next_export = math.inf
                 self._spawn(self._export(), self._background)

@@ -103,13 +103,14 @@ class SharedCluster:
         self._study, self._most, self._priority = study, most, priority
         self._actor: Any = None
 
-    async def slots(self, fits: int) -> int:
-        """The study's slots, of those that the cluster has room for.
+    async def slots(self, fits: int, *, resting: bool = False) -> int:
+        """The study's slots, of those that the cluster has room for; none while it rests.
 
         Alone, or while the actor can't be had, that is all of them: then Ray lets trials wait.
         """
-        claim = Claim(self._study, fits, self._most, self._priority)
-        most = fits if self._most is None else min(fits, self._most)
+        wanted = 0 if resting else self._most
+        claim = Claim(self._study, fits, wanted, self._priority)
+        most = fits if wanted is None else min(fits, wanted)
         try:
             return int(await asyncio.wait_for(self._shares().claim.remote(claim), FRESH_SECONDS))
         except (errors.RayError, ValueError, TimeoutError):  # ValueError: it ended just now

@@ -148,6 +148,8 @@ def _(event: ev.AnswerFailed, turn: Turn) -> None:
             _hush(turn, failures)
         if ask.purpose is Purpose.FILL:
             turn.tally(fill_after=turn.state.tally.ask_after)
+        elif ask.purpose is Purpose.MEND and stopping.broken(turn.state) is None:
+            request(turn, ask)  # what only one answer can bring
 
 
 @_take.register

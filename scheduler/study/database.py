@@ -1,7 +1,9 @@
 """Opening a study's database: its schema, its version, and who may write.
 
 One process writes, the results actor; any number read, on the same node. WAL lets them do so
-at the same time. `synchronous=FULL` makes a commit survive a power cut too.
+at the same time; on a network's file system, where its shared memory is not to be trusted, a
+rollback journal stands in, and readers and writer wait for each other for a moment.
+`synchronous=FULL` makes a commit survive a power cut too.
 
 `schema.sql` makes a new database, `migrations/N.sql` brings one of schema N - 1 up to N. A writer
 does so once, in one transaction; a reader of an older study does so in memory and changes nothing.
@@ -11,9 +13,16 @@ import sqlite3
 from importlib import resources
 from pathlib import Path
 
+import psutil
+
 from scheduler.errors import NothingYet, StudyError, UsageError
 
 SCHEMA_VERSION = 3
+OF_A_NETWORK = (
+    *("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "gluster", "fuse.gluster", "9p"),
+    *("afs", "wekafs", "pvfs2", "fuse.sshfs", "fuse.ceph", "fuse.juicefs", "fuse.s3fs"),
+)
+BUSY_SECONDS = 10.0  # for another process to end its transaction
 NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
@@ -23,9 +32,9 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     Raises UsageError for a schema of a newer version, StudyError for a damaged file.
     """
     try:
-        connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
         check_version(connection, path)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _choose_journal(connection, path)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         _bring_up_to_date(connection)
@@ -44,7 +53,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         raise UsageError(f"{path}: no such study database")
     uri = path.resolve().as_uri()
     try:
-        connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=10.0)
+        connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=BUSY_SECONDS)
         try:
             version = check_version(connection, path)
         except sqlite3.OperationalError:
@@ -62,6 +71,25 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         raise StudyError(f"{path}: {error}") from error
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def _choose_journal(connection: sqlite3.Connection, path: Path) -> None:
+    """Set the journal's mode. It can't change under a reader: then it stays for this time."""
+    connection.execute("PRAGMA busy_timeout = 1000")
+    try:
+        connection.execute(f"PRAGMA journal_mode = {journal_mode(path)}")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+    connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+
+
+def journal_mode(path: Path) -> str:
+    """How SQLite keeps its promises on the file system that `path` lies on: WAL where it can."""
+    place = path.resolve()
+    mounts = [m for m in psutil.disk_partitions(all=True) if place.is_relative_to(m.mountpoint)]
+    kind = max(mounts, key=lambda m: len(m.mountpoint)).fstype if mounts else ""
+    return "TRUNCATE" if kind.lower().startswith(OF_A_NETWORK) else "WAL"
 
 
 def has_no_room(error: sqlite3.OperationalError) -> bool:

@@ -14,6 +14,9 @@ import ray
 from scheduler.cluster import RayResults
 from scheduler.loop import Loop
 from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from scheduler.study.desk import Desk
+from scheduler.study.letters import AnyLetter, Cancel, Pause, Stop, Submit, Unpause
+from scheduler.study.records import Reply
 from tests.fixtures.candidates import ROOT
 from tests.fixtures.lab import Lab, command, wait_for
 
@@ -122,9 +125,53 @@ def test_an_edit_that_fails_gets_a_clear_state_and_the_study_goes_on(lab: Lab) -
 
 def test_many_failures_in_a_row_pause_the_study(lab: Lab) -> None:
     scripts = [f"raise RuntimeError('{n}')" for n in range(20)]
-    study = lab.run(scripts, "stop.failures_in_row=3")
+    study = lab.run(scripts, "stop.failures_in_row=3", "stop.when_paused=end")
     assert (study.state, study.reason) == (StudyState.PAUSED, StopReason.FAILURES)
     assert "experiments in a row failed" in study.text
+
+
+MINE = "def train(session): ...\nhonest(0.5)"
+
+
+def test_a_person_steers_a_running_study_by_letters(lab: Lab) -> None:
+    """Pause, an edit of their own, cancel, unpause, stop: each has its reply."""
+    desk = Desk(lab.folder)
+    replies, given_up = {}, list[int]()
+
+    def ask(letter: AnyLetter) -> Reply:
+        desk.post(letter)
+        wait_for(lambda: desk.reply(letter.key) is not None)
+        reply = desk.reply(letter.key)
+        assert reply is not None
+        replies[letter.kind] = reply
+        return reply
+
+    def steer(_: RayResults, __: Loop) -> None:
+        wait_for(lambda: bool(running(lab)))
+        ask(Pause())
+        edit = ask(Submit("mine", {"train.py": MINE}))
+        wait_for(lambda: not running(lab))
+        assert edit.number is not None
+        with lab.reader() as reader:
+            given_up.append(reader.queue(2)[-1].id)
+        ask(Cancel(given_up[0]))
+        ask(Unpause())
+        wait_for(lambda: fate(lab, edit.number or 0) is ExperimentState.KEEP)
+        ask(Stop())
+
+    scripts = [SLOW.format(n=n) for n in range(1, 20)]
+    study = lab.run(scripts, meanwhile=steer)
+    assert (study.state, study.reason) == (StudyState.STOPPED, StopReason.INSTRUCTION)
+    assert [r.refused for r in replies.values()] == [""] * 5
+    assert study.champion is not None
+    assert study.champion.metric == 0.5
+    assert fate(lab, given_up[0]) is ExperimentState.CANCELLED
+
+
+def fate(lab: Lab, number: int) -> ExperimentState | None:
+    with lab.reader() as reader:
+        experiment = reader.experiment(number)
+    return None if experiment is None else experiment.state
 
 
 def test_an_agent_without_ideas_ends_the_study(lab: Lab) -> None:

@@ -66,7 +66,7 @@ class Books:
 
 
 class NoSlots:
-    async def slots(self) -> int:
+    async def slots(self, *, resting: bool) -> int:
         return 0
 
     async def run(self, trial: Trial) -> Outcome:

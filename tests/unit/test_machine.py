@@ -404,6 +404,21 @@ Choice = tuple[int, int]
 choices = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 2**16)), max_size=150)
 
 
+def command(play: Play, pick: int) -> ev.Event:
+    """One of the things that a person can ask for."""
+    now = play.tick()
+    commands: list[ev.Event] = [
+        ev.DrainAsked(now),
+        ev.CancelAsked(now, StopReason.INSTRUCTION),
+        ev.Paused(now),
+        ev.Unpaused(now),
+        ev.Unpaused(now),
+        ev.Submitted(now, ev.Draft(0, play.state.champions)),
+        ev.Cancelled(now, pick % (play.state.next_experiment + 1)),
+    ]
+    return commands[pick % len(commands)]
+
+
 def happen(play: Play, kind: int, pick: int) -> Transition | None:  # noqa: PLR0911 - one a kind
     """One of the things that can happen now."""
     running = play.running()
@@ -420,10 +435,8 @@ def happen(play: Play, kind: int, pick: int) -> Transition | None:  # noqa: PLR0
         return play.send(ev.AnswerFailed(play.tick(), min(play.state.asked), "no connection"))
     if kind < 91:
         return play.send(ev.SlotsCounted(play.tick(), pick % 6))
-    if kind < 93:
-        return play.send(ev.DrainAsked(play.tick()))
     if kind < 94:
-        return play.send(ev.CancelAsked(play.tick()))
+        return play.send(command(play, pick))
     if kind < 96:
         return play.done(pick % (play.state.next_trial + 1), 0.001) if not running else None
     if kind < 98 or play.state.study in (StudyState.STOPPED, StudyState.PAUSED):
@@ -469,7 +482,8 @@ def check_now(play: Play, transition: Transition | None) -> None:
     if state.policy.max_experiments is not None:
         under_way = sum(a.count for a in state.asked.values() if a.purpose is not Purpose.MEND)
         running = state.study is StudyState.RUNNING and not state.policy.mends
-        assert state.tally.proposed + under_way * running <= state.policy.max_experiments
+        most = state.policy.max_experiments + play.submitted  # a person is not refused
+        assert state.tally.proposed + under_way * running <= most
     if transition and state.study is not StudyState.RUNNING:
         assert not of_kind(transition.actions, ev.StartTrial)
 

@@ -74,6 +74,16 @@ def test_a_migrated_study_has_the_sums_over_its_rows(old: Path) -> None:
     assert study.trial_seconds == pytest.approx(sum(o.timings.total for o in outcomes)) != 0
 
 
+def test_the_letters_of_an_old_study_have_their_replies(old: Path) -> None:
+    Store(old).close()
+    database = sqlite3.connect(old)
+    told = database.execute("SELECT key, id FROM instruction").fetchall()
+    database.close()
+    with Reader(old) as reader:
+        replies = {key: reader.reply(key) for key, _ in told}
+    assert {key: reply and reply.number for key, reply in replies.items()} == dict(told)
+
+
 def test_an_old_study_is_read_without_a_change_to_its_file(old: Path) -> None:
     before = old.read_bytes()
     with Reader(old) as reader:

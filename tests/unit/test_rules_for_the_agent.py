@@ -133,6 +133,18 @@ def test_an_agent_that_fails_again_and_again_pauses_the_study() -> None:
 # ---- mending ----------------------------------------------------------------------------------
 
 
+def test_what_only_one_answer_can_mend_is_asked_for_again_when_the_agent_dies() -> None:
+    play = Play(slots=1, mends=1).after_baseline()
+    play.answer(1, by_model=True)
+    crash(play, 1)
+    for _ in range(AGENT_FAILURES):
+        assert play.asked_for(Purpose.MEND) == [1]
+        mending = max(n for n, ask in play.state.asked.items() if ask.purpose is Purpose.MEND)
+        play.send(ev.AnswerFailed(play.tick(), mending, "its actor died"))
+    assert play.asked_for(Purpose.MEND) == [], "not for ever"
+    assert play.state.reason is StopReason.AGENT_FAILED
+
+
 def crash(play: Play, experiment: int, *, early: bool = True) -> None:
     play.failed(play.trial_of(experiment), early=early)
 
