@@ -8,6 +8,7 @@ and waits for its reply without holding a thread). Who may write is looked up in
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +17,8 @@ from starlette.requests import HTTPConnection
 
 from scheduler.api.access import Access, access_of
 from scheduler.api.follower import Follower
+from scheduler.api.readers import Readers
+from scheduler.errors import NothingYet
 from scheduler.study.config import Config
 from scheduler.study.desk import PATIENCE_SECONDS, POLL_SECONDS, Desk
 from scheduler.study.folder import StudyFolder
@@ -34,7 +37,20 @@ class Context:
     config: Config  # as it was when the process started
     follower: Follower
     desk: Desk
-    live: bool = True  # started beside a run; False: `autoresearch serve`, which only reads
+    readers: Readers
+    beside_run: bool = True  # False: `autoresearch serve`, for a study that doesn't run
+
+    @classmethod
+    def of(cls, folder: StudyFolder, *, beside_run: bool = True) -> "Context":
+        """Of the study in a folder. Raises UsageError where there is none."""
+        return cls(
+            folder=folder,
+            config=folder.load_config(),
+            follower=Follower(folder),
+            desk=Desk(folder),
+            readers=Readers(folder.database),
+            beside_run=beside_run,
+        )
 
     @property
     def metric(self) -> str:
@@ -47,12 +63,10 @@ class Context:
         return self.config.task.metric.goal == "minimize"
 
     async def read(self, question: Callable[[Reader], T]) -> T:
-        """Ask the database in a thread. Raises NothingYet or UsageError where there is none."""
-        return await run_in_threadpool(self._read, question)
-
-    def _read(self, question: Callable[[Reader], T]) -> T:
-        with Reader(self.folder.database) as reader:
-            return question(reader)
+        """Ask the database in a thread. Raises NothingYet where nothing is recorded yet."""
+        if not self.folder.database.exists():
+            raise NothingYet("nothing has run in this study yet")
+        return await self.readers.ask(question)
 
     @property
     def is_running(self) -> bool:
@@ -62,6 +76,12 @@ class Context:
     def may_write(self, connection: HTTPConnection) -> bool:
         """Whether whoever sent this may change the study: with the full token, not the other."""
         return access_of(connection) is Access.FULL
+
+    async def reply(self, key: str) -> Reply | None:
+        """What became of the letter with this key; None as long as nothing has."""
+        with suppress(NothingYet):
+            return await self.read(lambda reader: reader.reply(key))
+        return None
 
     async def ask(self, letter: AnyLetter, patience: float = PATIENCE_SECONDS) -> Reply | None:
         """Leave a letter and wait for its reply; None where the study has not answered by then.
@@ -73,7 +93,7 @@ class Context:
         loop = asyncio.get_running_loop()
         limit = loop.time() + patience
         while True:
-            reply = await run_in_threadpool(self.desk.reply, letter.key)
+            reply = await self.reply(letter.key)
             if reply is not None or loop.time() >= limit:
                 return reply
             await asyncio.sleep(POLL_SECONDS)

@@ -56,6 +56,7 @@ class Follower:
         self._ring: deque[Followed] = deque(maxlen=RING)
         self._curves: dict[int, list[tuple[int, float]]] = {}
         self._news = asyncio.Event()
+        self._new_events = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "follower")
         self._task: asyncio.Task[None] | None = None
         self._seen: tuple[int, ...] = ()  # sizes and times of the database's files, when read
@@ -87,6 +88,7 @@ class Follower:
         """Send everyone away who waits: the process is about to end."""
         self.closing = True
         self._tell()
+        self._tell_of_events()
 
     async def changed(self, seen: int) -> int:
         """Wait until something is newer than the version `seen`; return the version of now.
@@ -96,6 +98,11 @@ class Follower:
         while self.version <= seen and not self.closing:
             await self._news.wait()
         return self.version
+
+    async def event_after(self, cursor: int) -> None:
+        """Wait until there is an event after this place in the journal, or the application ends."""
+        while self.newest <= cursor and not self.closing:
+            await self._new_events.wait()
 
     async def page(self, after: int, limit: int = RING) -> Sequence[Followed]:
         """The next events after a place in the journal, in their order, without a gap."""
@@ -124,6 +131,7 @@ class Follower:
                 self._ring.clear()
             self._ring.extend(new)
             self.newest = new[-1].event.seq
+            self._tell_of_events()
         changed = bool(new)
         if live:
             changed = await self._look_at_live() or changed
@@ -146,6 +154,10 @@ class Follower:
     def _tell(self) -> None:
         self.version += 1
         news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def _tell_of_events(self) -> None:
+        news, self._new_events = self._new_events, asyncio.Event()
         news.set()
 
     async def _in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:

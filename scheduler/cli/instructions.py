@@ -68,7 +68,7 @@ def tell(
         sent = source.send(letter)
         made = None
         if sent.fate is Fate.DONE:
-            made = next((e for e in source.instructions() if e.id == sent.number), None)
+            made = _find(source, sent.number)
         finish(source, sent, _done(source, letter, sent.number), {"instruction": made}, json=json)
 
 
@@ -82,40 +82,30 @@ def instructions(
     from rich.text import Text
 
     from scheduler.cli import texts
-    from scheduler.study.letters import Instruct
 
     with choose(study, url, token_file) as source:
-        found = source.instructions()
-        waiting = [each for each in source.unread() if isinstance(each, Instruct)]
-        if json:
-            print_json({"instructions": found, "waiting": waiting})
-            return
-        results = {n: source.experiment(n) for each in found for n in each.experiments}
+        found, waiting = source.instructions(), source.unread()
+    if json:
+        print_json({"instructions": [each.instruction for each in found], "waiting": waiting})
+        return
     console = screen()
     if not found and not waiting:
         console.print('none yet; queue one with: autoresearch tell "..."')
         return
-    rows = [
-        texts.InstructionRow(
-            str(each.id),
-            each.state.value,
-            each.text,
-            [e for n in each.experiments if (e := results[n])],
-        )
-        for each in found
-    ]
-    rows += [texts.InstructionRow(texts.NONE, "waiting", each.text, []) for each in waiting]
-    console.print(texts.instructions(rows))
+    console.print(texts.instructions(found, [each.text for each in waiting]))
     if waiting:
         console.print(Text("waiting: the study takes them up when it runs", style="dim"))
+
+
+def _find(source: "Source", number: int | None) -> "InstructionRecord | None":
+    every = (each.instruction for each in source.instructions())
+    return next((each for each in every if each.id == number), None)
 
 
 def _check_open(source: "Source", number: int) -> None:
     from scheduler.errors import UsageError
 
-    found: InstructionRecord | None = next(
-        (each for each in source.instructions() if each.id == number), None
-    )
+    found = _find(source, number)
     if found is None:
         raise UsageError(f"no instruction {number} in {source.where}")
     if found.state.is_final:

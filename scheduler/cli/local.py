@@ -8,18 +8,17 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from scheduler.cli.source import Fate, Sent
+from scheduler.cli.source import Asked, Fate, Result, Sent
 from scheduler.errors import UsageError
 from scheduler.study.calls import CallRecord
 from scheduler.study.config import Config
 from scheduler.study.desk import PATIENCE_SECONDS, POLL_SECONDS, Desk
 from scheduler.study.folder import StudyFolder
-from scheduler.study.letters import STEERING, AnyLetter
+from scheduler.study.letters import STEERING, AnyLetter, Instruct
 from scheduler.study.live import read_live
 from scheduler.study.reader import Reader
 from scheduler.study.records import (
     Experiment,
-    InstructionRecord,
     Live,
     NotebookRecord,
     Reply,
@@ -82,13 +81,19 @@ class LocalSource:
         """From the database."""
         return self.reader.leaders(count, minimize=self.minimize)
 
-    def instructions(self, *, open_only: bool = False) -> list[InstructionRecord]:
+    def instructions(self, *, open_only: bool = False) -> list[Asked]:
         """From the database."""
-        return self.reader.instructions(open_only=open_only)
+        asked = []
+        for each in self.reader.instructions(open_only=open_only):
+            named = (self.reader.experiment(number) for number in each.experiments)
+            asked.append(
+                Asked(each, tuple(Result(e.id, e.state, e.metric) for e in named if e is not None))
+            )
+        return asked
 
-    def unread(self) -> list[AnyLetter]:
+    def unread(self) -> list[Instruct]:
         """From the mailbox."""
-        return Desk(self.folder).waiting()
+        return [each for each in Desk(self.folder).waiting() if isinstance(each, Instruct)]
 
     def notebook(self) -> NotebookRecord | None:
         """From the database."""

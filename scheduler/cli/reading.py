@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from scheduler.cli.source import Source
     from scheduler.study.records import Experiment
 
-URL, TOKEN = "AUTORESEARCH_URL", "AUTORESEARCH_TOKEN"
+URL = "AUTORESEARCH_URL"
+TOKEN, READ_TOKEN = "AUTORESEARCH_TOKEN", "AUTORESEARCH_READ_TOKEN"
 
 StudyOption = Annotated[
     str | None,
@@ -88,7 +89,7 @@ def _token(file: Path | None) -> str | None:
     from scheduler.errors import UsageError
 
     if file is None:
-        return os.environ.get(TOKEN) or None
+        return os.environ.get(TOKEN) or os.environ.get(READ_TOKEN) or None
     try:
         token = file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -54,6 +54,8 @@ def otherwise(source: "Source", sent: Sent) -> str:
     match sent.fate:
         case Fate.REFUSED:
             return f"refused: {sent.why}"
+        case Fate.NOT_RUNNING if sent.why:
+            return sent.why
         case Fate.NOT_RUNNING:
             why = (
                 f"{source.where} does not run: {NOTHING_TO.get(sent.kind, 'it means nothing now')}"

@@ -11,8 +11,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from scheduler.rules.states import ExperimentState
     from scheduler.study.calls import CallRecord
-    from scheduler.study.letters import AnyLetter
+    from scheduler.study.letters import AnyLetter, Instruct
     from scheduler.study.records import (
         Experiment,
         InstructionRecord,
@@ -41,6 +42,23 @@ class Sent:
     fate: Fate
     number: int | None = None  # of the instruction or experiment that it made or moved
     why: str = ""  # it was refused
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of an experiment, in short."""
+
+    id: int
+    state: "ExperimentState"
+    metric: float | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An instruction, and what came of the experiments that name it."""
+
+    instruction: "InstructionRecord"
+    results: tuple[Result, ...]
 
 
 class Source(Protocol):
@@ -91,11 +109,11 @@ class Source(Protocol):
     def leaders(self, count: int) -> "Sequence[Experiment]":
         """The best by metric, the best first."""
 
-    def instructions(self, *, open_only: bool = False) -> "Sequence[InstructionRecord]":
+    def instructions(self, *, open_only: bool = False) -> "Sequence[Asked]":
         """What people asked for: the open ones by urgency, or all by number."""
 
-    def unread(self) -> "Sequence[AnyLetter]":
-        """Letters that no running study has taken up yet, oldest first."""
+    def unread(self) -> "Sequence[Instruct]":
+        """Instructions that no running study has taken up yet, oldest first."""
 
     def notebook(self) -> "NotebookRecord | None":
         """What the study has learned, condensed."""

@@ -85,7 +85,8 @@ def top(
 
         def frame() -> "RenderableType":
             asked = source.instructions(open_only=True) if live.study.open_instructions else ()
-            return render(live, source.where, asked, "" if is_running else source.resume)
+            requests = [each.instruction for each in asked]
+            return render(live, source.where, requests, "" if is_running else source.resume)
 
         if once or not is_running or not console.is_terminal:
             console.print(frame())

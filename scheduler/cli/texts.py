@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent import ArmRecord
+from scheduler.cli.source import Asked
 from scheduler.reasons import why
 from scheduler.rules.states import ExperimentState, StudyState
 from scheduler.study.records import Experiment, Study
@@ -181,18 +182,21 @@ def experiments(rows: Sequence[Experiment], name: str, reference: float | None) 
     return Fitted(make)
 
 
-@dataclass(frozen=True)
-class InstructionRow:
-    """An instruction, as a table shows it."""
+def instructions(rows: Sequence[Asked], waiting: Sequence[str]) -> Fitted:
+    """What people asked for, with what came of each: beside it, or below where it is narrow.
 
-    id: str
-    state: str
-    text: str
-    came: Sequence[Experiment]  # the experiments that name it
-
-
-def instructions(rows: Sequence[InstructionRow]) -> Fitted:
-    """What people asked for, with what came of each: beside it, or below where it is narrow."""
+    `waiting` are texts that the study has not taken up.
+    """
+    lines = [
+        (
+            str(each.instruction.id),
+            each.instruction.state.value,
+            each.instruction.text,
+            ", ".join(f"#{e.id} {e.state} {metric(e.metric)}" for e in each.results),
+        )
+        for each in rows
+    ]
+    lines += [(NONE, "waiting", text, "") for text in waiting]
 
     def make(width: int) -> Table:
         beside = width >= NARROW
@@ -201,13 +205,12 @@ def instructions(rows: Sequence[InstructionRow]) -> Fitted:
         table.add_column("instruction", ratio=2, overflow="fold")
         if beside:
             table.add_column("experiments", ratio=1, overflow="fold")
-        for row in rows:
-            came = ", ".join(f"#{e.id} {e.state} {metric(e.metric)}" for e in row.came)
+        for number, moved, text, came in lines:
             if beside:
-                table.add_row(row.id, row.state, block(row.text), came or NONE)
+                table.add_row(number, moved, block(text), came or NONE)
             else:
                 below = Text(f"\n{came}" if came else "", style="dim")
-                table.add_row(row.id, row.state, Text.assemble(block(row.text), below))
+                table.add_row(number, moved, Text.assemble(block(text), below))
         return table
 
     return Fitted(make)

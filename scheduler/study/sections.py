@@ -372,14 +372,22 @@ class StopSection(Section):
 
 
 class ServeSection(Section):
-    """Read-only HTTP while the study runs."""
+    """HTTP while the study runs: REST and the dashboard."""
 
-    port: Port | None = Field(
-        default=None, description="Port to serve on; 0: any free one. Null: nothing is served."
+    port: Port | Literal["auto"] | None = Field(
+        default="auto",
+        description="Port to serve on. auto: 8700, or one of the next where others have that; 0: "
+        "any free one. Null: nothing is served, as with --no-serve.",
     )
     host: Annotated[str, Field(min_length=1)] = Field(
         default="127.0.0.1",
-        description="Address to serve on. Loopback: nothing is open to a network by default.",
+        description="Address to serve on. Loopback: reach it from elsewhere through ssh -L. Any "
+        "other opens it to a network, to whoever has the token, and in the clear.",
+    )
+    allowed_hosts: tuple[Annotated[str, Field(pattern=r"^(\*\.)?[A-Za-z0-9.:-]+$")], ...] = Field(
+        default=(),
+        description="Names beside its own under which it may be asked for, as of a proxy in front "
+        "of it: study.lab.example, or *.lab.example.",
     )
 
 
