@@ -64,13 +64,15 @@ async def ask(
     except ValidationError as error:
         detail = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail) from error
-    reply = await context.reply(letter.key) if key is not None else None
-    if reply is None:
-        await _check_waiting(context, letter, repeated=key is not None)
+    async with context.posting:
+        reply, lies = await _look_up(context, letter) if key is not None else (None, False)
         runs = await run_in_threadpool(context.desk.is_running)
-        if not runs and not isinstance(letter, MAY_WAIT):
-            raise _not_running(context, letter)
-        reply = await context.ask(letter, PATIENCE_SECONDS if runs else 0.0)
+        if reply is None and not lies:
+            if not runs and not isinstance(letter, MAY_WAIT):
+                raise _not_running(context, letter)
+            await run_in_threadpool(context.desk.post, letter)
+    if reply is None:
+        reply = await context.wait_for_reply(letter.key, PATIENCE_SECONDS if runs else 0.0)
     if reply is None:
         return waiting(letter, runs=await run_in_threadpool(context.desk.is_running))
     if reply.digest != digest(letter):
@@ -80,11 +82,15 @@ async def ask(
     return reply
 
 
-async def _check_waiting(context: Context, letter: AnyLetter, *, repeated: bool) -> None:
-    """Raise where the same key waits in the mailbox for something else."""
-    waiting = await run_in_threadpool(context.desk.waiting) if repeated else []
-    if any(each.key == letter.key and digest(each) != digest(letter) for each in waiting):
-        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, ELSE)
+async def _look_up(context: Context, letter: AnyLetter) -> tuple[Reply | None, bool]:
+    """The reply to an earlier letter with this key, and whether one lies in the mailbox."""
+    # The mailbox first: a letter leaves it once its reply is in the database, not before.
+    for each in await run_in_threadpool(context.desk.waiting):
+        if each.key == letter.key:
+            if digest(each) != digest(letter):
+                raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, ELSE)
+            return None, True
+    return await context.reply(letter.key), False
 
 
 def _letter_key(request: Request, key: str) -> str:

@@ -38,6 +38,7 @@ class Context:
     follower: Follower
     desk: Desk
     readers: Readers
+    posting: asyncio.Lock  # held while one looks whether a letter lies there, and leaves it
     beside_run: bool = True  # False: `autoresearch serve`, for a study that doesn't run
 
     @classmethod
@@ -49,6 +50,7 @@ class Context:
             follower=Follower(folder),
             desk=Desk(folder),
             readers=Readers(folder.database),
+            posting=asyncio.Lock(),
             beside_run=beside_run,
         )
 
@@ -86,14 +88,18 @@ class Context:
     async def ask(self, letter: AnyLetter, patience: float = PATIENCE_SECONDS) -> Reply | None:
         """Leave a letter and wait for its reply; None where the study has not answered by then.
 
-        The letter then still lies there, and `desk.reply(letter.key)` says later what became of
-        it. Raises UsageError where the folder can't be written to.
+        The letter then still lies there, and `reply` says later what became of it. Raises
+        UsageError where the folder can't be written to.
         """
         await run_in_threadpool(self.desk.post, letter)
+        return await self.wait_for_reply(letter.key, patience)
+
+    async def wait_for_reply(self, key: str, patience: float = PATIENCE_SECONDS) -> Reply | None:
+        """What became of the letter with this key, or None after so many seconds."""
         loop = asyncio.get_running_loop()
         limit = loop.time() + patience
         while True:
-            reply = await self.reply(letter.key)
+            reply = await self.reply(key)
             if reply is not None or loop.time() >= limit:
                 return reply
             await asyncio.sleep(POLL_SECONDS)
