@@ -240,11 +240,20 @@ class RemoteSource:
 
     def notebook(self) -> NotebookRecord | None:
         """GET /notebook."""
-        return self._connection.get("/notebook", _Notebook, limit=1).notebook
+        return self._notes(limit=1).notebook
 
     def lessons(self, *, after: int, limit: int) -> Sequence[str]:
         """GET /notebook."""
-        return self._connection.get("/notebook", _Notebook, after=after, limit=limit).lessons
+        return self._notes(after=after, limit=limit).lessons
+
+    def _notes(self, **wanted: int) -> _Notebook:
+        try:
+            return self._connection.get("/notebook", _Notebook, **wanted)
+        except Missing as error:
+            raise StudyError(
+                f"{self.where}: this server does not tell what the study has learned; "
+                "notebook.md in its folder does"
+            ) from error
 
     def log(self, experiment: int) -> tuple[str, int]:
         """GET /experiments/{id}/log."""
