@@ -49,6 +49,12 @@ class Service:
                 if answer == "drop":
                     self.connection.close()
                     return
+                if answer == "drip":  # headers without end: no single wait is long
+                    self.send_response(200)
+                    self.flush_headers()
+                    while not service.released.wait(0.05):
+                        self.wfile.write(b"X: y\r\n")
+                    return
                 if answer == "flood":
                     self.send_response(200)
                     self.end_headers()
@@ -228,8 +234,9 @@ def test_a_service_that_stalls_is_given_up_and_the_session_ends(
     assert said == "webhook 127.0.0.1: not all was sent before the end"
 
 
-def test_an_attempt_has_a_time_limit(service: Service, live: Live) -> None:
-    service.behaviour = ["stall", OK]
+@pytest.mark.parametrize("behaviour", ["stall", "drip"])
+def test_an_attempt_has_a_time_limit(service: Service, live: Live, behaviour: str) -> None:
+    service.behaviour = [behaviour, OK]
 
     async def script(webhook: Webhook) -> None:
         webhook.see(live)
