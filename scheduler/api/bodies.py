@@ -6,6 +6,7 @@ more of one than the limit.
 
 from http import HTTPStatus
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.api.problems import problem
@@ -14,8 +15,14 @@ LARGEST_BODY = 2**20  # bytes: an edit of a training script is a tenth of it
 TOO_LARGE = f"a request may have {LARGEST_BODY} bytes at most"
 
 
-class _TooLargeError(Exception):
-    """The body has passed the limit."""
+class _TooLargeError(HTTPException):
+    """The body has passed the limit.
+
+    FastAPI takes every other error while it reads a body for an error in the body.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
 
 
 class BodyLimit:
