@@ -103,7 +103,7 @@ def test_without_a_token_only_the_health_check_answers(app: TestClient) -> None:
 def test_a_wrong_token_opens_nothing(app: TestClient, header: str) -> None:
     for method, path in operations(app):
         if (method, path) not in OPEN:
-            answer = app.request(method, path, headers={"Authorization": header.encode("latin-1")})  # type: ignore[dict-item]
+            answer = app.request(method, path, headers={b"Authorization": header.encode("latin-1")})
             assert answer.status_code == 401, path
 
 
