@@ -16,6 +16,7 @@ from scheduler.api.routes.answers import (
     Id,
     InstructionAnswer,
     Limit,
+    Whole,
     answer_instruction,
     with_results,
 )
@@ -30,8 +31,8 @@ class InstructBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     text: Text = Field(description="What the study should look into.")
-    priority: int = Field(default=0, ge=-1000, le=1000, description="Higher goes first.")
-    lifetime: int | None = Field(
+    priority: Whole = Field(default=0, ge=-1000, le=1000, description="Higher goes first.")
+    lifetime: Whole | None = Field(
         default=None, ge=1, lt=2**31, description="Experiments decided after which it expires."
     )
 
