@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from scheduler.api.headers import add_headers
 from scheduler.errors import NothingYet, SchedulerError
@@ -49,8 +50,11 @@ def describe_errors(app: FastAPI) -> None:
     """Answer every error with a problem document."""
 
     @app.exception_handler(StarletteHTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail), dict(error.headers or {}))
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(sorted(_methods(app, request)))
+        return problem(error.status_code, str(error.detail), headers)
 
     @app.exception_handler(RequestValidationError)
     async def bad_request(_: Request, error: RequestValidationError) -> Response:
@@ -76,6 +80,13 @@ def describe_errors(app: FastAPI) -> None:
         # Starlette raises it again once this is sent, so that the traceback is printed.
         detail = f"unexpected {type(error).__name__}; the output of `run` has the traceback"
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """The methods of a path: each of its routes knows only its own."""
+    routes = [each for each in app.routes if each.matches(request.scope)[0] is not Match.NONE]
+    found = {method for each in routes for method in getattr(each, "methods", None) or ()}
+    return found | {"HEAD"} if "GET" in found else found
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import HTTPException, Query
 from fastapi import Path as PathParameter
+from pydantic import BeforeValidator, Field
 
 from scheduler.api.problems import described
 from scheduler.rules.states import ExperimentState
@@ -14,10 +15,14 @@ from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, InstructionRecord, TrialRecord
 
 LONGEST_PAGE = 500
-LARGEST_ID = 2**63 - 1  # SQLite has no larger integer
+LARGEST_ID = 2**53 - 1  # the largest whole number that every reader of JSON takes for one
 
 Id = Annotated[int, PathParameter(ge=0, le=LARGEST_ID)]
 Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description="Records on a page.")]
+WHOLE = BeforeValidator(lambda v: int(v) if isinstance(v, float) and v.is_integer() else v)
+"""Goes after the bounds of a whole number in a body: to JSON, 3.0 is one too."""
+
+Number = Annotated[int, Field(ge=0, le=LARGEST_ID), WHOLE]  # of an experiment or an instruction
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: described("There is no such thing")}
 
 

@@ -17,6 +17,7 @@ from scheduler.api.routes.answers import (
     ExperimentAnswer,
     Id,
     Limit,
+    Number,
     answer_experiment,
     found_experiment,
 )
@@ -36,12 +37,10 @@ class SubmitBody(BaseModel):
         min_length=1, description="The changed files whole, by their path in the task."
     )
     hypothesis: str = Field(default="", max_length=LONGEST_TEXT)
-    parent: int | None = Field(
-        default=None, ge=0, le=LARGEST_ID, description="What was edited. Null: the champion."
-    )
+    parent: Number | None = Field(default=None, description="What was edited. Null: the champion.")
     expected: str = Field(default="", max_length=LONGEST_TITLE)
-    instruction: int | None = Field(
-        default=None, ge=0, le=LARGEST_ID, description="The open instruction that it serves."
+    instruction: Number | None = Field(
+        default=None, description="The open instruction that it serves."
     )
 
 

@@ -13,6 +13,7 @@ from scheduler.api.context import Context
 from scheduler.api.cursors import read_number, write_number
 from scheduler.api.routes.answers import (
     NOT_FOUND,
+    WHOLE,
     Id,
     InstructionAnswer,
     Limit,
@@ -30,9 +31,11 @@ class InstructBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     text: Text = Field(description="What the study should look into.")
-    priority: int = Field(default=0, ge=-1000, le=1000, description="Higher goes first.")
-    lifetime: int | None = Field(
-        default=None, ge=1, lt=2**31, description="Experiments decided after which it expires."
+    priority: Annotated[int, Field(ge=-1000, le=1000), WHOLE] = Field(
+        default=0, description="Higher goes first."
+    )
+    lifetime: Annotated[int, Field(ge=1, lt=2**31), WHOLE] | None = Field(
+        default=None, description="Experiments decided after which it expires."
     )
 
 
