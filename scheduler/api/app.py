@@ -34,11 +34,12 @@ from scheduler.api.routes import (
     instructions,
     logs,
     metrics,
+    notebook,
     session,
     study,
 )
 
-RESOURCES = (study, instructions, experiments, contents, logs, champion, events, metrics)
+RESOURCES = (study, instructions, experiments, contents, logs, champion, events, metrics, notebook)
 DESCRIPTION = (
     "Read a study, follow it and steer it. Errors are problem documents (RFC 9457). POST and "
     "DELETE take an `Idempotency-Key`, wait a few seconds for the study to do what is asked, and "

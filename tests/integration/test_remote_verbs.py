@@ -87,6 +87,7 @@ READING = [
     ("log", "3", "--tail", "1"),
     ("log", "7"),
     ("instructions",),
+    ("notebook",),
 ]
 
 
