@@ -121,7 +121,6 @@ def _empty(name: str) -> dict[str, Any]:
         "axisLine": {"lineStyle": {"color": GREY}},
         "splitLine": {"lineStyle": {"color": "rgba(128,128,128,.2)"}},
     }
-    words = {"textStyle": {"color": GREY}}
     x = {"name": "experiment", "nameLocation": "middle", "nameGap": 28, "min": 0}
     return {
         "animation": False,
