@@ -1,7 +1,6 @@
 """What several resources answer with, and what their paths take."""
 
 from dataclasses import dataclass
-from functools import cache
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -63,14 +62,15 @@ class InstructionAnswer:
     results: tuple[Result, ...]
 
 
-@cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}  # making one costs more than using it
 
 
 def as_json(value: Any) -> Response:
     """A record as an answer: FastAPI would check first that it is what it says it is."""
-    return Response(_adapter(type(value)).dump_json(value), media_type="application/json")
+    kind = type(value)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return Response(_ADAPTERS[kind].dump_json(value), media_type="application/json")
 
 
 def found_experiment(reader: Reader, number: int) -> Experiment:
