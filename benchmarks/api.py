@@ -1,7 +1,7 @@
 """What watching a study costs: those who watch, and the study.
 
-Beside a study of 1,000 experiments that takes in an event twenty times a second (as one of 6,000
-slots does with trials of 300 s), in a process of its own as the results actor is: 200 listeners
+Beside a study of 1,000 experiments that takes in five events a second (as one of 1,500 slots does
+with trials of 300 s), in a process of its own as the results actor is: 200 listeners
 to its events and 500 requests a second to its pages, for 20 s, over loopback. Prints the latency
 of requests, from when each was due; how late the listeners heard of events; and what it costs the
 study: the latency of `Results.handle` before and during, which is all that a loop waits for. All
@@ -39,7 +39,7 @@ from workers import Resources
 EXPERIMENTS = 1000
 LISTENERS, RATE, SECONDS = 200, 500, 20.0
 CONNECTIONS = 32  # over which the requests go
-EVENTS_PER_SECOND = 20
+EVENTS_PER_SECOND = 5
 PATHS = ("/study", "/leaderboard", "/experiments?limit=20", "/experiments/3", "/instructions")
 TOKENS = Tokens("the-token-of-a-benchmark")
 
@@ -69,7 +69,7 @@ def main() -> None:
     print_line("  request, ms", took)
     print_line("  event heard, ms", late)
     print(f"  HTTP process: {100 * cpu:.0f} % of a core, {memory / 2**20:.0f} MiB")
-    print("the study, events twenty times a second")
+    print("the study, five events a second")
     print_line("  handle before, ms", [s for at, s in handled if at < quiet_until])
     print_line("  handle during, ms", [s for at, s in handled if at >= quiet_until])
 

@@ -70,6 +70,15 @@ class Context:
             raise NothingYet("nothing has run in this study yet")
         return await self.readers.ask(question)
 
+    async def read_often(self, name: str, question: Callable[[Reader], T]) -> T:
+        """The same for what many ask for: found once for each change of the database.
+
+        `name` stands for the question, with all that it depends on; what is returned is shared.
+        """
+        if not self.folder.database.exists():
+            raise NothingYet("nothing has run in this study yet")
+        return await self.readers.ask_again(name, question)
+
     @property
     def is_running(self) -> bool:
         """Whether the study runs, so that letters are taken up."""

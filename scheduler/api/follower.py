@@ -11,11 +11,13 @@ import asyncio
 import json
 import sqlite3
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
@@ -109,7 +111,8 @@ class Follower:
         if after >= self.newest:
             return ()
         if self._ring and after >= self._ring[0].event.seq - 1:
-            return [each for each in self._ring if each.event.seq > after][:limit]
+            start = bisect_right(self._ring, after, key=lambda each: each.event.seq)
+            return tuple(islice(self._ring, start, start + limit))
         return await self._in_thread(self._read_events, after, limit)
 
     # ---- inside -----------------------------------------------------------------------------

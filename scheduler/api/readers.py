@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,7 @@ class Readers:
         """Nothing is opened before the first question."""
         self._database = database
         self._threads = ThreadPoolExecutor(THREADS, "reader")
+        self._single = ThreadPoolExecutor(1, "summary")
         self._kept = threading.local()
 
     async def ask(self, question: Callable[[Reader], T]) -> T:
@@ -36,9 +38,29 @@ class Readers:
             self._threads, self._answer, question
         )
 
+    async def ask_again(self, name: str, question: Callable[[Reader], T]) -> T:
+        """The same for what many ask for: asked once for each change of the database.
+
+        `name` stands for the question. All of these are asked in one thread, as what it has found
+        holds for its own connection.
+        """
+        return await asyncio.get_running_loop().run_in_executor(
+            self._single, self._answer, partial(self._remembered, name, question)
+        )
+
     def close(self) -> None:
         """Take no more questions."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for each in (self._threads, self._single):
+            each.shutdown(wait=False, cancel_futures=True)
+
+    def _remembered(self, name: str, question: Callable[[Reader], T], reader: Reader) -> T:
+        # Tells exactly whether another connection has written since, which times of files don't.
+        (version,) = reader._db.execute("PRAGMA data_version").fetchone()
+        answers = self._kept.answers
+        if name not in answers or answers[name][0] != version:
+            answers[name] = (version, question(reader))
+        found: T = answers[name][1]
+        return found
 
     def _answer(self, question: Callable[[Reader], T]) -> T:
         reader, until = getattr(self._kept, "reader", None), getattr(self._kept, "until", 0.0)
@@ -48,6 +70,7 @@ class Readers:
         if reader is None:
             reader = Reader(self._database)
             self._kept.reader, self._kept.until = reader, time.monotonic() + KEPT_SECONDS
+            self._kept.answers = {}
         try:
             return question(reader)
         except BaseException:

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import PlainTextResponse
+from pydantic import TypeAdapter
 
 from scheduler.api.context import Context
 from scheduler.api.routes.answers import NOT_FOUND, Limit, found_experiment
 from scheduler.study.reader import Reader
 from scheduler.study.records import ChampionRecord, Experiment
+
+LEADERS = TypeAdapter(list[Experiment])
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,14 @@ def routes(context: Context) -> APIRouter:
     """The paths of the best."""
     router = APIRouter(tags=["champion"])
 
-    @router.get("/leaderboard")
-    async def leaderboard(limit: Limit = 20) -> tuple[Experiment, ...]:
+    @router.get("/leaderboard", response_model=tuple[Experiment, ...])
+    async def leaderboard(limit: Limit = 20) -> Response:
         """The best by metric, the best first."""
-        return await context.read(
-            lambda reader: tuple(reader.leaders(limit, minimize=context.minimize))
+        leaders = await context.read_often(
+            f"leaders {limit}",
+            lambda reader: LEADERS.dump_json(reader.leaders(limit, minimize=context.minimize)),
         )
+        return Response(leaders, media_type="application/json")
 
     def best(reader: Reader) -> ChampionAnswer:
         champion = reader.champion()

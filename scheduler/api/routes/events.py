@@ -77,7 +77,8 @@ async def frames(follower: Follower, cursor: int) -> AsyncIterator[bytes]:
             cursor = page[-1].event.seq
             continue
         try:
-            await asyncio.wait_for(follower.event_after(cursor), SILENCE_SECONDS)
+            async with asyncio.timeout(SILENCE_SECONDS):  # without a task for each wait
+                await follower.event_after(cursor)
         except TimeoutError:
             yield HEARTBEAT
 

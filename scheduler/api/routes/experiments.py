@@ -19,6 +19,7 @@ from scheduler.api.routes.answers import (
     Limit,
     Number,
     answer_experiment,
+    as_json,
     found_experiment,
 )
 from scheduler.rules.states import ExperimentState
@@ -94,14 +95,14 @@ def routes(context: Context) -> APIRouter:
     """The paths of experiments."""
     router = APIRouter(tags=["experiments"])
 
-    @router.get("/experiments")
-    async def experiments(wanted: Annotated[Wanted, Query()]) -> Page:
+    @router.get("/experiments", response_model=Page)
+    async def experiments(wanted: Annotated[Wanted, Query()]) -> Response:
         """The experiments that match, page by page."""
         descending, after = wanted.order == "desc", None
         if wanted.cursor is not None:
             after = read_mark(wanted.cursor, wanted.sort, descending=descending)
         if (matching := wanted.filter()) is None:
-            return Page((), None)
+            return as_json(Page((), None))
         page = await context.read(
             lambda reader: listing.experiments(
                 reader,
@@ -113,9 +114,10 @@ def routes(context: Context) -> APIRouter:
             )
         )
         if len(page) < wanted.limit:
-            return Page(tuple(page), None)
+            return as_json(Page(tuple(page), None))
         mark = listing.mark_of(page[-1], wanted.sort)
-        return Page(tuple(page), write_mark(mark, wanted.sort, descending=descending))
+        cursor = write_mark(mark, wanted.sort, descending=descending)
+        return as_json(Page(tuple(page), cursor))
 
     @router.post(
         "/experiments",
@@ -137,10 +139,10 @@ def routes(context: Context) -> APIRouter:
         response.headers["Location"] = f"/experiments/{number}"
         return await context.read(lambda reader: answer_experiment(reader, number))
 
-    @router.get("/experiments/{number}", responses=NOT_FOUND)
-    async def experiment(number: Id) -> ExperimentAnswer:
+    @router.get("/experiments/{number}", response_model=ExperimentAnswer, responses=NOT_FOUND)
+    async def experiment(number: Id) -> Response:
         """One experiment with its trials and files."""
-        return await context.read(lambda reader: answer_experiment(reader, number))
+        return as_json(await context.read(lambda reader: answer_experiment(reader, number)))
 
     @router.delete(
         "/experiments/{number}",

@@ -79,7 +79,9 @@ def routes(context: Context) -> APIRouter:
     @router.get("/metrics", response_class=ExpositionResponse)
     async def metrics() -> ExpositionResponse:
         """Slots, queue, outcomes, calls and their cost, the best metric, seconds lost."""
-        newest, study = await context.read(lambda reader: (reader.newest_event(), reader.study()))
+        newest, study = await context.read_often(
+            "study", lambda reader: (reader.newest_event(), reader.study())
+        )
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Figures(study, context.follower.live, context.metric, newest))
         return ExpositionResponse(generate_latest(registry))

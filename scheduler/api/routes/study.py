@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from scheduler.api import asking
 from scheduler.api.context import Context
-from scheduler.api.routes.answers import NOT_FOUND, Waiting
+from scheduler.api.routes.answers import NOT_FOUND, Waiting, as_json
 from scheduler.study.letters import AnyLetter, Pause, Stop, Unpause
 from scheduler.study.records import Experiment, Reply, SlotView, Study
 
@@ -42,13 +42,15 @@ def routes(context: Context) -> APIRouter:
     """The paths of the study."""
     router = APIRouter(tags=["study"])
 
-    @router.get("/study")
-    async def study() -> StudyAnswer:
+    @router.get("/study", response_model=StudyAnswer)
+    async def study() -> Response:
         """State, counts, champion, cost; and the slots while it runs."""
         # The place in the journal first: what happens in between is then told again, not left out.
-        event, record = await context.read(lambda reader: (reader.newest_event(), reader.study()))
+        event, record = await context.read_often(
+            "study", lambda reader: (reader.newest_event(), reader.study())
+        )
         live = context.follower.live
-        return StudyAnswer(
+        answer = StudyAnswer(
             name=context.folder.name,
             metric=context.metric,
             goal=context.config.task.metric.goal,
@@ -59,6 +61,7 @@ def routes(context: Context) -> APIRouter:
             slots=live.slots if live else (),
             queue=live.queue if live else (),
         )
+        return as_json(answer)
 
     async def steer(request: Request, letter: AnyLetter, key: str | None) -> Reply | Response:
         return await asking.ask(context, request, letter, key)
