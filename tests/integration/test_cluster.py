@@ -21,7 +21,7 @@ from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
 from tests.fixtures.books import check_books
 from tests.fixtures.cluster import Nodes, cluster_environment, wait_for, workers_of
-from tests.fixtures.lab import Lab
+from tests.fixtures.lab import Gate, Lab
 from tests.fixtures.scripted_study import metric_of
 
 Meanwhile = Callable[[RayResults, Loop], None]
@@ -47,6 +47,11 @@ def scripts(count: int, seconds: float) -> list[str]:
     return [f"import time; time.sleep({seconds}); honest({1 + n / 100})" for n in range(count)]
 
 
+def held(lab: Lab, count: int) -> list[str]:
+    """Candidates that run until the lab's gate opens."""
+    return [lab.gate.script(1 + n / 100) for n in range(count)]
+
+
 def running(lab: Lab) -> list[int]:
     """The experiments whose trials run, but for the baseline."""
     with suppress(UsageError), lab.reader() as reader:
@@ -59,7 +64,8 @@ def decided(reader: Reader) -> int:
 
 
 def run(lab: Lab, edits: list[str], meanwhile: Meanwhile) -> None:
-    lab.run(edits, f"agent.proposals_per_call={len(edits)}", meanwhile=meanwhile)
+    settings = (f"agent.proposals_per_call={len(edits)}", Gate.VISIBLE)
+    lab.run(edits, *settings, meanwhile=meanwhile)
     check_books(lab.folder)
 
 
@@ -108,8 +114,9 @@ def test_a_lost_nodes_trial_goes_first_and_is_not_counted_as_a_crash(
         assert trial is not None
         lost.append(trial.experiment)
         nodes.kill(node)
+        lab.gate.open()
 
-    run(lab, scripts(6, 3.0), meanwhile)
+    run(lab, held(lab, 6), meanwhile)
     (experiment,) = lost
     with lab.reader() as reader:
         first, second = reader.trials(experiment)
@@ -135,8 +142,9 @@ def test_what_takes_its_worker_down_twice_is_set_aside_as_a_crash(lab: Lab, node
             with lab.reader() as reader:
                 trial = next(t.id for t in reader.running_trials() if t.experiment == 1)
             wait_for(lambda t=trial: kill_worker(f"ray::trial-{t}"))  # type: ignore[misc]
+        lab.gate.open()
 
-    run(lab, scripts(3, 2.0), meanwhile)
+    run(lab, held(lab, 3), meanwhile)
     with lab.reader() as reader:
         poison, *others = [e for e in reader.experiments() if e.id > 0]
     assert poison.state is ExperimentState.CRASH
