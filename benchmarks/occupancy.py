@@ -6,7 +6,7 @@ Prints, over the steady state (from when every slot has ended a trial until one 
 share of the time in which slots ran a trial, experiments per slot and hour, the seconds between two
 trials on a slot, and the CPU time of driver, results actor and all the rest, in shares of a core.
 
-    python -m benchmarks occupancy                     the table
+    python -m benchmarks [--full] occupancy            the table: 8 slots, or 32 and 100 as well
     python -m benchmarks.occupancy SLOTS SECONDS N     one line: trials of so many seconds, N a slot
 """
 
@@ -41,7 +41,8 @@ from workers import Outcome, OutcomeStatus, Phase, Progress, Resources, Timings,
 from workers.bundle import Bundle
 
 ROOT = Path(__file__).parent.parent
-CASES = ((8, 2.0, 14), (32, 2.0, 14), (100, 2.0, 10), (100, 10.0, 5))
+CASES = ((8, 2.0, 14),)
+LARGE = ((32, 2.0, 14), (100, 2.0, 10), (100, 10.0, 5))
 """Slots, seconds of a trial, trials for each slot."""
 SPREAD = 0.1
 CALLS = "agent.calls_in_flight=16"  # of 8 proposals each: more than half of 100 slots
@@ -259,14 +260,14 @@ def measure(slots: int, seconds: float, each: int) -> str:
         ray.shutdown()
 
 
-def main(cases: Sequence[tuple[float, ...]] = CASES) -> None:
+def main(*, full: bool = False) -> None:
     """Print the table. Each line comes from a process and a Ray of its own."""
     columns = ("busy", "per hour", "gap, ms", "95 %", "driver", "results", "ray", "workers", "all")
     print(f"load average before: {os.getloadavg()[0]:.2f}, cores: {os.cpu_count()}")
     print(
         f"{'slots':>6} {'seconds':>8} {columns[0]:>7} " + " ".join(f"{c:>8}" for c in columns[1:])
     )
-    for case in cases:
+    for case in (*CASES, *LARGE) if full else CASES:
         line = [sys.executable, "-m", "benchmarks.occupancy", *(f"{each:g}" for each in case)]
         subprocess.run(line, cwd=ROOT, check=True)
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +17,10 @@ import ray
 from scheduler.cluster import RayResults
 from scheduler.errors import UsageError
 from scheduler.loop import Loop
-from scheduler.rules.states import ExperimentState, TrialState
+from scheduler.rules.states import ExperimentState, StopReason, TrialState
 from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
+from scheduler.study.records import Study
 from tests.fixtures.books import check_books
 from tests.fixtures.cluster import Nodes, cluster_environment, wait_for, workers_of
 from tests.fixtures.lab import Gate, Lab
@@ -63,10 +65,11 @@ def decided(reader: Reader) -> int:
     return sum(e.state.is_final for e in reader.experiments())
 
 
-def run(lab: Lab, edits: list[str], meanwhile: Meanwhile) -> None:
+def run(lab: Lab, edits: list[str], meanwhile: Meanwhile) -> Study:
     settings = (f"agent.proposals_per_call={len(edits)}", Gate.VISIBLE)
-    lab.run(edits, *settings, meanwhile=meanwhile)
+    study = lab.run(edits, *settings, meanwhile=meanwhile)
     check_books(lab.folder)
+    return study
 
 
 def test_a_node_that_joins_gets_work_and_one_that_is_drained_gets_none(
@@ -151,6 +154,36 @@ def test_what_takes_its_worker_down_twice_is_set_aside_as_a_crash(lab: Lab, node
     assert "its worker was lost 2 times" in poison.reason
     assert poison.metric is None
     assert all(e.metric is not None for e in others)
+
+
+CUT_SECONDS = 30.0
+
+
+@pytest.mark.parametrize("mute", ["raylet", "gcs_server"])
+def test_a_cut_of_half_a_minute_costs_a_study_nothing(lab: Lab, nodes: Nodes, mute: str) -> None:
+    """Stopped, it neither answers nor asks, as when the network is down before it."""
+    seen: list[int] = []
+
+    def meanwhile(_: RayResults, __: Loop) -> None:
+        node = nodes.join(1)
+        wait_for(lambda: len(running(lab)) == 2)
+        process = nodes.process_of(node, mute)
+        process.suspend()
+        try:
+            with lab.reader() as reader:
+                before = decided(reader)
+                time.sleep(CUT_SECONDS)
+                seen.append(decided(reader) - before)
+        finally:
+            process.resume()
+
+    study = run(lab, scripts(60, 1.0), meanwhile)
+    print(f"decided while {mute} was mute: {seen}")
+    assert study.reason is StopReason.MAX_EXPERIMENTS
+    with lab.reader() as reader:
+        assert all(e.metric is not None for e in reader.experiments())
+        states = Counter(t.state for t in reader.trials())
+    assert states == {TrialState.DONE: 61}
 
 
 def of_experiment(lab: Lab, experiment: int, state: TrialState) -> int:

@@ -11,6 +11,7 @@ import random
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -161,7 +162,10 @@ def test_memory_that_no_process_shows_goes_when_the_trial_ends(judge: Judge) -> 
 
     before = shared()
     assert judge(hostile.HIDES_MEMORY).status is OutcomeStatus.DONE
-    assert shared() < before + 300_000  # of 400 MB; other programs of the machine come and go
+    limit = time.monotonic() + 60
+    while shared() > before + 300_000:  # of 400 MB; other programs of the machine come and go
+        assert time.monotonic() < limit
+        time.sleep(0.2)
 
 
 def test_fakes_and_patches_change_no_score(judge: Judge, honest: list[float]) -> None:

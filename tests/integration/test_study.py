@@ -43,7 +43,7 @@ def lab(tmp_path: Path) -> Lab:
 
 def test_what_scores_lower_is_kept_and_the_lowest_is_the_champion(lab: Lab) -> None:
     scores = [1.9, 1.95, 1.5, 1.7]
-    study = lab.run([f"honest({score})" for score in scores])
+    study = lab.run([f"honest({score})" for score in scores], exports=True)
     assert (study.state, study.reason) == (StudyState.STOPPED, StopReason.MAX_EXPERIMENTS)
     with lab.reader() as reader:
         experiments = list(reader.experiments())
@@ -162,6 +162,12 @@ def running(lab: Lab) -> list[int]:
         return [t.id for t in reader.running_trials() if t.experiment > 0]
 
 
+def named(name: str) -> list[psutil.Process]:
+    """Our Ray's workers of that name: another Ray of this machine may have some too."""
+    ours = psutil.Process().children(recursive=True)
+    return [process for process in ours if command(process).startswith(name)]
+
+
 def held(lab: Lab, count: int) -> list[str]:
     """Candidates that run until the lab's gate opens; the first of them scores lowest."""
     return [lab.gate.script(1 + n / 10) for n in range(1, count + 1)]
@@ -212,8 +218,8 @@ def test_a_killed_worker_loses_its_trial_which_runs_again(lab: Lab) -> None:
     def kill(_: RayResults, __: Loop) -> None:
         wait_for(lambda: len(running(lab)) == 1)
         name = f"ray::trial-{running(lab)[0]}"
-        wait_for(lambda: any(name in command(p) for p in psutil.process_iter()))
-        next(p for p in psutil.process_iter() if name in command(p)).kill()
+        wait_for(lambda: named(name))
+        named(name)[0].kill()
         lab.gate.open()
 
     lab.run(held(lab, 1), Gate.VISIBLE, meanwhile=kill)
