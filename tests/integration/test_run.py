@@ -70,7 +70,7 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
     limit = time.monotonic() + 90
     while not condition():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, "".join(process.communicate())
         assert time.monotonic() < limit
         time.sleep(0.1)
 
