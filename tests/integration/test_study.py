@@ -157,6 +157,7 @@ def test_a_person_steers_a_running_study_by_letters(lab: Lab) -> None:
         wait_for(lambda: bool(running(lab)))
         ask(Pause())
         edit = ask(Submit("mine", {"train.py": MINE}))
+        lab.gate.open()
         wait_for(lambda: not running(lab))
         assert edit.number is not None
         with lab.reader() as reader:
@@ -166,8 +167,7 @@ def test_a_person_steers_a_running_study_by_letters(lab: Lab) -> None:
         wait_for(lambda: fate(lab, edit.number or 0) is ExperimentState.KEEP)
         ask(Stop())
 
-    scripts = [SLOW.format(n=n) for n in range(1, 20)]
-    study = lab.run(scripts, meanwhile=steer)
+    study = lab.run(held(lab, 12), Gate.VISIBLE, meanwhile=steer)
     assert (study.state, study.reason) == (StudyState.STOPPED, StopReason.INSTRUCTION)
     assert [r.refused for r in replies.values()] == [""] * 5
     assert study.champion is not None
