@@ -125,6 +125,7 @@ class RayResults:
     """
 
     def __init__(self, path: Path, config: Config, plan: Plan) -> None:
+        path = path.absolute()  # an actor's current folder is the one in which Ray was started
         # A name, because an actor that is given a handle when it is made can't be made again.
         self.name = f"results-{uuid.uuid4().hex}"
         remote: Any = ray.remote(Results)

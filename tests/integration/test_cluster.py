@@ -141,7 +141,7 @@ def test_what_takes_its_worker_down_twice_is_set_aside_as_a_crash(lab: Lab, node
     def meanwhile(_: RayResults, __: Loop) -> None:
         for losses in (0, 1):
             wait_for(lambda n=losses: of_experiment(lab, 1, TrialState.LOST) == n)  # type: ignore[misc]
-            wait_for(lambda: 1 in running(lab))
+            wait_for(lambda: 1 in running(lab), what="it runs")
             with lab.reader() as reader:
                 trial = next(t.id for t in reader.running_trials() if t.experiment == 1)
             wait_for(lambda t=trial: kill_worker(f"ray::trial-{t}"))  # type: ignore[misc]
@@ -154,36 +154,6 @@ def test_what_takes_its_worker_down_twice_is_set_aside_as_a_crash(lab: Lab, node
     assert "its worker was lost 2 times" in poison.reason
     assert poison.metric is None
     assert all(e.metric is not None for e in others)
-
-
-CUT_SECONDS = 30.0
-
-
-@pytest.mark.parametrize("mute", ["raylet", "gcs_server"])
-def test_a_cut_of_half_a_minute_costs_a_study_nothing(lab: Lab, nodes: Nodes, mute: str) -> None:
-    """Stopped, it neither answers nor asks, as when the network is down before it."""
-    seen: list[int] = []
-
-    def meanwhile(_: RayResults, __: Loop) -> None:
-        node = nodes.join(1)
-        wait_for(lambda: len(running(lab)) == 2)
-        process = nodes.process_of(node, mute)
-        process.suspend()
-        try:
-            with lab.reader() as reader:
-                before = decided(reader)
-                time.sleep(CUT_SECONDS)
-                seen.append(decided(reader) - before)
-        finally:
-            process.resume()
-
-    study = run(lab, scripts(60, 1.0), meanwhile)
-    print(f"decided while {mute} was mute: {seen}")
-    assert study.reason is StopReason.MAX_EXPERIMENTS
-    with lab.reader() as reader:
-        assert all(e.metric is not None for e in reader.experiments())
-        states = Counter(t.state for t in reader.trials())
-    assert states == {TrialState.DONE: 61}
 
 
 def of_experiment(lab: Lab, experiment: int, state: TrialState) -> int:
@@ -276,3 +246,38 @@ def test_a_study_without_an_address_takes_nobodys_cluster(nodes: Nodes) -> None:
         timeout=120,
     )
     assert said.stdout.split()[0] == "True", said.stderr[-2000:]
+
+
+# ---- a network that is down for a while -----------------------------------------------------
+
+CUT_SECONDS = 30.0
+
+
+@pytest.mark.parametrize("mute", ["raylet", "gcs_server"])
+def test_a_cut_of_half_a_minute_costs_a_study_nothing(lab: Lab, nodes: Nodes, mute: str) -> None:
+    """Stopped, it neither answers nor asks, as when the network is down before it."""
+    seen: list[int] = []
+
+    def meanwhile(_: RayResults, __: Loop) -> None:
+        node = nodes.join(1)
+        with lab.reader() as reader:
+            wait_for(lambda: decided(reader) >= 6)
+        wait_for(lambda: workers_of(node, "ray::trial-"))
+        process = nodes.process_of(node, mute)
+        process.suspend()
+        try:
+            with lab.reader() as reader:
+                before = decided(reader)
+                time.sleep(CUT_SECONDS)
+                seen.append(decided(reader) - before)
+        finally:
+            process.resume()
+
+    study = run(lab, scripts(60, 1.0), meanwhile)
+    nodes.kill(nodes.workers[-1])
+    print(f"decided while {mute} was mute: {seen}")
+    assert study.reason is StopReason.MAX_EXPERIMENTS
+    with lab.reader() as reader:
+        assert all(e.metric is not None for e in reader.experiments())
+        states = Counter(t.state for t in reader.trials())
+    assert states == {TrialState.DONE: 61}

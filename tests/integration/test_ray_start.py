@@ -49,7 +49,7 @@ def driver(cluster: LastingCluster, tmp_path: Path) -> Iterator["subprocess.Pope
     )
     yield process
     process.kill()
-    process.communicate()
+    process.wait()
 
 
 def trees(cluster: LastingCluster) -> dict[psutil.Process, list[psutil.Process]]:
@@ -82,7 +82,7 @@ def test_nothing_of_a_real_trial_outlives_its_worker_or_its_raylet(
     cluster: LastingCluster, driver: "subprocess.Popen[str]", victim: str, seconds: float
 ) -> None:
     wait_for(lambda: driver.poll() is not None or trees(cluster), 120, "a trial that trains")
-    assert driver.poll() is None, driver.communicate()
+    assert driver.poll() is None, driver.stdout and driver.stdout.read()
     worker, tree = next(iter(trees(cluster).items()))
     if victim == "supervisor":
         worker.kill()
