@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uvicorn
 
+from scheduler.api import dashboard
 from scheduler.api.app import make_app
 from scheduler.api.context import Context
 from scheduler.api.gate import Secrets
@@ -49,8 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     context = Context.of(StudyFolder(given.folder), beside_run=not given.reading)
     hosts = hosts_for(listening.getsockname()[0], context.config.serve.allowed_hosts)
     secrets = Secrets(tokens, Sessions(tokens.ticket), Throttle(), hosts)
+    app = make_app(context, secrets)
+    dashboard.mount(app, context)
     config = uvicorn.Config(
-        make_app(context, secrets),
+        app,
         log_level="warning",
         timeout_graceful_shutdown=END_SECONDS,
         proxy_headers=False,  # anyone on this machine could send them

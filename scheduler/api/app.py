@@ -9,7 +9,7 @@ study nothing; what it writes are letters in the study's mailbox. The layers, fr
     Gate       who may do what                gate.py
     Departed   who leaves is no error         dashboard/departed.py
     paths      one file a resource            routes/
-    pages      whatever is left               dashboard/
+    pages      for people                     dashboard/, which `__main__.py` adds
 """
 
 from collections.abc import AsyncIterator
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from scheduler.api import dashboard
 from scheduler.api.bodies import BodyLimit
 from scheduler.api.context import Context
 from scheduler.api.dashboard.departed import Departed
@@ -90,5 +89,4 @@ def make_app(context: Context, secrets: Secrets) -> FastAPI:
         app.include_router(resource.routes(context))
     app.include_router(session.routes(secrets))
     add_docs(app)
-    dashboard.mount(app, context)
     return app

@@ -8,16 +8,31 @@ any reader does, and writes letters as the command line does.
 
 from fastapi import FastAPI
 from nicegui import ui
+from starlette.routing import Match, Mount
+from starlette.types import Scope
 
 from scheduler.api.context import Context
 from scheduler.api.dashboard import browse, experiment, overview
 from scheduler.api.dashboard.snapshot import Snapshots
 
 RECONNECT_SECONDS = 10.0  # for which a page that lost its connection is kept
+PAGES = frozenset({"/", "/browse"})
+BELOW = ("/experiment/", "/_nicegui/", "/_nicegui_ws/")  # the last two: what pages load and say
+
+
+class Pages(Mount):
+    """The library's application, at our paths alone: it answers every other one with a page too."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether a request is for a page."""
+        path = str(scope.get("path", ""))
+        if path in PAGES or path.startswith(BELOW):
+            return super().matches(scope)
+        return Match.NONE, {}
 
 
 def mount(app: FastAPI, context: Context) -> None:
-    """Put the pages under every path that no other route of the application has taken."""
+    """Add the pages. Once a process: the library knows one application."""
     snapshots = Snapshots(context)
     overview.add_page(snapshots)
     browse.add_page(snapshots)
@@ -30,3 +45,6 @@ def mount(app: FastAPI, context: Context) -> None:
         message_history_length=200,
         show_welcome_message=False,
     )
+    everywhere = app.router.routes.pop()
+    assert isinstance(everywhere, Mount), "the library has mounted itself last"
+    app.router.routes.append(Pages("/", app=everywhere.app))
