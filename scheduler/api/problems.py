@@ -77,9 +77,10 @@ def describe_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> Response:
-        # Starlette raises it again once this is sent, so that the traceback is printed.
+        # Starlette raises it again once this is sent, so that the traceback is printed; the server
+        # then closes the connection, of which the client is told, or its next request fails.
         detail = f"unexpected {type(error).__name__}; the output of `run` has the traceback"
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, {"Connection": "close"})
 
 
 def _methods(app: FastAPI, request: Request) -> set[str]:
