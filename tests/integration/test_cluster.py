@@ -147,7 +147,7 @@ def test_what_takes_its_worker_down_twice_is_set_aside_as_a_crash(lab: Lab, node
             wait_for(lambda t=trial: kill_worker(f"ray::trial-{t}"))  # type: ignore[misc]
         lab.gate.open()
 
-    run(lab, held(lab, 3), meanwhile)
+    run(lab, [*held(lab, 1), *scripts(2, 0.1)], meanwhile)
     with lab.reader() as reader:
         poison, *others = [e for e in reader.experiments() if e.id > 0]
     assert poison.state is ExperimentState.CRASH
