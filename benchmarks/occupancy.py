@@ -273,10 +273,8 @@ def measure(slots: int, seconds: float, each: int) -> str:
 
 def main(*, full: bool = False) -> None:
     """Print the table. Each line comes from a process and a Ray of its own."""
-    columns = (
-        *("busy", "per hour", "gap, ms", "95 %", "driver", "results", "ray", "workers", "all"),
-        "idle",
-    )
+    names = ("busy", "per hour", "gap, ms", "95 %", "driver", "results", "ray", "workers", "all")
+    columns = (*names, "idle")
     print(f"load average before: {os.getloadavg()[0]:.2f}, cores: {os.cpu_count()}")
     print(
         f"{'slots':>6} {'seconds':>8} {columns[0]:>7} " + " ".join(f"{c:>8}" for c in columns[1:])

@@ -27,7 +27,7 @@ from tests.fixtures.lab import Gate, Lab
 from tests.fixtures.scripted_study import metric_of
 
 Meanwhile = Callable[[RayResults, Loop], None]
-pytestmark = pytest.mark.whole_machine
+pytestmark = [pytest.mark.whole_machine, pytest.mark.timeout(500)]
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_what_takes_its_worker_down_twice_is_set_aside_as_a_crash(lab: Lab, node
             wait_for(lambda t=trial: kill_worker(f"ray::trial-{t}"))  # type: ignore[misc]
         lab.gate.open()
 
-    run(lab, held(lab, 3), meanwhile)
+    run(lab, [*held(lab, 1), *scripts(2, 0.1)], meanwhile)
     with lab.reader() as reader:
         poison, *others = [e for e in reader.experiments() if e.id > 0]
     assert poison.state is ExperimentState.CRASH
@@ -225,7 +225,7 @@ def test_studies_share_a_cluster_and_each_is_held_by_one_driver(
     wait_for(lambda: (slots(one), slots(two)) == (1, 3), what="who is more important goes first")
     for process in (first, second):
         process.terminate()
-        assert process.wait(60) == 130
+        assert process.wait(150) == 130
     for folder in (one, two):
         check_books(folder, metric_of, settled=False)
     wait_for(lambda: set(nodes.living_actors()) == {"Shares"})
