@@ -8,9 +8,9 @@ from importlib.util import find_spec
 
 LEAST_PYTHON = (3, 11)
 NEEDED = (
-    *("fastapi", "fastapi_offline", "filelock", "immutables", "litellm", "matplotlib", "numpy"),
-    *("optuna", "prometheus_client", "psutil", "pydantic", "yaml", "ray", "rich", "torch", "typer"),
-    *("uvicorn",),
+    *("fastapi", "fastapi_offline", "filelock", "httpx", "immutables", "litellm", "matplotlib"),
+    *("numpy", "optuna", "prometheus_client", "psutil", "pydantic", "yaml", "ray", "rich"),
+    *("torch", "typer", "uvicorn"),
 )
 """The modules of the dependencies in pyproject.toml, in its order."""
 

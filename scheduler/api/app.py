@@ -7,8 +7,9 @@ study nothing; what it writes are letters in the study's mailbox. The layers, fr
     Headers    what every answer has          headers.py
     BodyLimit  how much may be sent           bodies.py
     Gate       who may do what                gate.py
+    Departed   who leaves is no error         dashboard/departed.py
     paths      one file a resource            routes/
-    pages      whatever is left               _mount_pages
+    pages      whatever is left               dashboard/
 """
 
 from collections.abc import AsyncIterator
@@ -16,10 +17,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 
+from scheduler.api import dashboard
 from scheduler.api.bodies import BodyLimit
 from scheduler.api.context import Context
+from scheduler.api.dashboard.departed import Departed
 from scheduler.api.docs import add_docs
 from scheduler.api.gate import Gate, Secrets
 from scheduler.api.headers import Headers
@@ -32,11 +34,12 @@ from scheduler.api.routes import (
     instructions,
     logs,
     metrics,
+    notebook,
     session,
     study,
 )
 
-RESOURCES = (study, instructions, experiments, contents, logs, champion, events, metrics)
+RESOURCES = (study, instructions, experiments, contents, logs, champion, events, metrics, notebook)
 DESCRIPTION = (
     "Read a study, follow it and steer it. Errors are problem documents (RFC 9457). POST and "
     "DELETE take an `Idempotency-Key`, wait a few seconds for the study to do what is asked, and "
@@ -73,8 +76,9 @@ def make_app(context: Context, secrets: Secrets) -> FastAPI:
         responses=RESPONSES,
         lifespan=life,
     )
+    app.add_middleware(Departed)  # each goes around those before it
     for layer, options in ((Gate, {"secrets": secrets}), (BodyLimit, {}), (Headers, {})):
-        app.add_middleware(layer, **options)  # each goes around those before it
+        app.add_middleware(layer, **options)
     describe_errors(app)
 
     @app.get("/healthz", tags=["health"])
@@ -86,13 +90,5 @@ def make_app(context: Context, secrets: Secrets) -> FastAPI:
         app.include_router(resource.routes(context))
     app.include_router(session.routes(secrets))
     add_docs(app)
-    _mount_pages(app)
+    dashboard.mount(app, context)
     return app
-
-
-def _mount_pages(app: FastAPI) -> None:
-    """What a browser is shown first, at every path that none of ours has taken."""
-
-    @app.get("/", include_in_schema=False)
-    async def home() -> RedirectResponse:
-        return RedirectResponse("/docs")

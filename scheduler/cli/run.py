@@ -97,7 +97,7 @@ def run(
             remote = not local or bool(submission_id(os.environ) or "SSH_CONNECTION" in os.environ)
             for line in server.welcome(made=made, remote=remote):
                 stage.say(line)
-        show = stack.enter_context(stage.live())
+        show = stack.enter_context(stage.live(opening.open_instructions))
         last = asyncio.run(
             session.run_session(
                 opening.folder,
@@ -108,6 +108,7 @@ def run(
                 show=show,
                 interrupted=stage.interrupted,
                 abandon=stage.abandon,
+                say=stage.say,
             )
         )
     stage.say(ending(last, opening.shown))

@@ -26,12 +26,12 @@ def serve(
 
     from scheduler.api.serving import Server, bind
     from scheduler.api.tokens import take_tokens
-    from scheduler.cli.reading import choose
+    from scheduler.cli.reading import choose_here
     from scheduler.errors import StudyError, UsageError
     from scheduler.study.live import read_live
 
     tokens, made = take_tokens(os.environ)
-    with choose(study) as chosen:
+    with choose_here(study) as chosen:
         folder = chosen.folder
     if read_live(folder.live) is not None:
         raise UsageError(f"{folder.path}: runs now, and serves itself; see the output of its run")
