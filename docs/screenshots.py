@@ -19,7 +19,7 @@ from tests.fixtures.served import TOKENS, served
 IMAGES = Path(__file__).parent / "images"
 CURVE_SECONDS = 25  # in which loss curves grow to something that can be seen
 PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1360, "height": 900}
+DESKTOP = {"width": 1360, "height": 1050}
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Picture:
 
 
 PICTURES = (
-    Picture("overview-light", "/", "light"),
+    Picture("overview-light", "/", "light", whole=False),
     Picture("overview-dark", "/", "dark", whole=False),
     Picture("overview-phone-light", "/", "light", phone=True, whole=False),
     Picture("overview-phone-dark", "/", "dark", phone=True, whole=False),
-    Picture("experiment-light", "/experiment/23", "light", whole=False),
-    Picture("experiment-dark", "/experiment/23", "dark"),
-    Picture("experiment-phone-light", "/experiment/23", "light", phone=True, whole=False),
+    Picture("experiment-light", "/experiment/27", "light", whole=False),
+    Picture("experiment-dark", "/experiment/27", "dark"),
+    Picture("experiment-phone-light", "/experiment/27", "light", phone=True, whole=False),
     Picture("browse-light", "/browse", "light", whole=False),
 )
 
@@ -82,7 +82,9 @@ def _open(browser: Browser, url: str, picture: Picture) -> Page:
 def _shrink(file: Path) -> None:
     """256 colours are enough for a page, and a third of the bytes."""
     with Image.open(file) as image:
-        image.convert("RGB").quantize(256).save(file, optimize=True)
+        image.convert("RGB").quantize(
+            256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        ).save(file, optimize=True)
 
 
 if __name__ == "__main__":

@@ -90,5 +90,5 @@ def make_app(context: Context, secrets: Secrets) -> FastAPI:
         app.include_router(resource.routes(context))
     app.include_router(session.routes(secrets))
     add_docs(app)
-    dashboard.mount(app, context)
+    dashboard.mount(app, context, secrets.sessions)
     return app
