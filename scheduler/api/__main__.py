@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     hosts = hosts_for(listening.getsockname()[0], context.config.serve.allowed_hosts)
     secrets = Secrets(tokens, Sessions(tokens.ticket), Throttle(), hosts)
     app = make_app(context, secrets)
-    dashboard.mount(app, context)
+    dashboard.mount(app, context, secrets.sessions)
     config = uvicorn.Config(
         app,
         log_level="warning",

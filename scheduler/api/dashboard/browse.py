@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from nicegui import ui
 from starlette.requests import Request
 
-from scheduler.api.dashboard.frame import Visitor, frame, keep_up
+from scheduler.api.dashboard.frame import frame, keep_up
 from scheduler.api.dashboard.panels import panel
-from scheduler.api.dashboard.snapshot import Snapshots
 from scheduler.api.dashboard.tables import Experiments
+from scheduler.api.dashboard.visitor import Visitor, Visitors
 from scheduler.rules.states import ExperimentState
 from scheduler.study.listing import Filter, Order, experiments, mark_of
 from scheduler.study.reader import Reader
@@ -26,25 +26,28 @@ ORDERS = {
 }
 
 
-def add_page(snapshots: Snapshots) -> None:
+def add_page(visitors: Visitors) -> None:
     """Register the page."""
 
     @ui.page("/browse")
     async def browse(request: Request) -> None:
-        visitor = Visitor.of(snapshots, request)
-        with frame(visitor, "Experiments") as head, panel("Experiments"):
+        visitor = visitors.of(request)
+        follower = visitor.context.follower
+        with frame(visitor, "Experiments") as head, panel("Filter and order"):
             listing = _Listing(visitor)
-        seen = -1
+        seen, listed = -1, -1
 
         async def update() -> None:
-            nonlocal seen
-            if visitor.context.follower.version != seen:
-                seen, now = await snapshots.newest()
+            nonlocal seen, listed
+            if follower.version != seen:
+                seen, now = await visitor.snapshots.newest()
                 head.show(now)
+            if follower.newest != listed and visitor.context.folder.database.exists():
+                listed = follower.newest
                 await listing.show()
 
         await update()
-        keep_up(update)
+        keep_up(visitor, update)
 
 
 def _champion_metric(reader: Reader) -> float | None:
@@ -67,14 +70,16 @@ class _Listing:
             self._text = ui.input("Title or hypothesis", on_change=self._again)
             self._text.props("debounce=300 clearable")
             for field in (self._state, self._order, self._text):
-                field.props("outlined dense").classes("min-w-44")
+                field.props("outlined dense").classes("field")
         self._table = Experiments(self._context.metric, "Experiments", why=True)
         with ui.row().classes("items-center gap-3"):
-            self._back = ui.button("Back", icon="chevron_left", on_click=self._go_back)
+            self._back = ui.button(
+                "Previous", icon="chevron_left", on_click=self._go_back, color=None
+            )
             self._place = ui.label("page 1").props('aria-live="polite"')
-            self._on = ui.button("On", icon="chevron_right", on_click=self._go_on)
+            self._on = ui.button("Next", icon="chevron_right", on_click=self._go_on, color=None)
             for button in (self._back, self._on):
-                button.props("flat dense no-caps")
+                button.props("flat dense no-caps").classes("plain")
         self._last: Experiment | None = None
 
     async def show(self) -> None:

@@ -1,6 +1,6 @@
 """A panel: a titled part of a page, and the small things that several of them show."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 
@@ -14,7 +14,8 @@ from scheduler.rules.states import ExperimentState
 def panel(heading: str) -> Iterator[ui.card]:
     """A part of the page with its heading."""
     with ui.card().classes("panel").props(f'role="region" aria-label="{escape(heading)}"') as card:
-        ui.html(f"<h2>{escape(heading)}</h2>", sanitize=False)
+        title = ui.label(heading)
+        title.tag = "h2"
         yield card
 
 
@@ -34,9 +35,9 @@ def state_badge(state: ExperimentState) -> None:
 class Facts:
     """Named figures, brought up to date one by one."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: Iterable[str], *, many: bool = False) -> None:
         self._values: dict[str, ui.label] = {}
-        with ui.element("dl").classes("facts"):
+        with ui.element("dl").classes("facts many" if many else "facts"):
             for name in names:
                 with ui.element("div"):
                     with ui.element("dt"):
@@ -73,7 +74,7 @@ def lines_of(text: str) -> str:
     return "".join(parts)
 
 
-def sparkline(points: list[tuple[int, float]]) -> str:
+def sparkline(points: Sequence[tuple[int, float]]) -> str:
     """A small curve, as SVG made of numbers alone."""
     if len(points) < 2:
         return ""

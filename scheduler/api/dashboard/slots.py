@@ -1,5 +1,7 @@
 """The slots: what trains now, how far it is, and its loss so far."""
 
+from collections.abc import Sequence
+
 from nicegui import ui
 
 from scheduler.api.dashboard import words
@@ -16,7 +18,7 @@ class Slots:
     def __init__(self) -> None:
         self._summary = ui.label("").classes("quiet")
         self._grid = ui.element("div").classes("slots").props('role="list"')
-        self._cards: list[_Card] = []
+        self._cards: list[Card] = []
 
     def show(self, snapshot: Snapshot) -> None:
         """Bring the cards up to date."""
@@ -30,27 +32,32 @@ class Slots:
         shown = slots[:MOST]
         with self._grid:
             while len(self._cards) < len(shown):
-                self._cards.append(_Card())
+                self._cards.append(Card())
         for card in self._cards[len(shown) :]:
             card.delete()
         del self._cards[len(shown) :]
         for card, slot in zip(self._cards, shown, strict=True):
             curve = snapshot.curves.get(slot.trial, ()) if slot.trial is not None else ()
-            card.show(slot, list(curve))
+            card.show(slot, curve)
 
 
-class _Card:
+class Card:
+    """One slot."""
+
     def __init__(self) -> None:
         with ui.element("div").classes("slot").props('role="listitem"') as self._card:
             with ui.row().classes("items-center justify-between no-wrap w-full gap-2"):
                 self._name = ui.label("").classes("quiet")
-                self._link = ui.link("", "/").classes("mono")
+                self._link = ui.link("free", "/").classes("mono")
             self._title = ui.label("").classes("one-line")
-            self._bar = ui.linear_progress(0, show_value=False, size="6px").props("rounded")
+            self._bar = ui.linear_progress(0, show_value=False, size="6px", color=None).props(
+                "rounded"
+            )
             self._figures = ui.label("").classes("quiet text-xs")
             self._curve = ui.html("", sanitize=False)
 
-    def show(self, slot: SlotView, curve: list[tuple[int, float]]) -> None:
+    def show(self, slot: SlotView, curve: Sequence[tuple[int, float]]) -> None:
+        """Bring it up to date."""
         self._name.set_text(f"slot {slot.slot}")
         busy = slot.experiment is not None
         self._link.set_visibility(busy)
@@ -66,11 +73,13 @@ class _Card:
         self._curve.set_content(sparkline(curve))
 
     def delete(self) -> None:
+        """The slot is gone."""
         self._card.delete()
 
 
 def _figures(slot: SlotView) -> str:
-    parts = [slot.phase or "starting", words.duration(slot.seconds)]
+    share = f"{100 * slot.fraction:.0f} %"
+    parts = [slot.phase.replace("_", " ") or "starting", share, words.duration(slot.seconds)]
     if slot.step:
         parts.append(f"step {slot.step:,}")
     if slot.loss is not None:

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from scheduler.api.context import Context
+from scheduler.api.dashboard.drawing import Drawing, draw
 from scheduler.errors import SchedulerError
-from scheduler.study.points import Points, collect
+from scheduler.study.points import collect
 from scheduler.study.reader import Reader
-from scheduler.study.records import Experiment, InstructionRecord, SlotView, Study
+from scheduler.study.records import Experiment, InstructionRecord, NotebookRecord, SlotView, Study
 
 LEADERS, LATEST, QUEUE, INSTRUCTIONS = 10, 10, 8, 30
 NAMED = 5  # experiments of an instruction whose results are shown, the newest ones
@@ -32,8 +33,9 @@ class Snapshot:
     recent: Sequence[Experiment] = ()
     leaders: Sequence[Experiment] = ()
     champion: Experiment | None = None
-    points: Points = field(default_factory=Points)
-    spread: Mapping[int, tuple[float, float]] = field(default_factory=dict)  # lowest and highest
+    kept: Sequence[Experiment] = ()
+    drawing: Drawing = field(default_factory=Drawing)
+    notebook: NotebookRecord | None = None
     instructions: Sequence[InstructionRecord] = ()  # newest first
     results: Mapping[int, Experiment] = field(default_factory=dict)  # that these name
 
@@ -81,18 +83,19 @@ class Snapshots:
     def _read_all(self, reader: Reader, study: Study) -> Snapshot:
         told = reader.latest_instructions(INSTRUCTIONS)
         named = {number for each in told for number in each.experiments[-NAMED:]}
-        champion = study.champion
+        champion, context, points = study.champion, self.context, collect(reader)
         return Snapshot(
             study=study,
             at=study.opened_at,
             runs=False,
-            budget=self.context.config.budget_words(),
+            budget=context.config.budget_words(),
             queue=reader.queue(QUEUE),
             recent=reader.recent(LATEST),
-            leaders=reader.leaders(LEADERS, minimize=self.context.minimize),
+            leaders=reader.leaders(LEADERS, minimize=context.minimize),
             champion=reader.experiment(champion.experiment) if champion else None,
-            points=collect(reader),
-            spread=reader.spread(),
+            kept=points.kept,
+            drawing=draw(points, reader.spread(), context.metric, minimize=context.minimize),
+            notebook=reader.notebook(),
             instructions=told,
             results={n: e for n in named if (e := reader.experiment(n)) is not None},
         )

@@ -14,12 +14,15 @@ LINK = """
 <q-td :props="props"><a :href="'/experiment/' + props.value">#{{ props.value }}</a></q-td>
 """
 STATE = """
-<q-td :props="props"><q-icon :name="props.row.icon" :class="'text-' + props.row.colour" size="xs"
+<q-td :props="props"><q-icon :name="props.row.icon" :style="{color: props.row.colour}" size="xs"
 aria-hidden="true" class="q-mr-xs"></q-icon>{{ props.value }}</q-td>
 """
 
 
-def _column(name: str, *, right: bool = False, wrap: bool = False) -> dict[str, Any]:
+def _column(
+    name: str, *, right: bool = False, wrap: bool = False, wide: bool = False
+) -> dict[str, Any]:
+    """A column; `wide`: a phone leaves it out."""
     column: dict[str, Any] = {
         "name": name,
         "label": name,
@@ -27,25 +30,30 @@ def _column(name: str, *, right: bool = False, wrap: bool = False) -> dict[str, 
         "align": "right" if right else "left",
     }
     if wrap:
-        column |= {"classes": "wrap", "style": "min-width: 12rem; overflow-wrap: anywhere"}
+        column |= {"classes": "wrap", "style": "min-width: 6rem; overflow-wrap: anywhere"}
+    if wide:
+        column |= {"classes": f"{column.get('classes', '')} wide", "headerClasses": "wide"}
     return column
 
 
 class Experiments:
     """A table of experiments."""
 
-    def __init__(self, metric: str, label: str, *, why: bool = False) -> None:
-        self._metric, self._why = metric, why
-        columns = [
-            _column("id", right=True),
-            _column("state"),
-            _column(metric, right=True),
-            _column("difference", right=True),
-            _column("title", wrap=True),
-            _column("by"),
-        ]
+    def __init__(
+        self, metric: str, label: str, *, measured: bool = True, why: bool = False
+    ) -> None:
+        """`measured`: with what was measured; `why`: with what the rules said to it."""
+        self._metric = metric
+        columns = [_column("id", right=True)]
+        if measured:
+            columns += [
+                _column("state"),
+                _column(metric, right=True),
+                _column("difference", right=True, wide=True),
+            ]
+        columns += [_column("title", wrap=True), _column("by", wide=True)]
         if why:
-            columns.append(_column("why", wrap=True))
+            columns.append(_column("why", wrap=True, wide=True))
         self._table = (
             ui.table(rows=[], columns=columns, row_key="id")
             .classes("w-full")
@@ -83,7 +91,11 @@ class Arms:
 
     def __init__(self) -> None:
         names = ("experiments", "kept", "failed", "best gain", "calls", "tokens", "cost")
-        columns = [_column("arm"), *(_column(name, right=True) for name in names)]
+        left_out = ("failed", "best gain", "calls", "tokens")
+        columns = [
+            _column("arm", wrap=True),
+            *(_column(name, right=True, wide=name in left_out) for name in names),
+        ]
         self._table = (
             ui.table(rows=[], columns=columns, row_key="arm")
             .classes("w-full")

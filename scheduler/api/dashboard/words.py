@@ -6,32 +6,32 @@ from scheduler.study.records import Experiment, Study
 NONE = "\N{EN DASH}"
 
 SIGNS = {
-    ExperimentState.QUEUED: ("schedule", "grey"),
-    ExperimentState.RUNNING: ("play_circle", "primary"),
-    ExperimentState.CONFIRMING: ("rule", "primary"),
-    ExperimentState.KEEP: ("check_circle", "positive"),
-    ExperimentState.DISCARD: ("remove_circle_outline", "grey"),
-    ExperimentState.CRASH: ("error", "negative"),
-    ExperimentState.TIMEOUT: ("timer_off", "negative"),
-    ExperimentState.OOM: ("memory", "negative"),
-    ExperimentState.REJECTED: ("gpp_bad", "negative"),
-    ExperimentState.CANCELLED: ("cancel", "grey"),
+    ExperimentState.QUEUED: ("schedule", "var(--quiet)"),
+    ExperimentState.RUNNING: ("play_circle", "var(--busy)"),
+    ExperimentState.CONFIRMING: ("rule", "var(--busy)"),
+    ExperimentState.KEEP: ("check_circle", "var(--good)"),
+    ExperimentState.DISCARD: ("remove_circle_outline", "var(--quiet)"),
+    ExperimentState.CRASH: ("error", "var(--bad)"),
+    ExperimentState.TIMEOUT: ("timer_off", "var(--bad)"),
+    ExperimentState.OOM: ("memory", "var(--bad)"),
+    ExperimentState.REJECTED: ("gpp_bad", "var(--bad)"),
+    ExperimentState.CANCELLED: ("cancel", "var(--quiet)"),
 }
 """Icon and colour; the word stands beside them, as colour alone says nothing to many."""
 
 TOLD = {
-    InstructionState.QUEUED: ("schedule", "grey"),
-    InstructionState.IN_USE: ("play_circle", "primary"),
-    InstructionState.SERVED: ("check_circle", "positive"),
-    InstructionState.WITHDRAWN: ("undo", "grey"),
-    InstructionState.EXPIRED: ("hourglass_disabled", "grey"),
+    InstructionState.QUEUED: ("schedule", "var(--quiet)"),
+    InstructionState.IN_USE: ("play_circle", "var(--busy)"),
+    InstructionState.SERVED: ("check_circle", "var(--good)"),
+    InstructionState.WITHDRAWN: ("undo", "var(--quiet)"),
+    InstructionState.EXPIRED: ("hourglass_disabled", "var(--quiet)"),
 }
 STATES = {
-    StudyState.RUNNING: ("play_circle", "positive"),
-    StudyState.PAUSED: ("pause_circle", "warning"),
-    StudyState.DRAINING: ("hourglass_bottom", "warning"),
-    StudyState.STOPPED: ("stop_circle", "grey"),
-    StudyState.FAILED: ("error", "negative"),
+    StudyState.RUNNING: ("play_circle", "var(--good)"),
+    StudyState.PAUSED: ("pause_circle", "var(--wait)"),
+    StudyState.DRAINING: ("hourglass_bottom", "var(--wait)"),
+    StudyState.STOPPED: ("stop_circle", "var(--quiet)"),
+    StudyState.FAILED: ("error", "var(--bad)"),
 }
 REASONS = {
     StopReason.MAX_EXPERIMENTS: "all experiments are done",
@@ -55,6 +55,8 @@ def difference(value: float | None, reference: float | None) -> str:
     """Against another one, with its sign."""
     if value is None or reference is None:
         return NONE
+    if value == reference:
+        return "\N{PLUS-MINUS SIGN}0"
     return f"{value - reference:+.6f}".replace("-", "\N{MINUS SIGN}")
 
 
@@ -76,6 +78,18 @@ def dollars(value: float | None) -> str:
 def count(number: int, one: str, more: str = "") -> str:
     """Such as `1 call`, `1,200 calls`."""
     return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def experiments(study: Study) -> str:
+    """How many there are, and what became of them."""
+    counts = dict(study.counts)
+    parts = [
+        (counts.pop(ExperimentState.KEEP, 0), "kept"),
+        (counts.pop(ExperimentState.DISCARD, 0), "discarded"),
+        (sum(n for state, n in counts.items() if state.is_failure), "failed"),
+        *((n, state.value) for state, n in counts.items() if not state.is_failure),
+    ]
+    return f"{study.experiments:,}: " + ", ".join(f"{n:,} {name}" for n, name in parts if n)
 
 
 def condition(study: Study, *, runs: bool) -> str:
