@@ -7,7 +7,7 @@ study nothing; what it writes are letters in the study's mailbox. The layers, fr
     Headers    what every answer has          headers.py
     BodyLimit  how much may be sent           bodies.py
     Gate       who may do what                gate.py
-    Departed   who leaves is no error         dashboard/departed.py
+    Departed   who leaves is no error         departed.py
     paths      one file a resource            routes/
     pages      for people                     dashboard/, which `__main__.py` adds
 """
@@ -20,7 +20,7 @@ from fastapi import FastAPI
 
 from scheduler.api.bodies import BodyLimit
 from scheduler.api.context import Context
-from scheduler.api.dashboard.departed import Departed
+from scheduler.api.departed import Departed
 from scheduler.api.docs import add_docs
 from scheduler.api.gate import Gate, Secrets
 from scheduler.api.headers import Headers
