@@ -4,9 +4,10 @@ For each number of slots a study of trials of some seconds (with 10 % of spread)
 to a slot, each in a Ray worker of its own, and an agent whose answer takes half as long as a trial.
 Prints, over the steady state (from when every slot has ended a trial until one gets no other): the
 share of the time in which slots ran a trial, experiments per slot and hour, the seconds between two
-trials on a slot, and the CPU time of driver, results actor and all the rest, in shares of a core.
+trials on a slot, and the CPU time of driver, results actor and all the rest, in shares of a core;
+"idle" is what the workers took while they waited for the study, which runs nothing in them.
 
-    python -m benchmarks occupancy                     the table
+    python -m benchmarks [--full] occupancy            the table: 8 slots, or 32 and 100 as well
     python -m benchmarks.occupancy SLOTS SECONDS N     one line: trials of so many seconds, N a slot
 """
 
@@ -41,9 +42,11 @@ from workers import Outcome, OutcomeStatus, Phase, Progress, Resources, Timings,
 from workers.bundle import Bundle
 
 ROOT = Path(__file__).parent.parent
-CASES = ((8, 2.0, 14), (32, 2.0, 14), (100, 2.0, 10), (100, 10.0, 5))
+CASES = ((8, 2.0, 14),)
+LARGE = ((32, 2.0, 14), (100, 2.0, 10), (100, 10.0, 5))
 """Slots, seconds of a trial, trials for each slot."""
 SPREAD = 0.1
+IDLE_SECONDS = 5.0
 CALLS = "agent.calls_in_flight=16"  # of 8 proposals each: more than half of 100 slots
 RESOURCES = Resources(gpus=1, cpus=0)
 
@@ -173,6 +176,14 @@ def cpu_seconds(seen: dict[int, tuple[str, float]]) -> Shares:
     )
 
 
+def idle_share() -> float:
+    """Of a core, that the workers take while they do nothing."""
+    before = cpu_seconds({})
+    time.sleep(IDLE_SECONDS)
+    after = cpu_seconds({})
+    return (after.trials - before.trials) / (after.at - before.at)
+
+
 async def run_study(folder: StudyFolder, seconds: float, count: int) -> list[Shares]:
     """Run it to its end; the CPU times of once a second."""
     config = load_config(
@@ -252,21 +263,23 @@ def measure(slots: int, seconds: float, each: int) -> str:
             workers = Path(place, "workers")
             workers.mkdir()
             start_workers(slots, workers)
+            idle = idle_share()
             folder = StudyFolder(Path(place, "study"))
             shares = asyncio.run(run_study(folder, seconds, slots * each))
-            return report(folder, slots, seconds, shares)
+            return f"{report(folder, slots, seconds, shares)} {idle:>8.2f}"
     finally:
         ray.shutdown()
 
 
-def main(cases: Sequence[tuple[float, ...]] = CASES) -> None:
+def main(*, full: bool = False) -> None:
     """Print the table. Each line comes from a process and a Ray of its own."""
-    columns = ("busy", "per hour", "gap, ms", "95 %", "driver", "results", "ray", "workers", "all")
+    names = ("busy", "per hour", "gap, ms", "95 %", "driver", "results", "ray", "workers", "all")
+    columns = (*names, "idle")
     print(f"load average before: {os.getloadavg()[0]:.2f}, cores: {os.cpu_count()}")
     print(
         f"{'slots':>6} {'seconds':>8} {columns[0]:>7} " + " ".join(f"{c:>8}" for c in columns[1:])
     )
-    for case in cases:
+    for case in (*CASES, *LARGE) if full else CASES:
         line = [sys.executable, "-m", "benchmarks.occupancy", *(f"{each:g}" for each in case)]
         subprocess.run(line, cwd=ROOT, check=True)
 

@@ -224,22 +224,22 @@ CONTESTANTS: Mapping[str, tuple[Arms, Sharing, bool]] = {
 }  # fmt: skip
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=4, help="terrains (default: 4)")
-    parser.add_argument("--trials", type=int, default=300, help="trials each (default: 300)")
-    parser.add_argument("--count", type=int, default=4, help="proposals a request (default: 4)")
-    arguments = parser.parse_args()
+def main(*, full: bool = False) -> None:
+    """Print the table, of fewer terrains without `full`."""
+    table(4 if full else 2, 300, 4)
+
+
+def table(seeds: int, trials: int, count: int) -> None:
+    """Print what came of so many terrains."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    marks = [mark for mark in MARKS if mark <= arguments.trials]
+    marks = [mark for mark in MARKS if mark <= trials]
     print(f"{'thousandths below the baseline at trial':40s}", *(f"{m:>12d}" for m in marks),
           "      $  shares of the trials; of requests at the end")  # fmt: skip
     for label, (arms, sharing, once) in CONTESTANTS.items():
         studies = []
-        for seed in range(arguments.seeds):
-            study = Study(seed, arms, sharing, arguments.count, once=once)
-            study.run(arguments.trials)
+        for seed in range(seeds):
+            study = Study(seed, arms, sharing, count, once=once)
+            study.run(trials)
             studies.append(study)
         cells = [_cell([1000 * (s.curve[0] - s.curve[mark]) for s in studies]) for mark in marks]
         dollars = statistics.mean(study.dollars() for study in studies)
@@ -270,4 +270,9 @@ def _shares(studies: list[Study], arms: Arms, sharing: Sharing) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=4, help="terrains (default: 4)")
+    parser.add_argument("--trials", type=int, default=300, help="trials each (default: 300)")
+    parser.add_argument("--count", type=int, default=4, help="proposals a request (default: 4)")
+    found = parser.parse_args()
+    table(found.seeds, found.trials, found.count)

@@ -62,16 +62,15 @@ def simulate(slots: int, experiments: int) -> tuple[float, float, float]:
     )
 
 
-def main() -> None:
+CASES = ((1, 2_000), (16, 2_000), (16, 50_000))
+LARGE = ((1_000, 50_000), (10_000, 100_000))
+"""Slots, experiments."""
+
+
+def main(*, full: bool = False) -> None:
     """Print the table."""
     print(f"{'slots':>7} {'experiments':>12} {'us/event early':>15} {'late':>7} {'occupancy':>10}")
-    for slots, experiments in (
-        (1, 2_000),
-        (16, 2_000),
-        (16, 50_000),
-        (1_000, 50_000),
-        (10_000, 100_000),
-    ):
+    for slots, experiments in (*CASES, *LARGE) if full else CASES:
         early, late, occupancy = simulate(slots, experiments)
         print(f"{slots:>7,} {experiments:>12,} {early:>15.0f} {late:>7.0f} {occupancy:>10.1%}")
 

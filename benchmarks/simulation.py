@@ -7,7 +7,7 @@ tenth of the study (medians; the first tenth fills the slots), the CPU time of a
 experiment, what share of one core that is at the pace of trials of 300 s, milliseconds of a view,
 and memory.
 
-    python -m benchmarks simulation
+    python -m benchmarks [--full] simulation
 """
 
 import heapq
@@ -34,6 +34,8 @@ CASES = (
     (1, 500, "disk"),
     (100, 1_500, "disk"),
     (100, 1_500, "memory"),
+)
+LARGE = (
     (1_000, 4_000, "memory"),
     (10_000, 20_000, "memory"),
 )
@@ -140,14 +142,14 @@ def measure(slots: int, experiments: int, where: str) -> str:
     )
 
 
-def main() -> None:
+def main(*, full: bool = False) -> None:
     """Print the table. Each line comes from a process of its own."""
     print(f"load average before: {os.getloadavg()[0]:.2f}, cores: {os.cpu_count()}")
     print(
         f"{'slots':>7} {'experiments':>11} {'study in':>7} {'ms early':>8} {'ms late':>8} "
         f"{'events/s':>9} {'CPU ms':>8} {'core':>8} {'view, ms':>8} {'MB':>8}"
     )
-    for case in CASES:
+    for case in (*CASES, *LARGE) if full else CASES:
         line = [sys.executable, "-m", "benchmarks.simulation", *map(str, case)]
         subprocess.run(line, check=True)
 

@@ -6,7 +6,7 @@ milliseconds, the median of some repetitions: an event with all that follows, fl
 views, a briefing and its prompt; resuming; the exports, which read all of it; and resident memory.
 Each length has a process of its own.
 
-    python -m benchmarks store
+    python -m benchmarks [--full] store            with --full 100,000 experiments as well
 """
 
 import os
@@ -36,7 +36,7 @@ from tests.long_study import lengthen
 from tests.synthetic import Course, World, baseline, make_study
 from workers import Resources
 
-LENGTHS = (1, 10, 100)  # thousand experiments
+LENGTHS, LONG = (1, 10), 100  # thousand experiments
 EVENTS = 300
 ROOM = 32_000  # tokens of a prompt
 
@@ -138,15 +138,16 @@ def _time(work: Callable[[], object], repeats: int = 25) -> float:
     return median(took)
 
 
-def main() -> None:
+def main(*, full: bool = False) -> None:
     """Print the table: a column for each length."""
     print(f"load average before: {os.getloadavg()[0]:.2f}, cores: {os.cpu_count()}")
     columns = []
-    for thousands in LENGTHS:
+    lengths = (*LENGTHS, LONG) if full else LENGTHS
+    for thousands in lengths:
         line = [sys.executable, "-m", "benchmarks.store", str(thousands)]
         printed = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout
         columns.append(dict(each.split("\t") for each in printed.splitlines()))
-    print(f"{'milliseconds':<24}" + "".join(f"{1000 * n:>12,}" for n in LENGTHS))
+    print(f"{'milliseconds':<24}" + "".join(f"{1000 * n:>12,}" for n in lengths))
     for name in columns[0]:
         print(f"{name:<24}" + "".join(f"{float(each[name]):>12,.2f}" for each in columns))
 

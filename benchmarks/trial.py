@@ -26,7 +26,7 @@ from workers import Outcome, Trial, run_trial
 from workers.bundle import cache_folder, unpack
 from workers.sandbox import Level, View, command, probe_level
 
-RUNS, SECONDS = 5, 4.0
+RUNS, FULL_RUNS, SECONDS = 3, 7, 4.0
 PHASES = ("startup", "warm_up", "eval", "teardown")
 VOCABULARIES = {257: 65_536, 8192: 4_096}  # and tokens to score: some 30 million logits each
 
@@ -58,19 +58,20 @@ def run(level: Level, number: int) -> Outcome:
     )
 
 
-def main() -> None:
+def main(*, full: bool = False) -> None:
     """Print a table for each level that this machine allows."""
     best, why = probe_level()
     levels = [Level.STRICT, Level.BASIC] if best is Level.STRICT else [Level.BASIC]
     if why:
         print(why)
     load = f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    print(f"{RUNS} trials of {SECONDS:g} s each; seconds, median (least to most); {load}")
+    runs = FULL_RUNS if full else RUNS
+    print(f"{runs} trials of {SECONDS:g} s each; seconds, median (least to most); {load}")
     for level in levels:
-        report(level, str(level))
+        report(level, runs, str(level))
     busy = (os.cpu_count() or 1) + 1
     with processes_that_spin(busy):
-        report(levels[0], f"{levels[0]}, beside {busy} busy processes")
+        report(levels[0], runs, f"{levels[0]}, beside {busy} busy processes")
     if best is Level.STRICT:
         closed = command(View(), ["/usr/bin/true"])
         print(f"the sandbox alone: {spread([_seconds(closed) for _ in range(20)])}")
@@ -82,9 +83,9 @@ def main() -> None:
                 scoring(vocabulary, tokens, precision, threads)
 
 
-def report(level: Level, title: str) -> None:
+def report(level: Level, runs: int, title: str) -> None:
     """Run trials at a level and print what came of them."""
-    outcomes = [run(level, number) for number in range(1, RUNS + 1)]
+    outcomes = [run(level, number) for number in range(1, runs + 1)]
     failed = [outcome.reason for outcome in outcomes if outcome.metric is None]
     if failed:
         print(f"{title}: {failed[0]}")

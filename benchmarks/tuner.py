@@ -162,15 +162,15 @@ def whole_tpe(past: list[PastExperiment], rng: random.Random) -> list[Values]:
     return [{r.name: r.value(trial.params[r.name]) for r in ranges}]
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=8, help="landscapes (default: 8)")
-    parser.add_argument("--trials", type=int, default=100, help="trials each (default: 100)")
-    parser.add_argument("--copies", type=int, default=1, help="of the 8 constants (default: 1)")
-    arguments = parser.parse_args()
+def main(*, full: bool = False) -> None:
+    """Print the table, of fewer landscapes without `full`."""
+    table(8 if full else 2, 100, 1)
+
+
+def table(seeds: int, trials: int, copies: int) -> None:
+    """Print what came of so many landscapes."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    marks = [mark for mark in MARKS if mark <= arguments.trials]
+    marks = [mark for mark in MARKS if mark <= trials]
     contestants: dict[str, Choose] = {
         "random search": random_search,
         "TPE over all constants": whole_tpe,
@@ -181,11 +181,8 @@ def main() -> None:
           "  ms/proposal")  # fmt: skip
     for label, choose in contestants.items():
         begun = time.perf_counter()
-        curves = [
-            study(seed, arguments.copies, arguments.trials, choose)
-            for seed in range(arguments.seeds)
-        ]
-        each = 1000 * (time.perf_counter() - begun) / (arguments.seeds * arguments.trials)
+        curves = [study(seed, copies, trials, choose) for seed in range(seeds)]
+        each = 1000 * (time.perf_counter() - begun) / (seeds * trials)
         cells = []
         for mark in [0, *marks]:
             values = [1000 * curve[mark] for curve in curves]
@@ -195,4 +192,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=8, help="landscapes (default: 8)")
+    parser.add_argument("--trials", type=int, default=100, help="trials each (default: 100)")
+    parser.add_argument("--copies", type=int, default=1, help="of the 8 constants (default: 1)")
+    found = parser.parse_args()
+    table(found.seeds, found.trials, found.copies)

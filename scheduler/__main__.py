@@ -8,8 +8,9 @@ from importlib.util import find_spec
 
 LEAST_PYTHON = (3, 11)
 NEEDED = (
-    *("fastapi", "filelock", "immutables", "litellm", "matplotlib", "numpy", "optuna", "psutil"),
-    *("pydantic", "yaml", "ray", "rich", "torch", "typer", "uvicorn"),
+    *("fastapi", "fastapi_offline", "filelock", "httptools", "httpx", "immutables", "litellm"),
+    *("matplotlib", "nicegui", "numpy", "optuna", "prometheus_client", "psutil", "pydantic"),
+    *("yaml", "ray", "rich", "torch", "typer", "uvicorn", "uvloop", "websockets"),
 )
 """The modules of the dependencies in pyproject.toml, in its order."""
 

@@ -39,6 +39,7 @@ from workers.parents import POLL_SECONDS, HeadWatch
 from workers.remote import ship, submit
 
 SETTLE_SECONDS = 5.0  # for calls that are broken off to be settled; what is left counts in full
+BACK_SECONDS = 120.0  # for the agent's actor to be started again: its imports alone may take ten
 HEAD_SECONDS = 5.0  # nobody listens there: longer than a busy head misses a connection
 
 
@@ -124,6 +125,7 @@ class RayResults:
     """
 
     def __init__(self, path: Path, config: Config, plan: Plan) -> None:
+        path = path.absolute()  # an actor's current folder is the one in which Ray was started
         # A name, because an actor that is given a handle when it is made can't be made again.
         self.name = f"results-{uuid.uuid4().hex}"
         remote: Any = ray.remote(Results)
@@ -229,9 +231,21 @@ class RayAgent:
             answer: Answer = await ref
         except errors.RayError as error:
             self._under_way.discard(ref)
+            if isinstance(error, errors.ActorUnavailableError):
+                await self._back()  # whoever asks before fails at once, and seems to fail again
             raise AnswerLost(_first_line(error)) from error
         self._under_way.discard(ref)  # not where this is cancelled: `close` ends those
         return answer
+
+    async def _back(self) -> None:
+        """Wait until the actor, which is being started again, can be asked; not for ever."""
+        running = asyncio.get_running_loop()
+        limit = running.time() + BACK_SECONDS
+        while running.time() < limit:
+            with suppress(errors.ActorUnavailableError):
+                await self._actor.__ray_ready__.remote()
+                return
+            await asyncio.sleep(0.5)
 
     async def close(self) -> None:
         """Break off what is under way, so that each call is settled with what it did cost."""

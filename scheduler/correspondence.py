@@ -30,6 +30,9 @@ from scheduler.study.letters import (
 )
 from scheduler.study.reader import Reader
 
+NUMBERED = {kind.kind for kind in (Instruct, Withdraw, Submit, Cancel)}
+"""Kinds of letters that make or move something with a number."""
+
 NOT_RUNNING = "the study did not run when this was asked"
 
 
@@ -55,7 +58,7 @@ def take_up(posted: Posted, state: State, reader: Reader) -> tuple[ev.Event, Con
 
 def finish_reply(contents: Contents, facts: tuple[ev.Fact, ...]) -> Contents:
     """The contents with the number of what the letter made or moved in its reply."""
-    if contents.reply is None or contents.reply.refused:
+    if contents.reply is None or contents.reply.refused or contents.reply.kind not in NUMBERED:
         return contents
     for fact in facts:
         match fact:

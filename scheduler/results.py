@@ -161,7 +161,11 @@ class Results:
 
     def mail(self) -> tuple[Posted, ...]:
         """The letters that have come since the last time."""
-        letters = [each for each in self._mailbox.waiting() if each.key not in self._posted]
+        waiting = self._mailbox.waiting()
+        letters = [each for each in waiting if each.key not in self._posted]
+        for each in waiting:
+            if each.key in self._posted and self._reader.reply(each.key) is not None:
+                self._mailbox.remove(each.key)  # it was posted once more
         self._posted |= {each.key for each in letters}
         return tuple(Posted(time.time(), each) for each in letters)
 

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -30,6 +30,7 @@ from scheduler.study.config import Config
 from scheduler.study.data import PackedData, baseline_files, prepare_data, task_folder
 from scheduler.study.folder import StudyFolder
 from scheduler.study.records import Live
+from scheduler.webhook import Webhook
 from workers import Resources
 from workers.bundle import cache_folder, pack
 from workers.remote import split_data
@@ -150,12 +151,13 @@ async def run_session(
     show: Callable[[Live], None],
     interrupted: Callable[[int], None],
     abandon: Callable[[str], NoReturn],
+    say: Callable[[str], None] = lambda _: None,
 ) -> Live:
     """Run the study until it stops, pauses, or is interrupted; return its last state.
 
     `interrupted` is told of each signal: the first drains, the second cuts short. `abandon` is to
     end the process at once, with these words: Ray is gone, and no call of it comes back. The study
-    is then as after any kill: whole.
+    is then as after any kill: whole. `say` is told what a person should know beside the study.
     """
     plan = Plan(
         baseline=materials.baseline,
@@ -180,21 +182,27 @@ async def run_session(
         shared=shared,
     )
     last: list[Live] = []
+    views = [show]
 
     def remember(live: Live) -> None:
         last[:] = [live]
-        show(live)
+        for view in views:
+            view(live)
 
     agent = RayAgent(results, agent_settings(config), keys)
     loop = Loop(results, executor, agent, show=remember)
-    with head_watched(abandon), _signals(loop, interrupted):
-        try:
-            await loop.run()
-        finally:
-            await agent.close()
-            await results.close()
-            if shared is not None:
-                await shared.leave()
+    async with AsyncExitStack() as stack:
+        if config.notify.webhook is not None:
+            webhook = Webhook(config.notify.webhook, folder.name, say=say)
+            views.append((await stack.enter_async_context(webhook)).see)
+        with head_watched(abandon), _signals(loop, interrupted):
+            try:
+                await loop.run()
+            finally:
+                await agent.close()
+                await results.close()
+                if shared is not None:
+                    await shared.leave()
     return last[0]
 
 

@@ -1,17 +1,20 @@
 """The process between the supervisor and a candidate: whatever happens, nothing is left behind.
 
-    python -I -S keeper.py LIFELINE DESCRIPTORS COMMAND...
+    python -I -S keeper.py LIFELINE DESCRIPTORS FILE_BYTES COMMAND...
 
 LIFELINE is an inherited socket, DESCRIPTORS the numbers, with commas, of what is inherited for the
 command alone. The command is started with them, in a session of its own, with every signal at its
-default and none blocked, and can't make a file over `FILE_BYTES`. On the lifeline the keeper says
-"started PID" (its own) and, when the command's whole process tree is gone, "ended STATUS" (as
-`os.waitpid` gives it). When the lifeline closes, because the supervisor asked for the end or was
-killed, everything below the keeper is killed at once.
+default and none blocked, and can't make a file over FILE_BYTES (0: of any size). On the lifeline
+the keeper says "started PID" (its own) and, when the command's whole process tree is gone, "ended
+STATUS" (as `os.waitpid` gives it). When the lifeline closes, because the supervisor asked for the
+end or was killed, everything below the keeper is killed at once.
 
 Covered: orphans and daemons in sessions of their own (on Linux the keeper is their subreaper); the
 death of the supervisor by SIGKILL; Ray, which kills a worker's direct children when that worker
 ends: it meets only the keeper's parent, which does nothing but wait.
+At the strict level the command is bubblewrap, whose namespace leaves nothing behind once it is
+made; but where the supervisor dies within the milliseconds in which it is being made, bubblewrap's
+two processes lose each other, and the inner one waited for ever.
 Not covered: a candidate that kills the keeper itself (its main process dies with it; the rest is
 left to the supervisor). Only a PID namespace prevents that. Where there is no /proc (macOS), the
 keeper kills the candidate's process group, and the supervisor finds the rest.
@@ -31,12 +34,11 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
-FILE_BYTES = 1 << 30
 
 
 def main() -> None:
     """Fork twice: a parent that waits, the keeper, and the command."""
-    lifeline, command = int(sys.argv[1]), sys.argv[3:]
+    lifeline, most, command = int(sys.argv[1]), int(sys.argv[3]), sys.argv[4:]
     handed_down = [int(number) for number in sys.argv[2].split(",")]
     os.set_inheritable(lifeline, False)
     if keeper := os.fork():
@@ -53,14 +55,14 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - {signal.SIGCHLD})
     candidate = os.fork()
     if not candidate:
-        _become(command)
+        _become(command, most)
     _close(handed_down)  # else nobody would notice that the command hung up
     _say(lifeline, f"started {os.getpid()}\n")
     status = _keep(candidate, lifeline, woken)
     _say(lifeline, f"ended {status}\n")
 
 
-def _become(command: list[str]) -> None:
+def _become(command: list[str], file_bytes: int) -> None:
     """Turn this fresh child into the command; it never returns."""
     os.setsid()
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -68,9 +70,10 @@ def _become(command: list[str]) -> None:
         with contextlib.suppress(OSError, ValueError):  # SIGKILL, SIGSTOP: always at default
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limit = FILE_BYTES if most == resource.RLIM_INFINITY else min(most, FILE_BYTES)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    if file_bytes:
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        limit = file_bytes if most == resource.RLIM_INFINITY else min(most, file_bytes)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
         os.execv(command[0], command)  # noqa: S606 - there is no shell, on purpose
     except OSError as error:

@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -20,12 +19,12 @@ import psutil
 
 from workers.environment import trial_environment
 from workers.files import write_files
-from workers.process import KILL_SECONDS, Process, Program, spawn
+from workers.process import KILL_SECONDS, Process, Program, spawn_kept
 from workers.tree import Usage, children, descendants, stored
 
 START_SECONDS = 30.0  # for the keeper (20 ms when idle): a loaded node is slow to fork
 DISK_SECONDS = 1.0  # between two looks at the folders: 2 us a file
-_KEEPER = Path(__file__).with_name("keeper.py")
+FILE_BYTES = 1 << 30
 
 
 class KeptProcess(Process):
@@ -50,22 +49,16 @@ class KeptProcess(Process):
             gpus=program.gpus,
             cpus=program.cpus,
         )
-        self._lifeline, keeper_end = socket.socketpair()
+        self._launcher, self._lifeline = spawn_kept(
+            program.argv(socket=channel, work=str(work), data=str(data)),
+            environment=environment,
+            log=log,
+            descriptors=(channel, *program.descriptors),
+            cwd=work,
+            file_bytes=FILE_BYTES,
+        )
         self._undo.enter_context(self._lifeline)
         self.lifeline = self._lifeline.fileno()
-        handed_down = (channel, *program.descriptors)
-        with keeper_end:
-            self._launcher = spawn(
-                [
-                    *(sys.executable, "-I", "-S", str(_KEEPER), str(keeper_end.fileno())),
-                    ",".join(map(str, handed_down)),
-                    *program.argv(socket=channel, work=str(work), data=str(data)),
-                ],
-                environment=environment,
-                log=log,
-                descriptors=(keeper_end.fileno(), *handed_down),
-                cwd=work,
-            )
 
     def _await_start(self) -> None:
         self._lifeline.settimeout(START_SECONDS)

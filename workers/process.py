@@ -22,6 +22,7 @@ from workers.tree import Usage, measure
 EXPENDABLE = 1000  # proc_pid_oom_score_adj(5): of several, the kernel takes it first
 WHERE_SIGNAL = signal.SIGUSR1  # the harness answers it with the lines at which its threads are
 KILL_SECONDS = 10.0  # for the kernel to end what SIGKILL was sent to
+_KEEPER = Path(__file__).with_name("keeper.py")
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,37 @@ def spawn(
         pass_fds=descriptors,
         start_new_session=True,
     )
+
+
+def spawn_kept(
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    log: int,
+    descriptors: Sequence[int],
+    cwd: Path | None = None,
+    file_bytes: int = 0,
+) -> tuple["subprocess.Popen[bytes]", socket.socket]:
+    """The same under a keeper (`keeper.py`): its launcher, and our end of its lifeline.
+
+    Nothing of it outlives this process, from the first moment on. The launcher ends when all has.
+    """
+    ours, keepers = socket.socketpair()
+    numbers = (str(keepers.fileno()), ",".join(map(str, descriptors)), str(file_bytes))
+    try:
+        launcher = spawn(
+            [sys.executable, "-I", "-S", str(_KEEPER), *numbers, *argv],
+            environment=environment,
+            log=log,
+            descriptors=(keepers.fileno(), *descriptors),
+            cwd=cwd,
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        keepers.close()
+    return launcher, ours
 
 
 @contextlib.contextmanager

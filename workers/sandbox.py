@@ -2,8 +2,8 @@
 
 In: what a process may see (`View`) and its command line. Out: the command line of bubblewrap that
 runs it so. Which paths of the machine are shown is listed in `mounts.py`; processes are started
-and ended in `sandboxed.py`. Where bubblewrap is missing or refused, the keeper (`keeper.py`) takes
-its place: the level is then "basic".
+and ended in `sandboxed.py`, under a keeper (`keeper.py`). Where bubblewrap is missing or refused,
+the keeper is alone: the level is then "basic".
 
 Threat model. The candidate is any Python and native code, written by a model that wants a better
 number and doesn't care how; the referee is fixed code. Each line has its test, in
@@ -59,7 +59,7 @@ WORK, TASK, DATA = "/trial", "/task", "/data"  # as they are called inside
 SCRATCH_BYTES = 1 << 30  # of /tmp, of /dev/shm and of the work folder, each: they are memory
 
 # As root without --unshare-user and --cap-drop the other flags isolate nothing. --die-with-parent
-# ends the sandbox with the thread that started it, --new-session keeps it off the terminal.
+# ends the sandbox with its keeper, whatever ends that; --new-session keeps it off the terminal.
 ISOLATION = (
     *("--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"),
     *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
@@ -71,7 +71,7 @@ class Level(StrEnum):
     """How well a trial is closed in."""
 
     STRICT = "strict"  # bubblewrap
-    BASIC = "basic"  # the keeper: its tree is ended whole, and little is hidden
+    BASIC = "basic"  # the keeper alone: its tree is ended whole, and little is hidden
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """A process in bubblewrap's namespaces: the strict level.
 
-The tree, as the supervisor sees it: bubblewrap, which waits; below it the first process of a PID
-namespace, which is bubblewrap too; below that the program. When the first process of the namespace
-ends, the kernel ends every other one in it, in whatever session, and only then lets it go: so the
-lifeline is that process's pidfd, and killing it leaves nothing. It ends with its parent, which ends
-with the thread of the supervisor that started it, even when that is killed by SIGKILL.
+The tree, as the supervisor sees it: the keeper; below it bubblewrap, which waits; below that the
+first process of a PID namespace, which is bubblewrap too; below that the program. When the first
+process of the namespace ends, the kernel ends every other one in it, in whatever session, and only
+then lets it go: so the lifeline is that process's pidfd, and killing it leaves nothing. When the
+supervisor ends, even by SIGKILL, the keeper kills all below it. Bubblewrap alone would end with its
+parent too, but for the milliseconds in which it makes the namespace: a supervisor that was killed
+just then left the first process behind, waiting for a word of bubblewrap's.
 
 What is run is decided in `process.py`, what it sees in `sandbox.py`.
 """
@@ -15,21 +17,25 @@ import os
 import select
 import shutil
 import signal
+import socket
+import subprocess
 from contextlib import ExitStack
+
+import psutil
 
 from workers.environment import trial_environment
 from workers.files import check_names
 from workers.memory import sealed
 from workers.mounts import gpus_inside
-from workers.process import KILL_SECONDS, Process, Program, spawn
+from workers.process import KILL_SECONDS, Process, Program, spawn_kept
 from workers.sandbox import DATA, SCRATCH_BYTES, TASK, WORK, View, command
 from workers.tree import children
 
-START_SECONDS = 30.0  # for bubblewrap to make its namespaces (5 ms when idle)
+START_SECONDS = 30.0  # for the keeper and bubblewrap's namespaces (20 and 5 ms when idle)
 
 
 class SandboxedProcess(Process):
-    """A program in a sandbox of its own. Start it from the main thread: it dies with the thread."""
+    """A program in a sandbox of its own."""
 
     _first: int | None = None  # pidfd of the first process of the namespace
 
@@ -64,13 +70,13 @@ class SandboxedProcess(Process):
             )
             bubblewrap = [shutil.which("bwrap") or "bwrap", "--json-status-fd", str(writer)]
             argv = command(view, program.argv(socket=channel, work=WORK, data=DATA))
-            self._outer = spawn(
+            self._launcher, self._leash = spawn_kept(
                 [*bubblewrap, *argv[1:]],
                 environment=environment,
                 log=log,
                 descriptors=(channel, writer, *program.descriptors, *(fd for _, fd in files)),
             )
-        self._undo.callback(self._outer.wait)
+        self._undo.enter_context(self._leash)
 
     def _await_start(self) -> None:
         """Read the id of the namespace's first process, which bubblewrap writes before it runs."""
@@ -84,6 +90,7 @@ class SandboxedProcess(Process):
         # No other process can have this id yet: bubblewrap has not collected it.
         self._first = self.lifeline = os.pidfd_open(pid)
         self._undo.callback(os.close, self._first)
+        self._outer = psutil.Process(pid).ppid()
 
     def _last_words(self) -> str:
         with contextlib.suppress(OSError):
@@ -93,17 +100,17 @@ class SandboxedProcess(Process):
     @property
     def top(self) -> int:
         """Bubblewrap's own process, outside of the sandbox."""
-        return self._outer.pid
+        return self._outer
 
     @property
     def main(self) -> int | None:
         """The first child of the namespace's first process; what it adopts comes after it."""
-        first = children(self._outer.pid)
+        first = children(self._outer)
         return next(iter(children(first[0])), None) if first else None
 
     def ended(self) -> int | None:
         """The wait status; None if the sandbox failed before the program ran, or was killed."""
-        self._outer.wait()
+        self._launcher.wait()
         with contextlib.suppress(OSError):
             os.set_blocking(self._reader, False)
             while more := os.read(self._reader, 4096):
@@ -117,12 +124,17 @@ class SandboxedProcess(Process):
         return None
 
     def kill(self) -> None:
-        """End the namespace's first process, with it the namespace, and wait for both."""
-        if not hasattr(self, "_outer"):
+        """End the namespace's first process, with it the namespace, and wait for what is above."""
+        if not hasattr(self, "_leash"):
             return
         if self._first is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._first, signal.SIGKILL)
             select.select([self._first], [], [], KILL_SECONDS)
-        self._outer.kill()
-        self._outer.wait()
+        with contextlib.suppress(OSError):
+            self._leash.shutdown(socket.SHUT_WR)  # the keeper's sign to kill all below it
+        try:
+            self._launcher.wait(KILL_SECONDS)
+        except subprocess.TimeoutExpired:  # the kernel is still at it
+            self._launcher.kill()
+            self._launcher.wait()

@@ -1,1 +1,1 @@
-"""A running study over HTTP, read-only, in a process of its own: the driver stays undisturbed."""
+"""A study over HTTP, in a process of its own: the driver stays undisturbed."""

@@ -18,8 +18,11 @@ from scheduler.cli.files import best, export, log, plot
 from scheduler.cli.instructions import instructions, tell
 from scheduler.cli.notebook import notebook
 from scheduler.cli.run import run
+from scheduler.cli.serve import serve
 from scheduler.cli.show import diff, show
 from scheduler.cli.status import status, top
+from scheduler.cli.steering import cancel, pause, stop, unpause
+from scheduler.cli.submit import submit
 from scheduler.cli.submit_job import submit_job
 from scheduler.errors import SchedulerError
 
@@ -33,7 +36,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: its tables of rich take as long as the rest together
 )
 _VERBS = (
-    *(run, submit_job, tell, instructions),
+    *(run, serve, submit_job, tell, instructions, submit),
+    *(pause, unpause, stop, cancel),
     *(status, top, show, diff, log, best, notebook, export, plot),
     doctor,
 )

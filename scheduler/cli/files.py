@@ -1,17 +1,24 @@
 """The verbs `log`, `best`, `export` and `plot`: files that a study gives to people."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scheduler.cli.reading import Chosen, JsonOption, StudyOption, choose, print_json, screen
+from scheduler.cli.reading import (
+    JsonOption,
+    StudyOption,
+    TokenFileOption,
+    UrlOption,
+    choose,
+    choose_here,
+    find_experiment,
+    print_json,
+    screen,
+)
 from scheduler.cli.show import ExperimentArgument
 
-POLL_SECONDS = 0.2
-CHUNK = 1 << 16  # bytes
 FORMATS = {"tsv": "results.tsv", "csv": "results.csv"}
 
 
@@ -24,6 +31,8 @@ def log(
     tail: Annotated[
         int | None, typer.Option("--tail", "-n", min=0, help="Only the last so many lines.")
     ] = None,
+    url: UrlOption = None,
+    token_file: TokenFileOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print what an experiment's trials printed."""
@@ -32,9 +41,9 @@ def log(
 
     if follow and json:
         raise UsageError("--follow prints lines as they come, --json one document: choose one")
-    with choose(study) as chosen:
-        chosen.experiment(experiment)
-        text, position = _so_far(chosen, experiment)
+    with choose(study, url, token_file) as source:
+        find_experiment(source, experiment)
+        text, position = source.log(experiment)
         if tail is not None:
             text = "".join(text.splitlines(keepends=True)[-tail:] if tail else [])
         if json:
@@ -43,7 +52,7 @@ def log(
         console = screen()
         console.print(texts.block(text), end="", soft_wrap=True)
         if follow:
-            for fresh in _follow(chosen, experiment, position):
+            for fresh in source.follow(experiment, position):
                 console.print(texts.block(fresh), end="", soft_wrap=True)
 
 
@@ -52,30 +61,32 @@ def best(
         Path | None, typer.Option("--output", "-o", help="Write the champion's code there.")
     ] = None,
     study: StudyOption = None,
+    url: UrlOption = None,
+    token_file: TokenFileOption = None,
     json: JsonOption = False,
 ) -> None:
     """Say where the champion's code is, or write it out."""
     from scheduler.cli import texts
     from scheduler.errors import UsageError
 
-    with choose(study) as chosen:
-        champion = chosen.reader.study().champion
+    with choose(study, url, token_file) as source:
+        champion = source.live()[0].study.champion
         if champion is None:
-            raise UsageError(f"{chosen.folder.path}: there is no champion yet")
-        files = chosen.reader.files(champion.experiment)
+            raise UsageError(f"{source.where}: there is no champion yet")
+        files = source.files(champion.experiment)
         if output is None:
-            paths = [chosen.folder.best / name for name in files]
+            paths = [source.best_file(name) for name in files]
         else:
-            paths = _write(output, files)
-        if json:
-            document = {"experiment": champion.experiment, "metric": champion.metric}
-            print_json({**document, "files": paths})
-            return
-        console = screen()
-        words = f"experiment {champion.experiment}, {chosen.metric} {champion.metric:.6f}"
-        console.print(texts.line(words))
-        for path in paths:
-            console.print(texts.block(str(path)), soft_wrap=True)
+            paths = [str(path) for path in _write(output, files)]
+    if json:
+        document = {"experiment": champion.experiment, "metric": champion.metric}
+        print_json({**document, "files": paths})
+        return
+    console = screen()
+    words = f"experiment {champion.experiment}, {source.metric} {champion.metric:.6f}"
+    console.print(texts.line(words))
+    for path in paths:
+        console.print(texts.block(path), soft_wrap=True)
 
 
 def export(
@@ -97,7 +108,7 @@ def export(
         raise UsageError(f"--format {unknown[0]}: unknown; there are {' and '.join(FORMATS)}")
     if output is not None and len(names) > 1 and not output.is_dir():
         raise UsageError(f"--output {output}: several formats need a folder that exists")
-    with choose(study) as chosen:
+    with choose_here(study) as chosen:
         place = chosen.folder.path if output is None else output
         paths = {n: place / FORMATS[n] if place.is_dir() else place for n in names}
         try:
@@ -119,7 +130,7 @@ def plot(
     from scheduler.errors import UsageError
     from scheduler.study.plot import write_plot
 
-    with choose(study) as chosen:
+    with choose_here(study) as chosen:
         path = chosen.folder.progress if output is None else output
         if path.is_dir():
             path /= chosen.folder.progress.name
@@ -138,47 +149,7 @@ def _tell(paths: list[Path], *, json: bool) -> None:
         screen().print(str(path), soft_wrap=True)
 
 
-def _so_far(chosen: Chosen, experiment: int) -> tuple[str, int]:
-    """The log, and its length in bytes; the tail that the database keeps where it has no file."""
-    try:
-        data = chosen.folder.experiment(experiment).log.read_bytes()
-    except FileNotFoundError:
-        outcomes = [t.outcome for t in chosen.reader.trials(experiment) if t.outcome is not None]
-        return outcomes[-1].log if outcomes else "", 0
-    return data.decode("utf-8", "replace"), len(data)
-
-
-def _follow(chosen: Chosen, experiment: int, position: int) -> Iterator[str]:
-    """What is added to the log, until the experiment is decided or nothing runs the study."""
-    from scheduler.study.live import read_live
-
-    path = chosen.folder.experiment(experiment).log
-    over = False
-    while True:
-        size = path.stat().st_size if path.exists() else 0
-        if size < position:
-            # Begun anew: by another trial, or to put the whole log in its place a moment later.
-            time.sleep(POLL_SECONDS)
-            position = 0 if path.stat().st_size < position else position
-        while data := _read(path, position):
-            position += len(data)
-            yield data.decode("utf-8", "replace")
-        if over:
-            return
-        # Decided before the last lines are written: one more round reads them.
-        over = chosen.experiment(experiment).state.is_final or read_live(chosen.folder.live) is None
-        time.sleep(POLL_SECONDS)
-
-
-def _read(path: Path, position: int) -> bytes:
-    if not path.exists():
-        return b""
-    with path.open("rb") as file:
-        file.seek(position)
-        return file.read(CHUNK)
-
-
-def _write(output: Path, files: dict[str, str]) -> list[Path]:
+def _write(output: Path, files: Mapping[str, str]) -> list[Path]:
     """Write the files into a folder, or a single one to a file; return where they are."""
     from scheduler.errors import UsageError
 

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from scheduler.cli.reading import JsonOption, StudyOption, choose, print_json, screen
+from scheduler.cli.reading import (
+    JsonOption,
+    StudyOption,
+    TokenFileOption,
+    UrlOption,
+    choose,
+    print_json,
+    screen,
+)
 
 NEWEST = 25  # lessons that the notebook does not cover yet
 
@@ -15,6 +23,8 @@ def notebook(
         Path | None, typer.Option("--output", "-o", help="Write it to a Markdown file.")
     ] = None,
     study: StudyOption = None,
+    url: UrlOption = None,
+    token_file: TokenFileOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show what the study has learned: its notebook, and the lessons since."""
@@ -22,14 +32,14 @@ def notebook(
     from scheduler.errors import UsageError
     from scheduler.study.exports import notebook_text
 
-    with choose(study) as chosen:
-        found = chosen.reader.notebook()
+    with choose(study, url, token_file) as source:
+        found = source.notebook()
         after = found.upto if found else 0
-        lessons = chosen.reader.lessons(after=after, limit=NEWEST)
+        lessons = source.lessons(after=after, limit=NEWEST)
         if json:
             print_json({"notebook": found, "lessons": lessons})
             return
-        text = notebook_text(chosen.reader)
+        text = notebook_text(source)
     if output is None:
         screen().print(texts.block(text), soft_wrap=True)
         return

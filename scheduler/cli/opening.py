@@ -6,6 +6,7 @@ UsageError; nothing is written before `Opening.write`.
 """
 
 import os
+import sqlite3
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ from scheduler.study.folder import StudyFolder, write_whole
 from scheduler.study.lock import StudyLock
 from scheduler.study.names import resolve_study
 from scheduler.study.reader import Reader
-from scheduler.study.records import Study
+from scheduler.study.records import InstructionRecord, Study
 
 JOB_PROGRAM = Path("program.md")
 LOCK_SECONDS = 6.0  # Ray ends the results actor of a killed driver after two or three
@@ -48,6 +49,12 @@ class Opening:
             self.folder.save_config(self.config)
         if self.program is not None:
             write_whole(self.folder.program, self.program)
+
+    def open_instructions(self) -> list[InstructionRecord]:
+        """What people ask for now, by urgency. A view's question: what goes wrong is no matter."""
+        with suppress(UsageError, sqlite3.Error), Reader(self.folder.database) as reader:
+            return reader.instructions(open_only=True)
+        return []
 
 
 def open_study(

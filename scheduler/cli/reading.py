@@ -1,15 +1,16 @@
-"""What the reading verbs share: choosing a study, and printing as text or as JSON.
+"""What the verbs share: choosing a study, here or behind a URL, and printing as text or as JSON.
 
-In: the name or path that a person gave. Out: the study opened for reading, which may be running.
-On a pipe, text is as wide as 80 columns and has no colours.
+In: the name, path or URL that a person gave. Out: the study as a `Source`, which may be running. On
+a pipe, text is as wide as 80 columns and has no colours.
 """
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,9 +19,12 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from scheduler.study.folder import StudyFolder
-    from scheduler.study.reader import Reader
+    from scheduler.cli.local import LocalSource
+    from scheduler.cli.source import Source
     from scheduler.study.records import Experiment
+
+URL = "AUTORESEARCH_URL"
+TOKEN, READ_TOKEN = "AUTORESEARCH_TOKEN", "AUTORESEARCH_READ_TOKEN"
 
 StudyOption = Annotated[
     str | None,
@@ -29,48 +33,82 @@ StudyOption = Annotated[
 StudyArgument = Annotated[
     str | None, typer.Argument(help="Name (below studies/) or folder. Default: the latest.")
 ]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help=f"Ask a study's server instead, with the token in {TOKEN}. Default: {URL}, if set.",
+    ),
+]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option("--token-file", metavar="FILE", help=f"Read the token here instead of {TOKEN}."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """A study that is read."""
+@contextmanager
+def choose(wanted: str | None, url: str | None, token_file: Path | None) -> "Iterator[Source]":
+    """Open a study by its name or path, the latest one, or the one behind a URL.
 
-    folder: "StudyFolder"
-    reader: "Reader"
-    metric: str
-    minimize: bool
-    budget: str
+    A study that is named goes before the URL of the environment. Raises UsageError, StudyError.
+    """
+    from scheduler.errors import UsageError
 
-    def experiment(self, number: int) -> "Experiment":
-        """An experiment by its id; raises UsageError where there is none."""
-        from scheduler.errors import UsageError
+    if wanted is not None and url is not None:
+        raise UsageError("--study and --url: a study is here or there, choose one")
+    address = url or (os.environ.get(URL) if wanted is None else None)
+    if address is None:
+        if token_file is not None:
+            raise UsageError(f"--token-file: for a study behind a URL; name it with --url or {URL}")
+        with choose_here(wanted) as here:
+            yield here
+        return
+    from scheduler.cli.remote import open_url
 
-        experiment = self.reader.experiment(number)
-        if experiment is None:
-            count = self.reader.study().experiments
-            there = f"0 to {count - 1}" if count else "none yet"
-            raise UsageError(f"no experiment {number} in {self.folder.path} (there are: {there})")
-        return experiment
+    with open_url(address, _token(token_file)) as there:
+        yield there
 
 
 @contextmanager
-def choose(wanted: str | None) -> Iterator[Chosen]:
-    """Open a study by its name or path, or the latest one. Raises UsageError, StudyError."""
-    from scheduler.errors import UsageError
+def choose_here(wanted: str | None) -> "Iterator[LocalSource]":
+    """Open a study of this machine by its name or path, or the latest one."""
+    from scheduler.cli.local import open_folder
     from scheduler.study.folder import StudyFolder
     from scheduler.study.names import latest_study, resolve_study
-    from scheduler.study.reader import Reader
 
     folder = latest_study() if wanted is None else StudyFolder(resolve_study(wanted))
     if wanted is not None and not folder.exists and StudyFolder(Path(wanted)).exists:
         folder = StudyFolder(Path(wanted))  # a folder's bare name, from the folder above it
-    config = folder.load_config()
-    if not folder.database.exists():
-        raise UsageError(f"{folder.path}: nothing has run in this study yet")
-    goal = config.task.metric
-    with Reader(folder.database) as reader:
-        yield Chosen(folder, reader, goal.name, goal.goal == "minimize", config.budget_words())
+    with open_folder(folder) as source:
+        yield source
+
+
+def _token(file: Path | None) -> str | None:
+    from scheduler.errors import UsageError
+
+    if file is None:
+        return os.environ.get(TOKEN) or os.environ.get(READ_TOKEN) or None
+    try:
+        token = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--token-file {file}: can't be read ({error})") from error
+    if not token:
+        raise UsageError(f"--token-file {file}: it is empty")
+    return token
+
+
+def find_experiment(source: "Source", number: int) -> "Experiment":
+    """An experiment by its id; raises UsageError where there is none."""
+    from scheduler.errors import UsageError
+
+    experiment = source.experiment(number)
+    if experiment is None:
+        count = source.live()[0].study.experiments
+        there = f"0 to {count - 1}" if count else "none yet"
+        raise UsageError(f"no experiment {number} in {source.where} (there are: {there})")
+    return experiment
 
 
 def screen() -> "Console":

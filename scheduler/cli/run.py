@@ -38,6 +38,9 @@ def run(
     plain: Annotated[
         bool, typer.Option("--plain", help="Plain lines, as where there is no terminal.")
     ] = False,
+    no_serve: Annotated[
+        bool, typer.Option("--no-serve", help="Serve no pages and no REST for this run.")
+    ] = False,
 ) -> None:
     """Start a study, or resume the one that is there.
 
@@ -52,9 +55,11 @@ def run(
 
     from scheduler import session
     from scheduler.api.serving import Server, bind
+    from scheduler.api.tokens import take_tokens
     from scheduler.cli.opening import open_study
     from scheduler.cli.stage import Stage
     from scheduler.cli.words import ending, forecast
+    from scheduler.job import submission_id
     from scheduler.nodes import connect, nodes
     from scheduler.researcher import missing_for, take_keys
     from scheduler.rules.states import StopReason, StudyState
@@ -63,7 +68,8 @@ def run(
     chosen = [f"agent.models={json.dumps(models)}"] if models else []
     opening = open_study(study, config, program, [*chosen, *(overrides or [])])
     serve = opening.config.serve
-    socket = None if serve.port is None else bind(serve.host, serve.port)
+    tokens, made = take_tokens(os.environ)  # before Ray starts, which hands the rest on
+    socket = None if no_serve or serve.port is None else bind(serve.host, serve.port)
     stage.say(f"study   {opening.shown} ({'resumed' if opening.before else 'new'})")
     sandbox = session.sandbox_level(opening.config)
     keys = take_keys(opening.config, os.environ)
@@ -87,9 +93,11 @@ def run(
 
     with ExitStack() as stack:
         if socket is not None:
-            server = stack.enter_context(Server(opening.folder.path, socket))
-            stage.say(f"serves  {server.url}/study (read-only)")
-        show = stack.enter_context(stage.live())
+            server = stack.enter_context(Server(opening.folder.path, socket, tokens))
+            remote = not local or bool(submission_id(os.environ) or "SSH_CONNECTION" in os.environ)
+            for line in server.welcome(made=made, remote=remote):
+                stage.say(line)
+        show = stack.enter_context(stage.live(opening.open_instructions))
         last = asyncio.run(
             session.run_session(
                 opening.folder,
@@ -100,6 +108,7 @@ def run(
                 show=show,
                 interrupted=stage.interrupted,
                 abandon=stage.abandon,
+                say=stage.say,
             )
         )
     stage.say(ending(last, opening.shown))

@@ -4,11 +4,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scheduler.cli.reading import Chosen, JsonOption, StudyOption, choose, print_json, screen
+from scheduler.cli.reading import (
+    JsonOption,
+    StudyOption,
+    TokenFileOption,
+    UrlOption,
+    choose,
+    find_experiment,
+    print_json,
+    screen,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
+    from scheduler.cli.source import Source
+    from scheduler.cli.texts import Fitted
     from scheduler.study.records import Experiment, TrialRecord
 
 LOG_LINES = 15
@@ -24,6 +37,8 @@ def show(
         bool, typer.Option("--prompt", help="The call that it came from: prompt, answer, cost.")
     ] = False,
     study: StudyOption = None,
+    url: UrlOption = None,
+    token_file: TokenFileOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show everything about one experiment."""
@@ -31,18 +46,18 @@ def show(
 
     from scheduler.cli import texts
 
-    with choose(study) as chosen:
-        found = chosen.experiment(experiment)
+    with choose(study, url, token_file) as source:
+        found = find_experiment(source, experiment)
         if prompt:
-            _show_call(chosen, found, json=json)
+            _show_call(source, found, json=json)
             return
-        trials = chosen.reader.trials(experiment)
-        constants = _changed(chosen, found)
+        trials = source.trials(experiment)
+        constants = _changed(source, found)
         if json:
             print_json({"experiment": found, "changed_constants": constants, "trials": trials})
             return
         console = screen()
-        console.print(_facts(chosen, found, constants))
+        console.print(_facts(source, found, constants))
         if trials:
             console.print(Text("\ntrials", style="bold"))
             console.print(_trials(trials))
@@ -61,6 +76,8 @@ def diff(
         int | None, typer.Argument(metavar="[OTHER]", help="Compare with this one instead.")
     ] = None,
     study: StudyOption = None,
+    url: UrlOption = None,
+    token_file: TokenFileOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show what an experiment changed in its parent.
@@ -71,16 +88,16 @@ def diff(
     from scheduler.errors import UsageError
     from scheduler.study.artifacts import unified_diff
 
-    with choose(study) as chosen:
-        found = chosen.experiment(experiment)
+    with choose(study, url, token_file) as source:
+        found = find_experiment(source, experiment)
         before, after = (found.parent, found.id) if other is None else (found.id, other)
         if before is None:
             raise UsageError(
                 f"experiment {experiment} is a baseline, without a parent; "
                 f"name another one: autoresearch diff {experiment} ID"
             )
-        chosen.experiment(after)
-        text = unified_diff(chosen.reader.files(before), chosen.reader.files(after))
+        find_experiment(source, after)
+        text = unified_diff(source.files(before), source.files(after))
     if json:
         print_json({"from": before, "to": after, "diff": text})
         return
@@ -90,14 +107,14 @@ def diff(
         console.print(each, style=style, soft_wrap=True)
 
 
-def _show_call(chosen: Chosen, experiment: "Experiment", *, json: bool) -> None:
+def _show_call(source: "Source", experiment: "Experiment", *, json: bool) -> None:
     """The call to a model that an experiment came from."""
     from rich.text import Text
 
     from scheduler.cli import texts
     from scheduler.errors import UsageError
 
-    call = None if experiment.call is None else chosen.reader.call(experiment.call)
+    call = source.call(experiment)
     if call is None:
         raise UsageError(
             f"experiment {experiment.id} came from no model, but from: {experiment.origin}"
@@ -121,9 +138,11 @@ def _show_call(chosen: Chosen, experiment: "Experiment", *, json: bool) -> None:
     console.print(texts.block(call.answer), soft_wrap=True)
 
 
-def _changed(chosen: Chosen, experiment: "Experiment") -> dict[str, dict[str, int | float | None]]:
+def _changed(
+    source: "Source", experiment: "Experiment"
+) -> dict[str, dict[str, int | float | None]]:
     """The constants that differ from the parent's, before and after."""
-    parent = None if experiment.parent is None else chosen.reader.experiment(experiment.parent)
+    parent = None if experiment.parent is None else source.experiment(experiment.parent)
     if parent is None:
         return {}
     names = [*parent.constants, *(n for n in experiment.constants if n not in parent.constants)]
@@ -132,14 +151,14 @@ def _changed(chosen: Chosen, experiment: "Experiment") -> dict[str, dict[str, in
 
 
 def _facts(
-    chosen: Chosen, experiment: "Experiment", constants: dict[str, dict[str, int | float | None]]
+    source: "Source", experiment: "Experiment", constants: dict[str, dict[str, int | float | None]]
 ) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
     from scheduler.cli import texts
 
-    champion = chosen.reader.study().champion
+    champion = source.live()[0].study.champion
     reference = champion.metric if champion else None
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
@@ -152,7 +171,7 @@ def _facts(
     grid.add_row("state", state)
     if experiment.metric is not None:
         away = texts.difference(experiment.metric, reference)
-        grid.add_row(texts.line(chosen.metric), f"{experiment.metric:.6f} ({away} to the champion)")
+        grid.add_row(texts.line(source.metric), f"{experiment.metric:.6f} ({away} to the champion)")
     parent = texts.NONE if experiment.parent is None else f"#{experiment.parent}"
     grid.add_row("parent", parent)
     grid.add_row("origin", texts.line(experiment.origin))
@@ -179,30 +198,32 @@ def _facts(
     return grid
 
 
-def _trials(trials: list["TrialRecord"]) -> "Table":
-    """Trials with the seconds of each phase."""
+def _trials(trials: "Sequence[TrialRecord]") -> "Fitted":
+    """Trials with the seconds of each phase; where it is narrow, of the training alone."""
     from rich.table import Table
 
     from scheduler.cli import texts
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    headings = ("trial", "state", "metric", "startup", "warm-up", "train", "eval", "teardown")
-    for title in headings:
-        table.add_column(title, justify="left" if title == "state" else "right", no_wrap=True)
-    for trial in trials:
-        outcome = trial.outcome
-        if outcome is None:
-            table.add_row(str(trial.id), trial.state.value, *[texts.NONE] * 6)
-            continue
-        seconds = outcome.timings
-        phases = (seconds.startup, seconds.warm_up, seconds.train, seconds.eval, seconds.teardown)
-        table.add_row(
-            str(trial.id),
-            outcome.status.value,
-            texts.metric(outcome.metric),
-            *(f"{each:.1f} s" for each in phases),
-        )
-    return table
+    def make(width: int) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        phases = ("startup", "warm-up", "train", "eval", "teardown")
+        shown = phases if width >= texts.NARROW else ("train",)
+        for title in ("trial", "state", "metric", *shown):
+            table.add_column(title, justify="left" if title == "state" else "right", no_wrap=True)
+        for trial in trials:
+            outcome = trial.outcome
+            if outcome is None:
+                row = [trial.state.value, texts.NONE, *[texts.NONE] * len(shown)]
+            else:
+                took = outcome.timings
+                seconds = (took.startup, took.warm_up, took.train, took.eval, took.teardown)
+                by_phase = dict(zip(phases, seconds, strict=True))
+                row = [outcome.status.value, texts.metric(outcome.metric)]
+                row += [f"{by_phase[phase]:.1f} s" for phase in shown]
+            table.add_row(str(trial.id), *row)
+        return table
+
+    return texts.Fitted(make)
 
 
 def _details(trial: "TrialRecord") -> str:

@@ -5,7 +5,7 @@ In: texts and the study's states. Out: what is on the screen. Decides nothing.
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -14,7 +14,7 @@ from rich.live import Live as RichLive
 from rich.text import Text
 
 from scheduler.cli.view import news, render
-from scheduler.study.records import Live
+from scheduler.study.records import InstructionRecord, Live
 
 INTERRUPTED = {
     1: "ending: running trials are awaited, nothing new starts. Ctrl-C again cuts them short.",
@@ -52,8 +52,13 @@ class Stage:
             yield
 
     @contextmanager
-    def live(self) -> Iterator[Callable[[Live], None]]:
-        """Show the study as it goes: the yielded function takes its newest state."""
+    def live(
+        self, asked: Callable[[], Sequence[InstructionRecord]] = tuple
+    ) -> Iterator[Callable[[Live], None]]:
+        """Show the study as it goes: the yielded function takes its newest state.
+
+        `asked` reads the open instructions; it is called only where there are any.
+        """
         last: Live | None = None
 
         def print_news(live: Live) -> None:
@@ -66,7 +71,9 @@ class Stage:
             yield print_news
             return
         with RichLive(console=self._console, refresh_per_second=4) as view:
-            yield lambda live: view.update(render(live))
+            yield lambda live: view.update(
+                render(live, asked=asked() if live.study.open_instructions else ())
+            )
 
     def interrupted(self, count: int) -> None:
         """Tell what a signal does."""

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scheduler.cli.reading import (
-    Chosen,
     JsonOption,
     StudyArgument,
     StudyOption,
+    TokenFileOption,
+    UrlOption,
     choose,
     print_json,
     screen,
 )
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
+    from scheduler.cli.source import Source
     from scheduler.study.records import Experiment, Live
 
 LEADERS, LATEST = 5, 5
@@ -25,7 +28,11 @@ FRAME_SECONDS = 1.0  # a running study writes live.json as often
 
 
 def status(
-    argument: StudyArgument = None, study: StudyOption = None, json: JsonOption = False
+    argument: StudyArgument = None,
+    study: StudyOption = None,
+    url: UrlOption = None,
+    token_file: TokenFileOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Show where a study stands.
 
@@ -35,27 +42,29 @@ def status(
 
     from scheduler.cli import texts
 
-    with choose(study or argument) as chosen:
-        live, is_running = _newest(chosen)
-        leaders = chosen.reader.leaders(LEADERS, minimize=chosen.minimize)
-        if json:
-            print_json(_document(chosen, live, leaders, is_running=is_running))
-            return
-        console = screen()
-        console.print(_facts(chosen, live, is_running=is_running))
-        if len(live.study.arms) > 1:
-            console.print(Text("\nwho proposes", style="bold"))
-            console.print(texts.arms(live.study.arms))
-        reference = live.study.champion.metric if live.study.champion else None
-        for heading, rows in (("leaderboard", leaders), ("latest", live.recent[:LATEST])):
-            if rows:
-                console.print(Text(f"\n{heading}", style="bold"))
-                console.print(texts.experiments(list(rows), chosen.metric, reference))
+    with choose(study or argument, url, token_file) as source:
+        live, is_running = source.live()
+        leaders = list(source.leaders(LEADERS))
+    if json:
+        print_json(_document(source, live, leaders, is_running=is_running))
+        return
+    console = screen()
+    console.print(_facts(source, live, is_running=is_running))
+    if len(live.study.arms) > 1:
+        console.print(Text("\nwho proposes", style="bold"))
+        console.print(texts.arms(live.study.arms))
+    reference = live.study.champion.metric if live.study.champion else None
+    for heading, rows in (("leaderboard", leaders), ("latest", live.recent[:LATEST])):
+        if rows:
+            console.print(Text(f"\n{heading}", style="bold"))
+            console.print(texts.experiments(list(rows), source.metric, reference))
 
 
 def top(
     argument: StudyArgument = None,
     study: StudyOption = None,
+    url: UrlOption = None,
+    token_file: TokenFileOption = None,
     once: Annotated[bool, typer.Option("--once", help="Print one frame and end.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -66,44 +75,27 @@ def top(
     from rich.live import Live as RichLive
 
     from scheduler.cli.view import render
-    from scheduler.study.live import read_live
 
-    with choose(study or argument) as chosen:
-        live, is_running = _newest(chosen)
+    with choose(study or argument, url, token_file) as source:
+        live, is_running = source.live()
         if json:
             print_json(live)
             return
         console = screen()
-        name = str(chosen.folder.path)
+
+        def frame() -> "RenderableType":
+            asked = source.instructions(open_only=True) if live.study.open_instructions else ()
+            requests = [each.instruction for each in asked]
+            return render(live, source.where, requests, "" if is_running else source.resume)
+
         if once or not is_running or not console.is_terminal:
-            console.print(render(live, name))
+            console.print(frame())
             return
-        with RichLive(render(live, name), console=console, auto_refresh=False) as frame:
-            while (newest := read_live(chosen.folder.live)) is not None:
-                frame.update(render(newest, name), refresh=True)
+        with RichLive(frame(), console=console, auto_refresh=False) as view:
+            while is_running:
                 time.sleep(FRAME_SECONDS)
-            frame.update(render(_newest(chosen)[0], name), refresh=True)
-
-
-def _newest(chosen: Chosen) -> tuple["Live", bool]:
-    """The study now, and whether it is running: from its live view, else from its database."""
-    from scheduler.study.live import read_live
-    from scheduler.study.records import Live
-
-    if (live := read_live(chosen.folder.live)) is not None:
-        return live, True
-    study = chosen.reader.study()
-    champion = chosen.reader.experiment(study.champion.experiment) if study.champion else None
-    live = Live(
-        at=study.opened_at,
-        study=study,
-        queue=tuple(chosen.reader.queue(10)),
-        recent=tuple(chosen.reader.recent(10)),
-        champion=champion,
-        metric=chosen.metric,
-        budget=chosen.budget,
-    )
-    return live, False
+                live, is_running = source.live()
+                view.update(frame(), refresh=True)
 
 
 def _share(part: float, whole: float) -> float | None:
@@ -111,7 +103,7 @@ def _share(part: float, whole: float) -> float | None:
     return 100 * part / whole if whole > 0 else None
 
 
-def _facts(chosen: Chosen, live: "Live", *, is_running: bool) -> "Table":
+def _facts(source: "Source", live: "Live", *, is_running: bool) -> "Table":
     from rich.table import Table
 
     from scheduler.cli import texts
@@ -121,8 +113,10 @@ def _facts(chosen: Chosen, live: "Live", *, is_running: bool) -> "Table":
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row("study", texts.line(str(chosen.folder.path)))
+    grid.add_row("study", texts.line(source.where))
     grid.add_row("state", texts.block(_condition(live, is_running=is_running)))
+    if advice := texts.advice(study, "" if is_running else source.resume):
+        grid.add_row("to go on", texts.line(advice))
     grid.add_row("champion", texts.best(study, live.champion.title if live.champion else ""))
     grid.add_row("experiments", f"{study.experiments}: {texts.counts(study)}")
     grid.add_row("slots", f"{study.slots}, budget {live.budget}")
@@ -144,23 +138,22 @@ def _facts(chosen: Chosen, live: "Live", *, is_running: bool) -> "Table":
 
 def _condition(live: "Live", *, is_running: bool) -> str:
     from scheduler.cli import texts
-    from scheduler.rules.states import StudyState
 
     words = texts.condition(live.study)
-    if not is_running and live.study.state in (StudyState.RUNNING, StudyState.DRAINING):
+    if not is_running and not live.study.state.is_over:
         return f"{words} when it was last heard of; no process runs it now"
     return words
 
 
 def _document(
-    chosen: Chosen, live: "Live", leaders: list["Experiment"], *, is_running: bool
+    source: "Source", live: "Live", leaders: list["Experiment"], *, is_running: bool
 ) -> dict[str, object]:
     study = live.study
     return {
-        "name": chosen.folder.name,
-        "path": chosen.folder.path.absolute(),
+        "name": source.name,
+        "path": source.address,
         "running": is_running,
-        "metric": {"name": chosen.metric, "goal": "minimize" if chosen.minimize else "maximize"},
+        "metric": {"name": source.metric, "goal": "minimize" if source.minimize else "maximize"},
         "budget": live.budget,
         "study": study,
         "experiments": study.experiments,

@@ -4,37 +4,28 @@ In: records. Out: strings and rich Texts. Whatever a model, a training script or
 cleaned of escapes here and never read as markup. Prints nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from agent import ArmRecord
-from scheduler.rules.states import ExperimentState, StopReason
+from scheduler.cli.source import Asked
+from scheduler.reasons import why
+from scheduler.rules.states import ExperimentState, StudyState
 from scheduler.study.records import Experiment, Study
 from workers.log import clean, sentence
 
 NONE = "-"
+NARROW = 60  # columns below which a table leaves out what can be left out
 STYLES = {
     ExperimentState.KEEP: "bold green",
     ExperimentState.DISCARD: "dim",
     ExperimentState.RUNNING: "cyan",
     ExperimentState.CONFIRMING: "cyan",
-}
-REASONS = {
-    StopReason.MAX_EXPERIMENTS: "stop.max_experiments is reached",
-    StopReason.MAX_HOURS: "the hours of stop.max_hours are used up",
-    StopReason.PLATEAU: "stop.plateau experiments in a row brought no new champion",
-    StopReason.MAX_DOLLARS: "the dollars of agent.max_dollars are spent",
-    StopReason.MAX_TOKENS: "the tokens of agent.max_tokens are used up",
-    StopReason.MAX_CALLS: "the calls of agent.max_calls are used up",
-    StopReason.SIGNAL: "it was interrupted",
-    StopReason.NO_PROPOSALS: "the agent has no more ideas that were not tried before",
-    StopReason.AGENT_FAILED: "the agent failed again and again",
-    StopReason.BASELINE_FAILED: "the baseline failed",
-    StopReason.FAILURES: "too many experiments in a row failed",
-    StopReason.INFRASTRUCTURE: "trials are lost again and again",
 }
 
 
@@ -82,8 +73,21 @@ def clock(at: float) -> str:
 
 def condition(study: Study) -> str:
     """The study's state with its reason, as one safe line."""
-    why = study.text or (REASONS[study.reason] if study.reason else "")
-    return f"{study.state.value}: {sentence(why, 200)}" if why else study.state.value
+    words = why(study)
+    return f"{study.state.value}: {sentence(words, 200)}" if words else study.state.value
+
+
+def advice(study: Study, resume: str = "") -> str:
+    """How a study that is paused goes on; "" where it is not, or goes on by itself.
+
+    `resume` is the command that takes it up again, where no process runs it.
+    """
+    if study.state is not StudyState.PAUSED:
+        return ""
+    if resume:
+        return resume
+    # Without a reason it waits for room on its disk, and needs no one.
+    return "autoresearch unpause, or stop" if study.reason else ""
 
 
 def elapsed(study: Study, at: float) -> float:
@@ -111,41 +115,102 @@ def best(study: Study, title: str = "") -> Text:
     return text
 
 
-def arms(records: Sequence[ArmRecord]) -> Table:
+@dataclass(frozen=True)
+class Fitted:
+    """A table that is laid out when the width of the terminal is known."""
+
+    make: Callable[[int], RenderableType]
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        """The table for this width, in columns."""
+        yield self.make(options.max_width)
+
+
+def _table(*columns: str | Text) -> Table:
+    """Without lines; its columns hold numbers and short words, on the right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim")
+    for title in columns:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
+
+
+def arms(records: Sequence[ArmRecord]) -> Fitted:
     """What each model and the tuner have done."""
-    table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim")
-    # Folded, not cut: what tells two models apart often stands at the end.
-    table.add_column("arm", overflow="fold", ratio=1)
-    for title in ("proposals", "applied", "kept", "failed", "best gain", "dollars"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for each in records:
-        table.add_row(
-            Text(line(each.name).plain),
-            str(each.proposals),
-            str(each.experiments),
-            str(each.kept),
-            str(each.failed),
-            f"{each.best_gain:.6f}" if each.best_gain else NONE,
-            "?" if each.dollars is None else f"{each.dollars:.2f}",
-        )
-    return table
+
+    def make(width: int) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim")
+        # Folded, not cut: what tells two models apart often stands at the end.
+        table.add_column("arm", overflow="fold", ratio=1)
+        titles = ("proposals", "applied", "kept", "failed", "best gain", "dollars")
+        shown = titles if width >= NARROW else ("applied", "kept", "dollars")
+        for title in shown:
+            table.add_column(title, justify="right", no_wrap=True)
+        for each in records:
+            cells = {
+                "proposals": str(each.proposals),
+                "applied": str(each.experiments),
+                "kept": str(each.kept),
+                "failed": str(each.failed),
+                "best gain": f"{each.best_gain:.6f}" if each.best_gain else NONE,
+                "dollars": "?" if each.dollars is None else f"{each.dollars:.2f}",
+            }
+            table.add_row(Text(line(each.name).plain), *(cells[title] for title in shown))
+        return table
+
+    return Fitted(make)
 
 
-def experiments(
-    rows: tuple[Experiment, ...] | list[Experiment], name: str, reference: float | None
-) -> Table:
-    """A table of experiments that fits 80 columns; differences are to `reference`."""
-    table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim")
-    for title in ("id", line(name), "to champion"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
-    for experiment in rows:
-        table.add_row(
-            f"#{experiment.id}",
-            metric(experiment.metric),
-            difference(experiment.metric, reference),
-            state(experiment),
-            line(experiment.title),
+def experiments(rows: Sequence[Experiment], name: str, reference: float | None) -> Fitted:
+    """A table of experiments; differences are to `reference`, and left out where it is narrow."""
+
+    def make(width: int) -> Table:
+        differs = width >= NARROW
+        table = _table("id", line(name), *(["to champion"] if differs else []))
+        table.add_column("state", no_wrap=True)
+        table.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
+        for experiment in rows:
+            away = difference(experiment.metric, reference)
+            table.add_row(
+                f"#{experiment.id}",
+                metric(experiment.metric),
+                *([away] if differs else []),
+                state(experiment),
+                line(experiment.title),
+            )
+        return table
+
+    return Fitted(make)
+
+
+def instructions(rows: Sequence[Asked], waiting: Sequence[str]) -> Fitted:
+    """What people asked for, with what came of each: beside it, or below where it is narrow.
+
+    `waiting` are texts that the study has not taken up.
+    """
+    lines = [
+        (
+            str(each.instruction.id),
+            each.instruction.state.value,
+            each.instruction.text,
+            ", ".join(f"#{e.id} {e.state} {metric(e.metric)}" for e in each.results),
         )
-    return table
+        for each in rows
+    ]
+    lines += [(NONE, "waiting", text, "") for text in waiting]
+
+    def make(width: int) -> Table:
+        beside = width >= NARROW
+        table = _table("id")
+        table.add_column("state", no_wrap=True)
+        table.add_column("instruction", ratio=2, overflow="fold")
+        if beside:
+            table.add_column("experiments", ratio=1, overflow="fold")
+        for number, moved, text, came in lines:
+            if beside:
+                table.add_row(number, moved, block(text), came or NONE)
+            else:
+                below = Text(f"\n{came}" if came else "", style="dim")
+                table.add_row(number, moved, Text.assemble(block(text), below))
+        return table
+
+    return Fitted(make)

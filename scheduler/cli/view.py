@@ -5,6 +5,7 @@ height, or plain lines. Reads nothing, prints nothing; `run` and `top` show the 
 """
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -13,17 +14,23 @@ from rich.table import Table
 from rich.text import Text
 
 from scheduler.cli import texts
-from scheduler.study.records import Live, SlotView
+from scheduler.rules.states import StudyState
+from scheduler.study.records import InstructionRecord, Live, SlotView
 
-QUEUE, RECENT = 3, 8  # lines at most
+QUEUE, RECENT, ASKED, TROUBLES = 3, 8, 3, 2  # lines at most
 LEAST_SLOTS = 2
-HEADINGS = 9  # lines of a frame that are always there, and the blank ones between its parts
+TALL = 22  # lines from which on there is room for who proposes and what it costs
 WIDE = 100  # columns from which on there is room for long bars
 
 
-def render(live: Live, name: str = "") -> RenderableType:
-    """One frame. `name` is the study's, where it should be shown."""
-    return _Frame(live, name)
+def render(
+    live: Live, name: str = "", asked: Sequence[InstructionRecord] = (), resume: str = ""
+) -> RenderableType:
+    """One frame. `name` is the study's, where it should be shown; `asked` the open instructions.
+
+    `resume` is the command that takes the study up again, where no process runs it.
+    """
+    return _Frame(live, name, asked, resume)
 
 
 def news(previous: Live | None, live: Live) -> list[str]:
@@ -75,77 +82,125 @@ class _Frame:
 
     live: Live
     name: str
+    asked: Sequence[InstructionRecord]
+    resume: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Head and champion, slots, queue, the latest decisions: as much as there is room for."""
-        live = self.live
+        live, width = self.live, options.max_width
         height = console.height if console.is_terminal else 10_000
-        room = height - HEADINGS
+        head = self._head(height)
+        # Between parts there is a blank line; two have a heading; the last line is the cursor's.
+        room = height - len(head) - 6
+        asked = min(ASKED, len(self.asked), max(1, room // 8))
         recent = min(RECENT, len(live.recent), max(1, room // 3))
         queue = min(QUEUE, len(live.queue), max(1, room // 6))
-        yield self._head()
+        grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        grid.add_column(style="dim", no_wrap=True, min_width=len("experiments"))
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        for title, words in head:
+            grid.add_row(title, words)
+        yield grid
         if live.slots:
             yield Text()
-            yield from _slots(live.slots, max(LEAST_SLOTS, room - recent - queue), options)
-        if queue:
+            yield from _slots(live.slots, max(LEAST_SLOTS, room - asked - recent - queue), width)
+        if queue or asked:
             yield Text()
-            yield from self._queue(queue)
+        if queue:
+            waits = [f"#{each.id} {texts.line(each.title).plain}" for each in live.queue]
+            yield from _listed("queue", waits, queue)
+        if asked:
+            yield from _listed("asked", [_request(each) for each in self.asked], asked)
         if recent:
             yield Text()
             reference = live.study.champion.metric if live.study.champion else None
             yield texts.experiments(live.recent[:recent], live.metric, reference)
 
-    def _head(self) -> RenderableType:
+    def _head(self, height: int) -> list[tuple[str, Text]]:
+        """A line each: what is wrong first, what a low terminal can do without last."""
         live, study = self.live, self.live.study
-        grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        grid.add_column(style="dim", no_wrap=True, min_width=len("experiments"))
-        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        rows = []
         if self.name:
-            grid.add_row("study", texts.line(self.name))
+            rows.append(("study", texts.line(self.name)))
         time = texts.duration(texts.elapsed(study, live.at))
         budget = f", budget {texts.line(live.budget).plain}" if live.budget else ""
-        grid.add_row("state", f"{texts.condition(study)}, {time}{budget}")
-        grid.add_row("experiments", texts.counts(study))
-        title = live.champion.title if live.champion else ""
-        grid.add_row("champion", texts.best(study, title))
-        return grid
+        state = texts.line(f"{texts.condition(study)}, {time}{budget}")
+        rows.append(("state", state))
+        if study.state is StudyState.PAUSED:
+            state.stylize("bold yellow")
+        if advice := texts.advice(study, self.resume):
+            rows.append(("to go on", texts.line(advice)))
+        troubles = [f"{name}: {why}" for name, why in study.troubles.items()]
+        for number, trouble in enumerate(troubles[:TROUBLES]):
+            rows.append(("trouble" if number == 0 else "", texts.line(trouble, "yellow")))
+        rows.append(("experiments", texts.line(texts.counts(study))))
+        rows.append(("champion", texts.best(study, live.champion.title if live.champion else "")))
+        if height >= TALL:
+            rows += self._effort()
+        return rows
 
-    def _queue(self, count: int) -> RenderResult:
-        queue = self.live.queue
-        for number, experiment in enumerate(queue[:count]):
-            text = Text("queue  " if number == 0 else "       ", style="dim")
-            text.append(f"#{experiment.id} {texts.line(experiment.title).plain}", style="default")
-            if number == count - 1 and len(queue) > count:
-                text.append("  and more", style="dim")
-            text.no_wrap, text.overflow = True, "ellipsis"
-            yield text
+    def _effort(self) -> Iterator[tuple[str, Text]]:
+        """Who proposes, with what success and at what cost."""
+        study = self.live.study
+        arms = sorted(study.arms, key=lambda arm: (-arm.kept, -arm.experiments))
+        words = [
+            f"{texts.line(arm.name).plain} {arm.kept} kept of {arm.experiments}" for arm in arms
+        ]
+        if words:
+            yield "proposed by", texts.line(", ".join(words))
+        if study.calls:
+            cost = "price not known" if study.dollars is None else f"{study.dollars:.2f} $"
+            yield "cost", texts.line(f"{cost}, {study.calls:,} calls, {study.tokens:,} tokens")
 
 
-def _slots(slots: tuple[SlotView, ...], room: int, options: ConsoleOptions) -> RenderResult:
+def _request(instruction: InstructionRecord) -> str:
+    """An open instruction in one line, with the newest experiment that names it."""
+    served = f" by #{instruction.experiments[-1]}" if instruction.experiments else ""
+    return (
+        f"{instruction.id} {instruction.state.value}{served}: {texts.line(instruction.text).plain}"
+    )
+
+
+def _listed(title: str, lines: Sequence[str], count: int) -> Iterator[Text]:
+    """The first of these lines, with a word and the number of all of them at the side."""
+    side = f"{title} {len(lines)}  "
+    for number, words in enumerate(lines[:count]):
+        text = Text(side if number == 0 else " " * len(side), style="dim")
+        text.append(words, style="default")
+        text.no_wrap, text.overflow = True, "ellipsis"
+        yield text
+
+
+def _slots(slots: tuple[SlotView, ...], room: int, width: int) -> RenderResult:
     """A line a slot; where there are more than room, the busy ones first, the rest summed up."""
     shown = slots
     if len(slots) > room:
         shown = tuple(sorted(slots, key=lambda s: s.trial is None))[: room - 1]
+    is_narrow = width < texts.NARROW
     table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim")
     for title in ("slot", "id"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column("phase", no_wrap=True)
-    table.add_column("", width=24 if options.max_width >= WIDE else 10)
-    for title in ("step", "loss", "tok/s"):
+    if not is_narrow:
+        table.add_column("phase", no_wrap=True)
+    table.add_column("", width=24 if width >= WIDE else 6 if is_narrow else 10)
+    for title in ("loss",) if is_narrow else ("step", "loss", "tok/s"):
         table.add_column(title, justify="right", no_wrap=True)
     for slot in shown:
-        table.add_row(*_slot(slot))
+        cells = _slot(slot)
+        table.add_row(*((cells[place] for place in (0, 1, 2, 4, 6)) if is_narrow else cells))
     yield table
     rest = Counter(_phase(slot) for slot in slots if slot not in shown)
     if rest:
         summary = ", ".join(f"{count} {phase}" for phase, count in rest.most_common())
-        yield Text(f"and {rest.total()} more slots: {summary}", style="dim", no_wrap=True)
+        text = Text(f"and {rest.total()} more slots: {summary}", style="dim", no_wrap=True)
+        text.overflow = "ellipsis"
+        yield text
 
 
 def _slot(slot: SlotView) -> tuple[RenderableType, ...]:
     if slot.trial is None:
-        return str(slot.slot), texts.NONE, Text("free", style="dim")
+        return str(slot.slot), texts.NONE, Text("free", style="dim"), "", "", "", "", ""
     return (
         str(slot.slot),
         f"#{slot.experiment}",

@@ -6,7 +6,7 @@ In: the configuration, the capacity, the study's last state. Out: lines of text.
 import math
 from collections.abc import Mapping, Sequence
 
-from scheduler.cli.texts import REASONS
+from scheduler.reasons import REASONS
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
 from scheduler.session import Capacity, Materials
 from scheduler.study.config import Config

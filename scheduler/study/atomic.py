@@ -5,6 +5,7 @@ It outlives a crash of the process, not a cut of power: exports can be written a
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +19,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises OSError where the folder is missing or can't be written to; `path` is as before then.
     """
-    # The pid keeps two processes that export at the same time apart.
-    draft = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    # Two processes, or two threads of one, may write the same at the same time.
+    draft = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}{PARTIAL}")
     try:
         yield draft
         draft.replace(path)

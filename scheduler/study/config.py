@@ -17,6 +17,7 @@ from scheduler.study.sections import (
     BudgetSection,
     DataSection,
     KeepSection,
+    NotifySection,
     Section,
     ServeSection,
     StopSection,
@@ -47,6 +48,7 @@ class Config(Section):
     keep: KeepSection = KeepSection()
     stop: StopSection = StopSection()
     serve: ServeSection = ServeSection()
+    notify: NotifySection = NotifySection()
 
     def policy(self) -> Policy:
         """The part that decides, for the rules."""

@@ -30,7 +30,9 @@ from scheduler.study.config_words import (
 from scheduler.study.yaml_lines import KeyPath, parse, write
 
 PREFIX = "AUTORESEARCH_"
-NOT_KEYS = frozenset({f"{PREFIX}CACHE", f"{PREFIX}TOKEN", f"{PREFIX}CONFIG"})
+NOT_KEYS = frozenset(
+    f"{PREFIX}{name}" for name in ("CACHE", "TOKEN", "READ_TOKEN", "URL", "CONFIG")
+)
 FREE_NAMES: KeyPath = ("task", "constants")
 """Below this key names are a person's own, so that their capitals count."""
 

@@ -9,12 +9,13 @@ an empty field, never 0. Code and logs stay in the study: `show`, `diff` and `lo
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from scheduler.study.atomic import replacing
 from scheduler.study.reader import Reader
-from scheduler.study.records import Experiment, TrialRecord
+from scheduler.study.records import Experiment, NotebookRecord, TrialRecord
 from workers.log import clean, sentence
 
 GIB = 2**30  # karpathy/autoresearch divides megabytes by 1024
@@ -110,7 +111,17 @@ def write_notebook(reader: Reader, path: Path) -> None:
         draft.write_text(notebook_text(reader), "utf-8")
 
 
-def notebook_text(reader: Reader) -> str:
+class Learned(Protocol):
+    """Who knows what a study has learned: a Reader, or whatever stands for one."""
+
+    def notebook(self) -> NotebookRecord | None:
+        """The newest notebook."""
+
+    def lessons(self, *, after: int, limit: int) -> Sequence[str]:
+        """The newest lessons of decisions after the given one."""
+
+
+def notebook_text(reader: Learned) -> str:
     """The notebook and the newest lessons that it does not cover, as Markdown."""
     notebook = reader.notebook()
     lessons = reader.lessons(after=notebook.upto if notebook else 0, limit=LESSONS)

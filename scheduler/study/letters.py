@@ -11,12 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
 
 LONGEST_TEXT = 8000  # characters of an instruction: more belongs into program.md
 LONGEST_TITLE = 200
 MOST_CODE = 1_000_000  # characters of all files of an edit: far more than a training script has
 
+
+def _not_too_much(files: Mapping[str, str]) -> Mapping[str, str]:
+    size = sum(len(text) for text in files.values())
+    if size > MOST_CODE:
+        raise ValueError(f"{size:,} characters of code, and {MOST_CODE:,} are the most")
+    return files
+
+
+Files = Annotated[Mapping[str, str], Field(min_length=1), AfterValidator(_not_too_much)]
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 Id = Annotated[int, Field(ge=0, lt=2**63)]  # SQLite has no larger integer
 
@@ -55,7 +64,7 @@ class Submit(_Written):
     """Queue a person's own edit as an experiment."""
 
     title: Annotated[str, Field(min_length=1, max_length=LONGEST_TITLE)]
-    files: Annotated[Mapping[str, str], Field(min_length=1)]  # the changed ones whole, by path
+    files: Files  # the changed ones whole, by path
     hypothesis: Annotated[str, Field(max_length=LONGEST_TEXT)] = ""
     parent: Id | None = None  # the experiment that was edited; None: the champion of the moment
     expected: Annotated[str, Field(max_length=LONGEST_TITLE)] = ""

@@ -15,6 +15,7 @@ from scheduler.study.atomic import replacing
 from scheduler.study.records import Live
 
 FRESH_SECONDS = 10.0  # a study writes once a second; a silence of ten means that it is gone
+_LIVE = TypeAdapter(Live)
 
 
 def write_live(path: Path, live: Live) -> None:
@@ -30,7 +31,7 @@ def read_live(path: Path, *, now: float | None = None) -> Live | None:
     writes: then nothing is known of the present, and the database says what is known of the past.
     """
     try:
-        live = TypeAdapter(Live).validate_json(path.read_bytes())
+        live = _LIVE.validate_json(path.read_bytes())
     except (OSError, ValueError):  # pydantic's ValidationError is a ValueError
         return None
     return live if (time.time() if now is None else now) - live.at < FRESH_SECONDS else None

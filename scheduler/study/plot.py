@@ -6,15 +6,13 @@ not flatten a night's work. Decides nothing; the order of experiments is that of
 """
 
 # ruff: noqa: PLC0415 - importing matplotlib takes half a second, which only this drawing should cost
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
-from scheduler.rules.states import ExperimentState
 from scheduler.study.atomic import replacing
+from scheduler.study.points import Points, best_so_far, collect, metric_of, visible_range
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment
 from workers.log import sentence
@@ -43,21 +41,6 @@ PLACES = (  # of a label relative to its point, in points, nearest first
 )
 
 
-@dataclass
-class Points:
-    """What is drawn: (id, metric) pairs, and the ids of failures."""
-
-    kept: list[Experiment] = field(default_factory=list)
-    discarded: list[tuple[int, float]] = field(default_factory=list)
-    failed: list[int] = field(default_factory=list)
-    last: int = 0
-
-    @property
-    def metrics(self) -> list[float]:
-        """All metrics, kept and discarded."""
-        return [*(_metric(e) for e in self.kept), *(metric for _, metric in self.discarded)]
-
-
 def write_plot(
     reader: Reader, path: Path, *, metric: str = "val_bpb", minimize: bool = True
 ) -> None:
@@ -65,7 +48,7 @@ def write_plot(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    points = _collect(reader)
+    points = collect(reader)
     figure = Figure(figsize=SIZE, dpi=DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -76,50 +59,13 @@ def write_plot(
         _draw(axes, points, (low, high), minimize=minimize)
         figure.draw_without_rendering()  # labels need the final places of the points
         figure.set_layout_engine("none")
-        _label(figure, axes, points.kept, list(_best_so_far(points.kept, minimize=minimize)))
+        _label(figure, axes, points.kept, _line(points, minimize=minimize))
     else:
         _draw_failures(axes, points)
         axes.set_yticks([])
         axes.text(0.5, 0.5, "no metric yet", transform=axes.transAxes, ha="center", color=INK)
     with replacing(path) as draft:
         figure.savefig(draft, format="png")
-
-
-def visible_range(points: Points, *, minimize: bool) -> tuple[float, float]:
-    """The range of the metric in which progress happens: from the best to a bit past the start.
-
-    On the worse side it ends where Tukey's fence (the quartile and 1.5 interquartile ranges)
-    does, but not further from the baseline than the progress made, where there is any; three
-    quarters of the points are always shown.
-    """
-    sign = 1.0 if minimize else -1.0
-    values = sorted(sign * value for value in points.metrics)
-    best, worst = values[0], values[-1]
-    start = sign * _metric(points.kept[0]) if points.kept else worst
-    first, _, third = quantiles(values, n=4) if len(values) > 3 else (best, start, worst)
-    fence = min(worst, third + 1.5 * (third - first))
-    gain = start - best
-    end = max(fence, start)
-    if gain > 0:
-        end = max(min(fence, start + gain), start + 0.1 * gain, third)
-    margin = 0.07 * (end - best) or 0.01 * abs(best) or 0.01
-    edges = sign * (best - margin), sign * (end + 1.6 * margin)
-    return min(edges), max(edges)
-
-
-def _collect(reader: Reader) -> Points:
-    points = Points()
-    for experiment in reader.experiments():
-        if not experiment.state.is_final:
-            continue
-        points.last = experiment.id
-        if experiment.state is ExperimentState.KEEP:
-            points.kept.append(experiment)
-        elif experiment.metric is not None:
-            points.discarded.append((experiment.id, experiment.metric))
-        elif experiment.state.is_failure:
-            points.failed.append(experiment.id)
-    return points
 
 
 def _style(axes: "Axes", points: Points, metric: str, *, minimize: bool) -> None:
@@ -158,7 +104,7 @@ def _draw(axes: "Axes", points: Points, shown: tuple[float, float], *, minimize:
             linewidths=0,
             label=words,
         )
-    line = list(_best_so_far(points.kept, minimize=minimize))
+    line = _line(points, minimize=minimize)
     axes.step(
         [*(x for x, _ in line), points.last],
         [*(y for _, y in line), line[-1][1]] if line else [],
@@ -170,7 +116,7 @@ def _draw(axes: "Axes", points: Points, shown: tuple[float, float], *, minimize:
     ) if line else None
     axes.scatter(
         [e.id for e in points.kept],
-        [_metric(e) for e in points.kept],
+        [metric_of(e) for e in points.kept],
         s=48,
         color=KEPT,
         edgecolors="white",
@@ -204,21 +150,17 @@ def _draw_failures(axes: "Axes", points: Points) -> None:
         )
 
 
-def _best_so_far(kept: Sequence[Experiment], *, minimize: bool) -> Iterator[tuple[int, float]]:
-    """The kept ones that were the best up to their id; later ids may have been decided before."""
-    best: float | None = None
-    for experiment in kept:
-        metric = _metric(experiment)
-        if best is None or (metric < best if minimize else metric > best):
-            best = metric
-            yield experiment.id, metric
+def _line(points: Points, *, minimize: bool) -> list[tuple[int, float]]:
+    return [(e.id, metric_of(e)) for e in best_so_far(points.kept, minimize=minimize)]
 
 
 def _chosen(kept: Sequence[Experiment]) -> list[Experiment]:
     """Which points get a label: the first, the last, and those with the largest steps."""
     if len(kept) <= LABELS:
         return list(kept)
-    steps = {after.id: abs(_metric(after) - _metric(before)) for before, after in pairwise(kept)}
+    steps = {
+        after.id: abs(metric_of(after) - metric_of(before)) for before, after in pairwise(kept)
+    }
     largest = sorted(kept[1:-1], key=lambda e: steps[e.id], reverse=True)[: LABELS - 2]
     return [kept[-1], kept[0], *largest]
 
@@ -238,7 +180,7 @@ def _label(
         for x, y, side in PLACES:
             label = axes.annotate(
                 f"#{experiment.id} {sentence(experiment.title, LABEL_LENGTH)}",
-                (experiment.id, _metric(experiment)),
+                (experiment.id, metric_of(experiment)),
                 xytext=(x, y),
                 textcoords="offset points",
                 ha=side,
@@ -275,8 +217,3 @@ def _boxes(axes: "Axes", line: Sequence[tuple[int, float]]) -> list[Any]:
         x, y = corners[-1]
         boxes.append(Bbox.from_extents(x, y - 1, axes.bbox.x1, y + 1))
     return boxes
-
-
-def _metric(experiment: Experiment) -> float:
-    assert experiment.metric is not None, f"experiment {experiment.id} is kept without a metric"
-    return experiment.metric

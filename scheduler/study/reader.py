@@ -183,6 +183,11 @@ class Reader:
         rows = self._db.execute(f"SELECT * FROM instruction {rest}").fetchall()  # noqa: S608
         return [self._instruction(row) for row in rows]
 
+    def latest_instructions(self, count: int) -> list[InstructionRecord]:
+        """The newest instructions, the newest first."""
+        rows = self._db.execute("SELECT * FROM instruction ORDER BY id DESC LIMIT ?", (count,))
+        return [self._instruction(row) for row in rows.fetchall()]
+
     def instruction(self, key: str) -> InstructionRecord | None:
         """The instruction that came in the letter with this key, or None."""
         row = self._db.execute("SELECT * FROM instruction WHERE key = ?", (key,)).fetchone()
@@ -243,6 +248,33 @@ class Reader:
                 f"WHERE metric IS NOT NULL ORDER BY metric {order}, id LIMIT ?", (count,)
             )
         )
+
+    def kept(self) -> Iterator[Experiment]:
+        """All that were kept, in order of their numbers."""
+        return self._experiments("WHERE state = 'keep' ORDER BY id")
+
+    def kept_children(self, number: int, count: int = 20) -> list[Experiment]:
+        """Those that were kept and stand directly on this one, the newest first."""
+        query = "WHERE parent = ? AND state = 'keep' ORDER BY id DESC LIMIT ?"
+        return list(self._experiments(query, (number, count)))
+
+    def fates(self) -> Iterator[tuple[int, ExperimentState, float | None]]:
+        """Number, state and metric of all that are decided, in order of their numbers."""
+        rows = self._db.execute(
+            "SELECT id, state, metric FROM experiment WHERE decided_at IS NOT NULL ORDER BY id"
+        )
+        for row in rows:
+            yield row["id"], ExperimentState(row["state"]), row["metric"]
+
+    def spread(self) -> dict[int, tuple[float, float]]:
+        """The lowest and the highest metric of each experiment that was measured repeatedly."""
+        rows = self._db.execute(
+            "SELECT experiment, min(outcome.metric) AS low, max(outcome.metric) AS high"
+            " FROM trial JOIN outcome ON outcome.trial = trial.id WHERE experiment IN"
+            " (SELECT experiment FROM trial WHERE number > 1) AND outcome.metric IS NOT NULL"
+            " GROUP BY experiment HAVING count(*) > 1"
+        )
+        return {row["experiment"]: (row["low"], row["high"]) for row in rows}
 
     def recent(self, count: int) -> list[Experiment]:
         """The latest to be decided, the newest first."""

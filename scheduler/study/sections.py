@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -371,12 +372,46 @@ class StopSection(Section):
 
 
 class ServeSection(Section):
-    """Read-only HTTP while the study runs."""
+    """HTTP while the study runs: REST and the dashboard."""
 
-    port: Port | None = Field(
-        default=None, description="Port to serve on; 0: any free one. Null: nothing is served."
+    port: Port | Literal["auto"] | None = Field(
+        default="auto",
+        description="Port to serve on. auto: 8700, or one of the next where others have that; 0: "
+        "any free one. Null: nothing is served, as with --no-serve.",
     )
     host: Annotated[str, Field(min_length=1)] = Field(
         default="127.0.0.1",
-        description="Address to serve on. Loopback: nothing is open to a network by default.",
+        description="Address to serve on. Loopback: reach it from elsewhere through ssh -L. Any "
+        "other opens it to a network, to whoever has the token, and in the clear.",
     )
+    allowed_hosts: tuple[Annotated[str, Field(pattern=r"^(\*\.)?[A-Za-z0-9.:-]+$")], ...] = Field(
+        default=(),
+        description="Names beside its own under which it may be asked for, as of a proxy in front "
+        "of it: study.lab.example, or *.lab.example.",
+    )
+
+
+class NotifySection(Section):
+    """Who hears of the study while nobody looks."""
+
+    webhook: str | None = Field(
+        default=None,
+        repr=False,  # whoever knows it can write there: it is not to stand in a traceback
+        description="URL that gets a JSON POST on a new champion, on a pause and at the end of a "
+        "session; chat services show its field text. Null: nobody, as nothing leaves by default.",
+    )
+
+    @model_validator(mode="after")
+    def can_be_posted_to(self) -> Self:
+        """Refuse what is no address, and don't repeat it: it may hold a secret."""
+        if self.webhook is None:
+            return self
+        try:
+            parts = urlsplit(self.webhook)
+            is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+            _ = parts.port  # raises where it is no number
+        except ValueError:
+            is_address = False
+        if not is_address or not self.webhook.isascii() or len(self.webhook.split()) != 1:
+            raise key_error("webhook", "must be a URL such as https://chat.example.org/hooks/1")
+        return self

@@ -1,6 +1,7 @@
-"""The HTTP process of a study: real uvicorn, real sockets, a real database."""
+"""Reading a study over HTTP: real uvicorn, real sockets, a real database."""
 
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -10,17 +11,22 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from scheduler.api.serving import Server, bind
+from scheduler.api.serving import FIRST_PORT, PORTS, Server, bind
 from scheduler.errors import UsageError
+from scheduler.rules.states import ExperimentState
 from scheduler.study.artifacts import Artifacts
+from scheduler.study.config import Config
 from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
 from tests.fixtures.candidates import ROOT
+from tests.fixtures.served import TOKENS, served, wait_until_it_answers
 from tests.synthetic import make_study
 
 
@@ -37,15 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 
 @pytest.fixture(scope="module")
 def client(folder: StudyFolder) -> Iterator[httpx.Client]:
-    server = Server(folder.path, bind("127.0.0.1", 0))
-    with server, httpx.Client(base_url=server.url) as client:
-        wait_until_it_answers(client)
+    with served(folder.path) as client:
         yield client
-
-
-def wait_until_it_answers(client: httpx.Client) -> None:
-    # The socket listens before the process has started: the first request waits for it.
-    assert client.get("/healthz", timeout=60).json() == {"status": "ok"}
 
 
 def test_the_study_and_its_leaderboard(client: httpx.Client, folder: StudyFolder) -> None:
@@ -63,19 +62,68 @@ def test_the_study_and_its_leaderboard(client: httpx.Client, folder: StudyFolder
     assert best["files"]
 
 
+def pages(client: httpx.Client, **params: object) -> list[dict[str, Any]]:
+    """All pages of a list, by its cursors."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        query = {**params, **({} if cursor is None else {"cursor": cursor})}
+        page = client.get("/experiments", params=query).json()  # type: ignore[arg-type]
+        found += page["experiments"]
+        cursor = page["next"]
+        if cursor is None:
+            return found
+
+
 def test_experiments_come_in_pages_and_by_state(client: httpx.Client, folder: StudyFolder) -> None:
     with Reader(folder.database) as reader:
         everything = list(reader.experiments())
-    ids: list[int] = []
-    cursor: int | None = -1
-    while cursor is not None:
-        page = client.get("/experiments", params={"after": cursor, "limit": 7}).json()
-        ids += [e["id"] for e in page["experiments"]]
-        cursor = page["next"]
-    assert ids == [e.id for e in everything]
-    failed = client.get("/experiments", params={"state": "crash"}).json()["experiments"]
-    assert [e["id"] for e in failed] == [e.id for e in everything if e.state == "crash"]
+    assert [e["id"] for e in pages(client, limit=7)] == [e.id for e in everything]
+    failed = pages(client, state=["crash", "oom"])
+    assert failed
+    assert [e["id"] for e in failed] == [e.id for e in everything if e.state in ("crash", "oom")]
     assert all(e["metric"] is None for e in failed)
+    kept = pages(client, kept=True)
+    assert [e["id"] for e in kept] == [e.id for e in everything if e.state == "keep"]
+    assert len(pages(client, kept=False)) == len(everything) - len(kept)
+    assert pages(client, kept=True, state="crash") == []
+
+
+@pytest.mark.parametrize("sort", ["metric", "decided_at", "id"])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_experiments_are_sorted_both_ways_over_all_pages(
+    client: httpx.Client, folder: StudyFolder, sort: str, order: str
+) -> None:
+    found = pages(client, sort=sort, order=order, limit=4)
+    values = [(each[sort], each["id"]) for each in found]
+    assert values == sorted(values, reverse=order == "desc")
+    with Reader(folder.database) as reader:
+        assert {e["id"] for e in found} == {
+            e.id for e in reader.experiments() if getattr(e, sort) is not None
+        }
+
+
+def test_experiments_are_found_by_their_text_origin_and_time(
+    client: httpx.Client, folder: StudyFolder
+) -> None:
+    with Reader(folder.database) as reader:
+        everything = list(reader.experiments())
+    middle = sorted(e.decided_at for e in everything if e.decided_at)[10]
+    late = pages(client, since=middle)
+    assert {e["id"] for e in late} == {
+        e.id for e in everything if e.decided_at and e.decided_at >= middle
+    }
+    assert {e["origin"] for e in pages(client, origin="a-model")} == {"a-model"}
+    assert {e["id"] for e in pages(client, text="width ")} == {
+        e.id for e in everything if "width " in f"{e.title} {e.hypothesis}".lower()
+    }
+    assert pages(client, text="100%") == []  # no pattern: a percent sign is one
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "bnVsbA", "WyJpZCIsdHJ1ZSwwLjAsMV0", "é", "1" * 400])
+def test_a_cursor_of_another_list_is_refused(client: httpx.Client, cursor: str) -> None:
+    for path in ("/experiments", "/instructions"):
+        assert client.get(path, params={"cursor": cursor}).status_code == 422
 
 
 def test_one_experiment_with_its_trials_diff_and_log(client: httpx.Client) -> None:
@@ -99,7 +147,15 @@ def test_one_experiment_with_its_trials_diff_and_log(client: httpx.Client) -> No
         ("/experiments/0/diff", 404),
         ("/experiments/abc", 422),
         ("/experiments/99999999999999999999", 422),
-        ("/experiments?after=99999999999999999999", 422),
+        ("/experiments?instruction=99999999999999999999", 422),
+        ("/experiments?since=nan", 422),
+        ("/experiments?nonsense=1", 422),
+        ("/experiments/1/diff?against=999", 404),
+        ("/champion/files/../../study.db", 404),
+        ("/champion/files/%2e%2e/study.db", 404),
+        ("/instructions/7", 404),
+        ("/letters/7", 404),
+        ("/events?after=-1", 422),
         ("/experiments?limit=0", 422),
         ("/experiments?state=good", 422),
         ("/nowhere", 404),
@@ -131,17 +187,17 @@ def test_a_log_without_its_file_is_what_the_database_keeps(
 
 def test_the_openapi_document_names_the_errors_that_are_sent(client: httpx.Client) -> None:
     answers = client.get("/openapi.json").json()["paths"]["/experiments"]["get"]["responses"]
-    assert set(answers) == {"200", "default"}
+    assert set(answers) == {"200", "401", "403", "422", "429", "503", "default"}
     assert set(answers["default"]["content"]) == {"application/problem+json"}
 
 
 def test_what_goes_wrong_inside_is_a_problem_document_too(tmp_path: Path) -> None:
     folder = StudyFolder(make_study(tmp_path / "s", experiments=2))
     change(folder, "UPDATE experiment SET constants = 'no JSON' WHERE id = 1")
-    with Server(folder.path, bind("127.0.0.1", 0)) as server:
-        unexpected = httpx.get(f"{server.url}/experiments/1", timeout=60)
+    with served(folder.path) as client:
+        unexpected = client.get("/experiments/1")
         change(folder, "ALTER TABLE champion RENAME TO gone")  # as if it were not made yet
-        missing = httpx.get(f"{server.url}/champion", timeout=60)
+        missing = client.get("/champion")
     assert [unexpected.status_code, missing.status_code] == [500, 503]
     for answer in (unexpected, missing):
         assert answer.headers["content-type"] == "application/problem+json"
@@ -156,14 +212,14 @@ def change(folder: StudyFolder, statement: str) -> None:
 def test_it_can_be_read_while_a_writer_writes(tmp_path: Path) -> None:
     folder = StudyFolder(make_study(tmp_path / "s", experiments=2))
     with (
-        Server(folder.path, bind("127.0.0.1", 0)) as server,
+        served(folder.path) as client,
         closing(sqlite3.connect(folder.database, isolation_level=None)) as writer,
     ):
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE experiment SET title = 'another' WHERE id = 1")
-        before = httpx.get(f"{server.url}/experiments/1", timeout=60).json()["experiment"]["title"]
+        before = client.get("/experiments/1").json()["experiment"]["title"]
         writer.execute("COMMIT")
-        after = httpx.get(f"{server.url}/experiments/1", timeout=60).json()["experiment"]["title"]
+        after = client.get("/experiments/1").json()["experiment"]["title"]
     assert before != "another"
     assert after == "another"
 
@@ -174,29 +230,36 @@ def test_the_current_folder_and_the_keys_stay_outside(
     (tmp_path / "fastapi.py").write_text("raise SystemExit('the wrong fastapi')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("A_MODEL_API_KEY", "secret")
-    with Server(folder.path, bind("127.0.0.1", 0)) as server:
+    with Server(folder.path, bind("127.0.0.1", 0), TOKENS) as server:
         assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
-        assert "A_MODEL_API_KEY" not in psutil.Process(server._process.pid).environ()
+        child = psutil.Process(server._process.pid)
+        assert "A_MODEL_API_KEY" not in child.environ()
+        # Anyone on the machine may read a command line, and root an environment.
+        shown = " ".join([*child.cmdline(), *child.environ().values()])
+        assert not any(secret in shown for secret in (TOKENS.full, TOKENS.read, TOKENS.ticket))
 
 
-def test_nothing_can_be_written_and_foreign_names_are_refused(client: httpx.Client) -> None:
-    assert client.post("/experiments", json={}).status_code == 405
-    assert client.get("/study", headers={"host": "evil.example"}).status_code == 400
-
-
-def test_a_port_in_use_and_an_open_address_are_refused() -> None:
+def test_a_port_in_use_is_refused_and_without_a_choice_another_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=rf"serve\.port: can't serve on 127\.0\.0\.1:{port}"):
             bind("127.0.0.1", port)
-    with pytest.raises(UsageError, match=r"serve\.host: 0\.0\.0\.0 is not one of"):
-        bind("0.0.0.0", 0)
+    with closing(bind("127.0.0.1", "auto")) as one, closing(bind("127.0.0.1", "auto")) as other:
+        ports = {each.getsockname()[1] for each in (one, other)}
+    assert len(ports) == 2
+    assert FIRST_PORT <= min(ports) < FIRST_PORT + PORTS
+
+
+def test_an_address_that_is_not_of_this_machine_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"serve\.port: can't serve on 192\.0\.2\.1:8700"):
+        bind("192.0.2.1", 8700)
 
 
 def test_it_ends_when_its_driver_is_killed(folder: StudyFolder) -> None:
     script = (
         "import sys, time; from pathlib import Path; from scheduler.api.serving import *\n"
-        "server = Server(Path(sys.argv[1]), bind('127.0.0.1', 0))\n"
+        "from scheduler.api.tokens import Tokens\n"
+        "server = Server(Path(sys.argv[1]), bind('127.0.0.1', 0), Tokens('x' * 20))\n"
         "print(server.url, flush=True); time.sleep(100)"
     )
     driver = subprocess.Popen(
@@ -218,3 +281,47 @@ def test_it_ends_when_its_driver_is_killed(folder: StudyFolder) -> None:
             return
         assert time.monotonic() < limit
         time.sleep(0.1)
+
+
+def test_metrics_are_in_the_format_of_prometheus(client: httpx.Client, folder: StudyFolder) -> None:
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    with Reader(folder.database) as reader:
+        study = reader.study()
+    assert study.champion is not None
+    assert found["autoresearch_best_metric", "val_bpb"] == study.champion.metric
+    assert found["autoresearch_experiments", "keep"] == study.counts[ExperimentState.KEEP]
+    assert found["autoresearch_llm_tokens_total",] == study.tokens
+    assert found["autoresearch_running",] == 0
+    assert ("autoresearch_occupancy_ratio",) not in found  # of no slots
+
+
+def test_the_page_of_the_documentation_needs_nothing_from_elsewhere(client: httpx.Client) -> None:
+    page = client.get("/docs").text
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(loaded) >= 3
+    for each in loaded:
+        assert each.startswith("/")
+        assert client.get(each).status_code == 200
+    assert "https://" not in page
+
+
+def test_figures_that_are_no_numbers_are_null(tmp_path: Path) -> None:
+    folder = StudyFolder(make_study(tmp_path / "s", experiments=2))
+    change(folder, "UPDATE outcome SET train_loss = 9e999")
+    with served(folder.path) as client:
+        trials = client.get("/experiments/1").json()["trials"]
+    assert trials[0]["outcome"]["train_loss"] is None
+
+
+def test_a_study_that_has_recorded_nothing_has_nothing_to_show(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "s")
+    folder.create(Config(), "# Directions")
+    with served(folder.path) as client:
+        assert client.get("/study").status_code == 404
+        assert client.get("/experiments").status_code == 404

@@ -200,12 +200,12 @@ class Storm:
         self.await_nodes()
         with suppress(ProcessLookupError):
             self.driver.send_signal(signal.SIGINT)
-        self.driver.wait(60)
+        self.driver.wait(150)
         for _ in range(5):  # it may pause once more for what the storm has left behind
             with Reader(self.study.database) as reader:
                 begun = sum(e.parent is not None for e in reader.experiments())
             self.driver = self._start(f"stop.max_experiments={begun + CALM}")
-            self.driver.wait(120)
+            self.driver.wait(240)
             with Reader(self.study.database) as reader:
                 if reader.study().state is StudyState.STOPPED:
                     return
@@ -218,7 +218,7 @@ def storm(tmp_path: Path) -> Iterator[Storm]:
         yield Storm(tmp_path, SEED)
 
 
-@pytest.mark.timeout(SECONDS + 400)
+@pytest.mark.timeout(SECONDS + 900)
 def test_nothing_is_lost_or_counted_twice_whatever_is_killed(storm: Storm, tmp_path: Path) -> None:
     storm.wait_for_work()
     storm.rage(SECONDS)

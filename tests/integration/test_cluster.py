@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,16 +17,17 @@ import ray
 from scheduler.cluster import RayResults
 from scheduler.errors import UsageError
 from scheduler.loop import Loop
-from scheduler.rules.states import ExperimentState, TrialState
+from scheduler.rules.states import ExperimentState, StopReason, TrialState
 from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
+from scheduler.study.records import Study
 from tests.fixtures.books import check_books
 from tests.fixtures.cluster import Nodes, cluster_environment, wait_for, workers_of
-from tests.fixtures.lab import Lab
+from tests.fixtures.lab import Gate, Lab
 from tests.fixtures.scripted_study import metric_of
 
 Meanwhile = Callable[[RayResults, Loop], None]
-pytestmark = pytest.mark.whole_machine
+pytestmark = [pytest.mark.whole_machine, pytest.mark.timeout(500)]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,11 @@ def scripts(count: int, seconds: float) -> list[str]:
     return [f"import time; time.sleep({seconds}); honest({1 + n / 100})" for n in range(count)]
 
 
+def held(lab: Lab, count: int) -> list[str]:
+    """Candidates that run until the lab's gate opens."""
+    return [lab.gate.script(1 + n / 100) for n in range(count)]
+
+
 def running(lab: Lab) -> list[int]:
     """The experiments whose trials run, but for the baseline."""
     with suppress(UsageError), lab.reader() as reader:
@@ -58,9 +65,11 @@ def decided(reader: Reader) -> int:
     return sum(e.state.is_final for e in reader.experiments())
 
 
-def run(lab: Lab, edits: list[str], meanwhile: Meanwhile) -> None:
-    lab.run(edits, f"agent.proposals_per_call={len(edits)}", meanwhile=meanwhile)
+def run(lab: Lab, edits: list[str], meanwhile: Meanwhile) -> Study:
+    settings = (f"agent.proposals_per_call={len(edits)}", Gate.VISIBLE)
+    study = lab.run(edits, *settings, meanwhile=meanwhile)
     check_books(lab.folder)
+    return study
 
 
 def test_a_node_that_joins_gets_work_and_one_that_is_drained_gets_none(
@@ -108,8 +117,9 @@ def test_a_lost_nodes_trial_goes_first_and_is_not_counted_as_a_crash(
         assert trial is not None
         lost.append(trial.experiment)
         nodes.kill(node)
+        lab.gate.open()
 
-    run(lab, scripts(6, 3.0), meanwhile)
+    run(lab, held(lab, 6), meanwhile)
     (experiment,) = lost
     with lab.reader() as reader:
         first, second = reader.trials(experiment)
@@ -131,12 +141,13 @@ def test_what_takes_its_worker_down_twice_is_set_aside_as_a_crash(lab: Lab, node
     def meanwhile(_: RayResults, __: Loop) -> None:
         for losses in (0, 1):
             wait_for(lambda n=losses: of_experiment(lab, 1, TrialState.LOST) == n)  # type: ignore[misc]
-            wait_for(lambda: 1 in running(lab))
+            wait_for(lambda: 1 in running(lab), what="it runs")
             with lab.reader() as reader:
                 trial = next(t.id for t in reader.running_trials() if t.experiment == 1)
             wait_for(lambda t=trial: kill_worker(f"ray::trial-{t}"))  # type: ignore[misc]
+        lab.gate.open()
 
-    run(lab, scripts(3, 2.0), meanwhile)
+    run(lab, [*held(lab, 1), *scripts(2, 0.1)], meanwhile)
     with lab.reader() as reader:
         poison, *others = [e for e in reader.experiments() if e.id > 0]
     assert poison.state is ExperimentState.CRASH
@@ -214,7 +225,7 @@ def test_studies_share_a_cluster_and_each_is_held_by_one_driver(
     wait_for(lambda: (slots(one), slots(two)) == (1, 3), what="who is more important goes first")
     for process in (first, second):
         process.terminate()
-        assert process.wait(60) == 130
+        assert process.wait(150) == 130
     for folder in (one, two):
         check_books(folder, metric_of, settled=False)
     wait_for(lambda: set(nodes.living_actors()) == {"Shares"})
@@ -235,3 +246,38 @@ def test_a_study_without_an_address_takes_nobodys_cluster(nodes: Nodes) -> None:
         timeout=120,
     )
     assert said.stdout.split()[0] == "True", said.stderr[-2000:]
+
+
+# ---- a network that is down for a while -----------------------------------------------------
+
+CUT_SECONDS = 30.0
+
+
+@pytest.mark.parametrize("mute", ["raylet", "gcs_server"])
+def test_a_cut_of_half_a_minute_costs_a_study_nothing(lab: Lab, nodes: Nodes, mute: str) -> None:
+    """Stopped, it neither answers nor asks, as when the network is down before it."""
+    seen: list[int] = []
+
+    def meanwhile(_: RayResults, __: Loop) -> None:
+        node = nodes.join(1)
+        with lab.reader() as reader:
+            wait_for(lambda: decided(reader) >= 6)
+        wait_for(lambda: workers_of(node, "ray::trial-"))
+        process = nodes.process_of(node, mute)
+        process.suspend()
+        try:
+            with lab.reader() as reader:
+                before = decided(reader)
+                time.sleep(CUT_SECONDS)
+                seen.append(decided(reader) - before)
+        finally:
+            process.resume()
+
+    study = run(lab, scripts(60, 1.0), meanwhile)
+    nodes.kill(nodes.workers[-1])
+    print(f"decided while {mute} was mute: {seen}")
+    assert study.reason is StopReason.MAX_EXPERIMENTS
+    with lab.reader() as reader:
+        assert all(e.metric is not None for e in reader.experiments())
+        states = Counter(t.state for t in reader.trials())
+    assert states == {TrialState.DONE: 61}

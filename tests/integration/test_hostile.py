@@ -11,6 +11,7 @@ import random
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -132,8 +133,9 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_it_is_refused_as_what_it_was(judge: Judge, name: str) -> None:
     script, states, words = REFUSED[name]
+    limit = 3 if states == "timeout" else 60  # who waits for it and who must not
     budget = Budget(
-        seconds=None, steps=5, startup_seconds=60, step_limit_seconds=20, eval_seconds=8
+        seconds=None, steps=5, startup_seconds=60, step_limit_seconds=20, eval_seconds=limit
     )
     outcome = judge(script, budget=budget)
     assert outcome.metric is None
@@ -161,7 +163,10 @@ def test_memory_that_no_process_shows_goes_when_the_trial_ends(judge: Judge) -> 
 
     before = shared()
     assert judge(hostile.HIDES_MEMORY).status is OutcomeStatus.DONE
-    assert shared() < before + 300_000  # of 400 MB; other programs of the machine come and go
+    limit = time.monotonic() + 60
+    while shared() > before + 300_000:  # of 400 MB; other programs of the machine come and go
+        assert time.monotonic() < limit
+        time.sleep(0.2)
 
 
 def test_fakes_and_patches_change_no_score(judge: Judge, honest: list[float]) -> None:

@@ -121,7 +121,7 @@ def test_a_job_that_is_stopped_edited_and_killed_with_its_cluster_is_one_study(
     cluster: LastingCluster, client: Client
 ) -> None:
     night = cluster.studies / "night"
-    run = ("run", "night", *TINY, "--set", "stop.max_experiments=2")
+    run = ("run", "night", *TINY, "--set", "stop.max_experiments=500")
     job = client.submit("--", "python", "-m", "scheduler", *run)
     wait_for(lambda: bool(trials(night, TrialState.RUNNING)))
     code, _, err = finish(client.ray_job("stop", job))
@@ -156,7 +156,10 @@ def test_a_job_that_is_stopped_edited_and_killed_with_its_cluster_is_one_study(
     done_before = trials(night, TrialState.DONE)
 
     cluster.start()
-    submission = ("submit-job", "night", "--address", cluster.address)
+    with Reader(night / "study.db") as reader:  # it has to last until a second one was refused
+        last = max(e.id for e in reader.experiments()) + 4
+    limit = ("--set", f"stop.max_experiments={last}")
+    submission = ("submit-job", "night", "--address", cluster.address, *limit)
     following = client.start(sys.executable, "-m", "scheduler", *submission, "--follow")
     wait_for(lambda: study_of(night).state is StudyState.RUNNING and drives(cluster))
     code, _, err = client.autoresearch(*submission)
@@ -168,10 +171,10 @@ def test_a_job_that_is_stopped_edited_and_killed_with_its_cluster_is_one_study(
     assert "stopped: stop.max_experiments is reached" in out
     with Reader(night / "study.db") as reader:
         experiments = list(reader.experiments())
-    assert [e.id for e in experiments] == [0, 1, 2]
+    assert [e.id for e in experiments] == list(range(last + 1))
     assert all(e.metric is not None for e in experiments)
     finished = trials(night, TrialState.DONE)
-    assert sorted(t.experiment for t in finished) == [0, 1, 2]
+    assert sorted(t.experiment for t in finished) == list(range(last + 1))
     assert [t for t in finished if t.id in {d.id for d in done_before}] == done_before
 
 

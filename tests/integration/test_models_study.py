@@ -149,7 +149,7 @@ class Desk:
         """Wait until it holds, while the process lives."""
         limit = time.monotonic() + PATIENCE
         while not what():
-            assert process.poll() is None, process.communicate()
+            assert process.poll() is None, "".join(process.communicate())
             assert time.monotonic() < limit, [
                 (e.id, e.title, e.state.value, e.mends, e.reason) for e in self.experiments()
             ]

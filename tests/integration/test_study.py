@@ -18,7 +18,7 @@ from scheduler.study.desk import Desk
 from scheduler.study.letters import AnyLetter, Cancel, Pause, Stop, Submit, Unpause
 from scheduler.study.records import Reply
 from tests.fixtures.candidates import ROOT
-from tests.fixtures.lab import Lab, command, wait_for
+from tests.fixtures.lab import Gate, Lab, command, wait_for
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +46,7 @@ def lab(tmp_path: Path) -> Lab:
 
 def test_what_scores_lower_is_kept_and_the_lowest_is_the_champion(lab: Lab) -> None:
     scores = [1.9, 1.95, 1.5, 1.7]
-    study = lab.run([f"honest({score})" for score in scores])
+    study = lab.run([f"honest({score})" for score in scores], exports=True)
     assert (study.state, study.reason) == (StudyState.STOPPED, StopReason.MAX_EXPERIMENTS)
     with lab.reader() as reader:
         experiments = list(reader.experiments())
@@ -73,8 +73,15 @@ def test_what_scores_lower_is_kept_and_the_lowest_is_the_champion(lab: Lab) -> N
 
 
 def test_four_run_at_a_time_each_on_a_gpu_of_its_own(lab: Lab) -> None:
-    scripts = [f"import time; time.sleep(1.5); honest({3 + n})" for n in range(8)]
-    lab.run(scripts, "agent.proposals_per_call=8")
+    # The first four wait for each other: with fewer at a time none of them would end.
+    room = lab.path / "room"
+    room.mkdir()
+    meet = (
+        f"import pathlib, time\nroom = pathlib.Path({str(room)!r})\n(room / '{{n}}').touch()\n"
+        "while len(list(room.iterdir())) < 4: time.sleep(0.02)\nhonest(3.{n})"
+    )
+    scripts = [meet.format(n=n) for n in range(8)]
+    lab.run(scripts, "agent.proposals_per_call=8", Gate.VISIBLE)
     with lab.reader() as reader:
         trials = [t for t in reader.trials() if t.experiment > 0]
     outcomes = [t.outcome for t in trials if t.outcome is not None]
@@ -150,6 +157,7 @@ def test_a_person_steers_a_running_study_by_letters(lab: Lab) -> None:
         wait_for(lambda: bool(running(lab)))
         ask(Pause())
         edit = ask(Submit("mine", {"train.py": MINE}))
+        lab.gate.open()
         wait_for(lambda: not running(lab))
         assert edit.number is not None
         with lab.reader() as reader:
@@ -159,8 +167,7 @@ def test_a_person_steers_a_running_study_by_letters(lab: Lab) -> None:
         wait_for(lambda: fate(lab, edit.number or 0) is ExperimentState.KEEP)
         ask(Stop())
 
-    scripts = [SLOW.format(n=n) for n in range(1, 20)]
-    study = lab.run(scripts, meanwhile=steer)
+    study = lab.run(held(lab, 12), Gate.VISIBLE, meanwhile=steer)
     assert (study.state, study.reason) == (StudyState.STOPPED, StopReason.INSTRUCTION)
     assert [r.refused for r in replies.values()] == [""] * 5
     assert study.champion is not None
@@ -196,28 +203,37 @@ def test_a_baseline_that_fails_pauses_the_study_and_says_why(lab: Lab) -> None:
 
 # ---- interruptions --------------------------------------------------------------------------
 
-SLOW = "import time; time.sleep(3); honest(1.{n})"
-
 
 def running(lab: Lab) -> list[int]:
     with lab.reader() as reader:
         return [t.id for t in reader.running_trials() if t.experiment > 0]
 
 
-def test_a_drained_study_ends_its_trials_and_resumes_with_the_rest(lab: Lab) -> None:
-    scripts = [SLOW.format(n=n) for n in range(1, 8)]
+def named(name: str) -> list[psutil.Process]:
+    """Our Ray's workers of that name: another Ray of this machine may have some too."""
+    ours = psutil.Process().children(recursive=True)
+    return [process for process in ours if command(process).startswith(name)]
 
+
+def held(lab: Lab, count: int) -> list[str]:
+    """Candidates that run until the lab's gate opens; the first of them scores lowest."""
+    return [lab.gate.script(1 + n / 10) for n in range(1, count + 1)]
+
+
+def test_a_drained_study_ends_its_trials_and_resumes_with_the_rest(lab: Lab) -> None:
     def drain(_: RayResults, loop: Loop) -> None:
         wait_for(lambda: len(running(lab)) == 4)
         loop.drain()
+        lab.gate.open()
 
-    study = lab.run(scripts, "agent.proposals_per_call=7", meanwhile=drain)
+    more = ("agent.proposals_per_call=7", Gate.VISIBLE)
+    study = lab.run(held(lab, 7), *more, meanwhile=drain)
     assert (study.state, study.reason) == (StudyState.STOPPED, StopReason.SIGNAL)
     with lab.reader() as reader:
         assert all(t.state is not TrialState.RUNNING for t in reader.trials())
         queued = [e.id for e in reader.undecided()]
     assert queued
-    study = lab.run([], f"stop.max_experiments={queued[-1]}")
+    study = lab.run([], f"stop.max_experiments={queued[-1]}", Gate.VISIBLE)
     assert study.reason is StopReason.MAX_EXPERIMENTS
     with lab.reader() as reader:
         experiments = list(reader.experiments())
@@ -232,11 +248,12 @@ def test_a_cancelled_study_runs_what_it_cut_short_again(lab: Lab) -> None:
         wait_for(lambda: len(running(lab)) == 2)
         loop.cancel()
 
-    lab.run([SLOW.format(n=n) for n in (1, 2)], meanwhile=cancel)
+    lab.run(held(lab, 2), Gate.VISIBLE, meanwhile=cancel)
     with lab.reader() as reader:
         cut = [e.state for e in reader.undecided() if e.id > 0]
     assert cut == [ExperimentState.QUEUED] * 2
-    study = lab.run([], "stop.max_experiments=2")
+    lab.gate.open()
+    study = lab.run([], "stop.max_experiments=2", Gate.VISIBLE)
     assert study.champion is not None
     assert study.champion.metric == 1.1
     with lab.reader() as reader:
@@ -248,10 +265,11 @@ def test_a_killed_worker_loses_its_trial_which_runs_again(lab: Lab) -> None:
     def kill(_: RayResults, __: Loop) -> None:
         wait_for(lambda: len(running(lab)) == 1)
         name = f"ray::trial-{running(lab)[0]}"
-        wait_for(lambda: any(name in command(p) for p in psutil.process_iter()))
-        next(p for p in psutil.process_iter() if name in command(p)).kill()
+        wait_for(lambda: named(name))
+        named(name)[0].kill()
+        lab.gate.open()
 
-    lab.run([SLOW.format(n=1)], meanwhile=kill)
+    lab.run(held(lab, 1), Gate.VISIBLE, meanwhile=kill)
     with lab.reader() as reader:
         assert [t.state for t in reader.trials(1)] == [TrialState.LOST, TrialState.DONE]
         experiment = reader.experiment(1)
@@ -261,10 +279,11 @@ def test_a_killed_worker_loses_its_trial_which_runs_again(lab: Lab) -> None:
 
 def test_a_killed_results_actor_comes_back_and_the_study_goes_on(lab: Lab) -> None:
     def kill(results: RayResults, __: Loop) -> None:
-        wait_for(lambda: len(running(lab)) == 2)
+        wait_for(lambda: len(running(lab)) == 3)
         ray.kill(results.actor, no_restart=False)
+        lab.gate.open()
 
-    study = lab.run([SLOW.format(n=n) for n in (1, 2, 3)], meanwhile=kill)
+    study = lab.run(held(lab, 3), Gate.VISIBLE, meanwhile=kill)
     assert study.champion is not None
     assert study.champion.metric == 1.1
     with lab.reader() as reader:

@@ -408,6 +408,43 @@ def test_nothing_outlives_a_supervisor_that_is_killed(
     assert sleepers(seconds) == []
 
 
+# Forks supervisors, and kills each within the milliseconds in which its sandboxes are being made.
+KILLED_AT_THE_START = """
+import os, random, signal, sys, time
+from pathlib import Path
+from workers import run_trial
+from workers.sandbox import command, View, probe_level
+from tests.fixtures.candidates import exam, scripted_trial
+
+probe_level(), command(View(), [])  # these start processes too, once
+trial = scripted_trial("go()\\nwhile True: pass", seconds=600, sandbox=sys.argv[1])
+task, data = Path(sys.argv[2]), Path(sys.argv[3])
+for number in range(40):
+    if not (supervisor := os.fork()):
+        run_trial(trial, report=print, exam=exam, task=task, data=data)
+    listed = Path(f"/proc/{supervisor}/task/{supervisor}/children")
+    while not listed.read_bytes():
+        pass
+    end = time.monotonic() + number * 0.001
+    while time.monotonic() < end:
+        pass
+    os.kill(supervisor, signal.SIGKILL)
+    os.waitpid(supervisor, 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS has no subreaper")
+def test_nothing_outlives_a_supervisor_that_is_killed_while_it_starts(
+    places: tuple[Path, Path], level: Level
+) -> None:
+    task, data = map(str, places)
+    program = [sys.executable, "-c", KILLED_AT_THE_START, level.value, task, data]
+    subprocess.run(program, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    time.sleep(0.5)
+    lines = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
+    assert [line for line in lines if task in line] == []
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     """Wait for something that must come; the limit only ends a test that has failed."""
     limit = time.monotonic() + 20

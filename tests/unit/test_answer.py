@@ -127,8 +127,8 @@ def test_proposals_and_problems_are_bounded_in_number_and_size() -> None:
         "--- a/x\n", "*** Begin Patch\n", "before\n```\nx\n```\nafter\n```\ny\n```\n", "a.b.",
     ],
 )  # fmt: skip
-def test_two_megabytes_of_anything_are_read(piece: str) -> None:
-    parsed = parse_answer(piece * (2_000_000 // len(piece)), FILES)
+def test_a_megabyte_of_anything_is_read(piece: str) -> None:
+    parsed = parse_answer(piece * (1_000_000 // len(piece)), FILES)
     assert len(parsed.drafts) <= MOST_PROPOSALS
 
 

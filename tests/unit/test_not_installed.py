@@ -7,7 +7,11 @@ import tomllib
 from scheduler.__main__ import NEEDED
 from tests.fixtures.candidates import ROOT
 
-MODULES = {"pyyaml": "yaml"}
+MODULES = {
+    "fastapi-offline": "fastapi_offline",
+    "prometheus-client": "prometheus_client",
+    "pyyaml": "yaml",
+}
 
 
 def test_every_dependency_is_looked_for() -> None:
@@ -21,6 +25,6 @@ def test_what_is_missing_is_said_instead_of_a_traceback() -> None:
     command = [sys.executable, "-S", "-m", "scheduler", "run"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert "lacks fastapi, filelock" in ended.stderr
+    assert "lacks fastapi, fastapi_offline, filelock" in ended.stderr
     assert "pip install" in ended.stderr
     assert "Traceback" not in ended.stderr

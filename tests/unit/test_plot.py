@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from scheduler.rules.states import ExperimentState
-from scheduler.study.plot import Points, visible_range, write_plot
+from scheduler.study.plot import write_plot
+from scheduler.study.points import Points, visible_range
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment
 from scheduler.study.store import Store

@@ -263,7 +263,7 @@ def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\nfrom scheduler.cli.app import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'ray', 'torch', 'pydantic', 'matplotlib', 'numpy', 'optuna', 'rich'}\n"
+        "heavy = {'ray', 'torch', 'pydantic', 'matplotlib', 'numpy', 'optuna', 'rich', 'httpx'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)

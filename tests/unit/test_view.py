@@ -11,10 +11,10 @@ from rich.console import Console
 from agent import ArmRecord
 from scheduler.cli import texts
 from scheduler.cli.view import news, render
-from scheduler.rules.states import ExperimentState, StudyState
+from scheduler.rules.states import ExperimentState, InstructionState, StopReason, StudyState
 from scheduler.study.live import FRESH_SECONDS, read_live, write_live
 from scheduler.study.reader import Reader
-from scheduler.study.records import Experiment, Live, SlotView
+from scheduler.study.records import Experiment, InstructionRecord, Live, SlotView
 from tests.synthetic import make_study
 
 
@@ -51,11 +51,51 @@ def slot(number: int, phase: str, fraction: float) -> SlotView:
     )
 
 
-def frame(live: Live, width: int = 80, height: int = 40) -> list[str]:
+ASKED = tuple(
+    InstructionRecord(
+        id=number,
+        text="try bigger models" if number == 1 else f"a wish of many words, number {number}",
+        priority=0,
+        state=InstructionState.IN_USE,
+        expires=None,
+        created_at=0.0,
+        moved_at=0.0,
+        experiments=(5, 7) if number == 1 else (),
+    )
+    for number in range(1, 5)
+)
+
+
+def in_trouble(live: Live) -> Live:
+    """The same, paused, with models that cost and one that gives nothing."""
+    study = replace(
+        live.study,
+        state=StudyState.PAUSED,
+        reason=StopReason.FAILURES,
+        text="8 in a row failed",
+        arms=(
+            ArmRecord("tuner", proposals=40, experiments=38, kept=3),
+            ArmRecord("a-model", proposals=20, experiments=18, kept=5),
+        ),
+        troubles={"a-model": "no key", "another": "is down"},
+        calls=31,
+        tokens=231_234,
+        dollars=0.8312,
+    )
+    return replace(live, study=study)
+
+
+def frame(
+    live: Live,
+    width: int = 80,
+    height: int = 40,
+    asked: tuple[InstructionRecord, ...] = (),
+    resume: str = "",
+) -> list[str]:
     console = Console(
         file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None
     )
-    console.print(render(live, "a-study"))
+    console.print(render(live, "a-study", asked, resume))
     file = console.file
     assert isinstance(file, io.StringIO)
     return file.getvalue().splitlines()
@@ -71,13 +111,36 @@ def test_a_frame_shows_slots_queue_champion_and_decisions(study: Live) -> None:
     assert all(f"#{e.id}" in text for e in study.recent[:5])
 
 
-@pytest.mark.parametrize(("width", "height"), [(60, 20), (80, 24), (200, 60)])
+@pytest.mark.parametrize(("width", "height"), [(40, 24), (60, 20), (80, 24), (200, 60)])
 @pytest.mark.parametrize("slots", [1, 16, 500])
 def test_a_frame_fits_the_terminal(study: Live, width: int, height: int, slots: int) -> None:
     crowd = tuple(slot(n, "train", n / slots) for n in range(slots))
-    lines = frame(replace(study, slots=crowd), width, height)
-    assert len(lines) <= height
-    assert max(map(len, lines)) <= width
+    for live in (study, in_trouble(study)):
+        lines = frame(replace(live, slots=crowd), width, height, ASKED)
+        assert len(lines) <= height
+        assert max(map(len, lines)) <= width
+
+
+def test_80_columns_and_24_lines_hold_all_that_the_dashboard_shows(study: Live) -> None:
+    crowd = tuple(slot(n, "train", 0.5) for n in range(4))
+    live = replace(in_trouble(study), slots=crowd)
+    text = "\n".join(frame(live, 80, 24, ASKED))
+    assert live.champion is not None
+    for part in (
+        *("paused: 8 in a row failed", "autoresearch unpause, or stop", "a-model: no key"),
+        *("a-model 5 kept of 18, tuner 3 kept of 38", "0.83 $, 31 calls, 231,234 tokens"),
+        *("title-0", "title-3", "3.250", f"#{live.champion.id}", "queue 1", "asked 4"),
+        *("1 in use by #7: try bigger models", f"#{live.recent[0].id}"),
+    ):
+        assert part in text, part
+
+
+def test_what_a_paused_study_needs_is_said_only_where_it_needs_it(study: Live) -> None:
+    paused = in_trouble(study)
+    assert "autoresearch run night" in "\n".join(frame(paused, resume="autoresearch run night"))
+    full = replace(paused, study=replace(paused.study, reason=None, text="no room on the disk"))
+    assert "to go on" not in "\n".join(frame(full))
+    assert "to go on" not in "\n".join(frame(study))
 
 
 def test_slots_without_room_are_summed_up(study: Live) -> None:

@@ -1,0 +1,130 @@
+"""The dashboard of a long study: how soon it is painted, and how long its questions take.
+
+`python -m benchmarks dashboard`: a synthetic study of 10,000 experiments, its HTTP process, and
+Debian's chromium. A page is measured in a fresh browser profile (nothing cached) and once more
+with what the first visit left; the times are the browser's own paint timing, and the moment at
+which the page's last panel stands there with its rows. Leaderboard and filters are timed over HTTP.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import httpx
+import psutil
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from tests.fixtures.served import TOKENS, served
+from tests.long_study import lengthen
+from tests.synthetic import make_study
+
+FIRST, TIMES, VISITS, QUESTIONS = 250, 40, 5, 30
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+READY = """
+() => document.querySelectorAll('canvas').length > 0
+  && document.querySelectorAll('[aria-label="Leaderboard"] tbody tr').length >= 10
+"""
+ASKED = {
+    "leaderboard": "/leaderboard",
+    "newest 50": "/experiments?limit=50&order=desc",
+    "kept, by metric": "/experiments?state=keep&sort=metric&limit=50",
+    "failed": "/experiments?state=crash&state=oom&limit=50",
+    "text in title": "/experiments?text=cosine&limit=50",
+    "text that nothing has": "/experiments?text=nothing-of-the-kind&limit=50",
+}
+
+
+def main() -> None:
+    """Print the figures."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = make_study(Path(place) / "long", FIRST, slots=8)
+        count = lengthen(folder / "study.db", TIMES)
+        with served(folder) as client:
+            print(f"{count:,} experiments, load {os.getloadavg()[0]:.1f}")
+            _questions(client)
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(
+                    executable_path="/usr/bin/chromium", args=["--no-sandbox"]
+                )
+                _visits(browser, str(client.base_url))
+                _memory(browser, str(client.base_url))
+                browser.close()
+
+
+def _questions(client: httpx.Client) -> None:
+    print("\n| question over HTTP | ms, median | worst |\n| --- | --- | --- |")
+    for name, path in ASKED.items():
+        taken = [
+            _timed(lambda path=path: client.get(path).raise_for_status()) for _ in range(QUESTIONS)
+        ]
+        print(f"| {name} | {median(taken):.1f} | {max(taken):.1f} |")
+
+
+def _timed(act: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    act()
+    return 1000 * (time.perf_counter() - begun)
+
+
+def _visits(browser: Browser, url: str) -> None:
+    print("\n| page | visit | first paint, ms | all there, ms |\n| --- | --- | --- | --- |")
+    fresh, again = [], []
+    for _ in range(VISITS):
+        context = _login(browser, url)
+        fresh.append(_visit(context, url))
+        again.append(_visit(context, url))
+        context.close()
+    for name, visits in (("first", fresh), ("next", again)):
+        paint, ready = (median(each) for each in zip(*visits, strict=True))
+        print(f"| overview | {name} | {paint:.0f} | {ready:.0f} |")
+
+
+def _login(browser: Browser, url: str) -> BrowserContext:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{url}/login")
+    page.fill("#token", TOKENS.full)
+    page.click("button")
+    page.wait_for_selector("canvas")
+    page.goto("about:blank")
+    return context
+
+
+def _visit(context: BrowserContext, url: str) -> tuple[float, float]:
+    page = context.new_page()
+    page.goto(url, wait_until="commit")
+    page.wait_for_function(READY, timeout=60_000, polling=20)
+    ready = float(page.evaluate("performance.now()"))
+    paint = float(page.evaluate(PAINT))
+    page.close()
+    return paint, ready
+
+
+def _memory(browser: Browser, url: str) -> None:
+    """What open pages cost the process, and what is left once they are closed."""
+    (process,) = [
+        p for p in psutil.Process().children() if "scheduler.api" in " ".join(p.cmdline())
+    ]
+    before = process.memory_info().rss
+    context = _login(browser, url)
+    pages = [context.new_page() for _ in range(10)]
+    for page in pages:
+        page.goto(url, wait_until="commit")
+        page.wait_for_function(READY, timeout=60_000)
+    opened = process.memory_info().rss
+    context.close()
+    time.sleep(15)
+    closed = process.memory_info().rss
+    mib = 2**20
+    figures = {"before": before / mib, "10 open": opened / mib, "15 s after": closed / mib}
+    print(
+        "\nmemory of the HTTP process, MiB:", json.dumps({k: round(v) for k, v in figures.items()})
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The paths of the study over HTTP: one file a resource."""

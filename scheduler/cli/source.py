@@ -1,0 +1,134 @@
+"""What a verb may ask of a study and send to it, wherever the study is.
+
+Two makers stand behind it: `local.py` reads a folder of this machine and leaves letters in it,
+`remote.py` speaks HTTP to the study's server. The verbs and their tables know only this. Errors are
+UsageError and StudyError with a text for a person, whichever it is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from scheduler.rules.states import ExperimentState
+    from scheduler.study.calls import CallRecord
+    from scheduler.study.letters import AnyLetter, Instruct
+    from scheduler.study.records import (
+        Experiment,
+        InstructionRecord,
+        Live,
+        NotebookRecord,
+        TrialRecord,
+    )
+
+
+class Fate(StrEnum):
+    """What became of a letter, as far as is known after some seconds."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    BUSY = "busy"  # the study runs and has not taken it up yet
+    WAITING = "waiting"  # the study does not run; it takes the letter up when it does
+    NOT_RUNNING = "not running"  # nor does the letter mean anything then
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A letter that was sent, and its fate."""
+
+    key: str
+    kind: str
+    fate: Fate
+    number: int | None = None  # of the instruction or experiment that it made or moved
+    why: str = ""  # it was refused
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of an experiment, in short."""
+
+    id: int
+    state: "ExperimentState"
+    metric: float | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An instruction, and what came of the experiments that name it."""
+
+    instruction: "InstructionRecord"
+    results: tuple[Result, ...]
+
+
+class Source(Protocol):
+    """One study."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+
+    @property
+    def where(self) -> str:
+        """Its folder or its URL, as a person would type it."""
+
+    @property
+    def address(self) -> str:
+        """The same, so that it means the same from anywhere."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+
+    @property
+    def minimize(self) -> bool:
+        """Whether a lower metric is better."""
+
+    @property
+    def resume(self) -> str:
+        """The command that makes it run, or what else to do."""
+
+    def live(self) -> tuple["Live", bool]:
+        """The study now, and whether it runs. Otherwise as it was recorded last."""
+
+    def experiment(self, number: int) -> "Experiment | None":
+        """One experiment, or None where there is no such number."""
+
+    def trials(self, experiment: int) -> "Sequence[TrialRecord]":
+        """The trials of an experiment, in order of their ids."""
+
+    def files(self, experiment: int) -> Mapping[str, str]:
+        """The editable files of an experiment: relative path -> text."""
+
+    def best_file(self, name: str) -> str:
+        """Where the champion's file of this name lies: a path or a URL."""
+
+    def call(self, experiment: "Experiment") -> "CallRecord | None":
+        """The call of a model that it came from, or None."""
+
+    def leaders(self, count: int) -> "Sequence[Experiment]":
+        """The best by metric, the best first."""
+
+    def instructions(self, *, open_only: bool = False) -> "Sequence[Asked]":
+        """What people asked for: the open ones by urgency, or all by number."""
+
+    def unread(self) -> "Sequence[Instruct]":
+        """Instructions that no running study has taken up yet, oldest first."""
+
+    def notebook(self) -> "NotebookRecord | None":
+        """What the study has learned, condensed."""
+
+    def lessons(self, *, after: int, limit: int) -> Sequence[str]:
+        """The newest lessons of decisions after the given one, in their order."""
+
+    def log(self, experiment: int) -> tuple[str, int]:
+        """What an experiment's trials printed until now, and its length in bytes."""
+
+    def follow(self, experiment: int, position: int) -> Iterator[str]:
+        """What is added to the log from there on, until the experiment is decided."""
+
+    def has_models(self) -> bool:
+        """Whether language models propose: the tuner alone reads no instructions."""
+
+    def send(self, letter: "AnyLetter") -> Sent:
+        """Send a letter and wait some seconds for what becomes of it."""

@@ -1,0 +1,165 @@
+"""The verb `submit`: a person's own edit, or another program's, as an experiment."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scheduler.cli.reading import (
+    JsonOption,
+    StudyOption,
+    TokenFileOption,
+    UrlOption,
+    choose,
+    find_experiment,
+)
+from scheduler.cli.sending import finish
+
+if TYPE_CHECKING:
+    from scheduler.cli.source import Source
+    from scheduler.study.letters import Submit
+
+
+def submit(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Edited files, or a folder that holds them."),
+    ],
+    title: Annotated[str, typer.Option("--title", "-t", help="What is tried, in one line.")],
+    hypothesis: Annotated[
+        str, typer.Option("--hypothesis", help="Why it should lower the metric.")
+    ] = "",
+    expected: Annotated[
+        str, typer.Option("--expected", help="Of the metric, to compare with what comes of it.")
+    ] = "",
+    parent: Annotated[
+        int | None,
+        typer.Option("--parent", metavar="ID", help="What was edited. Default: the champion."),
+    ] = None,
+    instruction: Annotated[
+        int | None, typer.Option("--instruction", metavar="ID", help="The one that it serves.")
+    ] = None,
+    study: StudyOption = None,
+    url: UrlOption = None,
+    token_file: TokenFileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Queue your own edit as an experiment, before all others.
+
+    The files are taken whole, and only those that the study edits. Checked like any proposal: it
+    must parse, define what the task calls, and be code that was not tried before.
+    """
+    with choose(study, url, token_file) as source:
+        base, number = _base(source, parent)
+        letter = _letter(
+            title=title,
+            files=read_edit(files, base),
+            hypothesis=hypothesis,
+            parent=parent,
+            expected=expected,
+            instruction=instruction,
+        )
+        if not source.live()[1]:  # what runs checks it itself, a moment later
+            _check(letter, base)
+        sent = source.send(letter)
+        done = (
+            f"experiment {sent.number} is queued, before all others; it edits "
+            f"{'the code of the task' if number is None else f'experiment {number}'}. "
+            f"See it with: autoresearch show {sent.number}"
+        )
+        finish(source, sent, done, {"experiment": sent.number}, json=json)
+
+
+def read_edit(paths: Sequence[Path], base: Mapping[str, str]) -> dict[str, str]:
+    """The edited files by the names that the study has for them. Raises UsageError.
+
+    `base` are the files of what was edited. A folder is searched for these; a single file may have
+    any name where the study edits just one.
+    """
+    from scheduler.errors import UsageError
+
+    edit: dict[str, str] = {}
+    for path in paths:
+        found = _in_folder(path, base) if path.is_dir() else {_name(path, base): path}
+        for name, place in found.items():
+            if name in edit:
+                raise UsageError(f"{place}: {name} is given twice")
+            try:
+                edit[name] = place.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", None) or "not UTF-8 text"
+                raise UsageError(f"{place}: can't be read ({why})") from error
+    return edit
+
+
+def _in_folder(folder: Path, base: Mapping[str, str]) -> dict[str, Path]:
+    from scheduler.errors import UsageError
+
+    found = {name: folder / name for name in base if (folder / name).is_file()}
+    if not found:
+        raise UsageError(f"{folder}: holds none of the files that are edited: {', '.join(base)}")
+    return found
+
+
+def _name(path: Path, base: Mapping[str, str]) -> str:
+    """What the study calls a file."""
+    from scheduler.errors import UsageError
+
+    if len(base) == 1:
+        return next(iter(base))
+    given = path.as_posix()
+    close = [name for name in base if given == name or given.endswith(f"/{name}")]
+    close = close or [name for name in base if Path(name).name == path.name]
+    if len(close) == 1 or not base:
+        return close[0] if close else path.name
+    raise UsageError(f"{path}: which file of the study is it? It edits {', '.join(base)}")
+
+
+def _base(source: "Source", parent: int | None) -> tuple[Mapping[str, str], int | None]:
+    """The files that were edited, and the experiment whose they are: for now, without a parent."""
+    if parent is not None:
+        find_experiment(source, parent)
+        return source.files(parent), parent
+    champion = source.live()[0].study.champion
+    number = champion.experiment if champion else 0
+    if source.experiment(number) is None:
+        return {}, None
+    return source.files(number), number
+
+
+def _letter(**fields: object) -> "Submit":
+    """The letter, checked as the study will check it on reading. Raises UsageError."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from scheduler.errors import UsageError
+    from scheduler.study.letters import Submit
+
+    try:
+        return TypeAdapter(Submit).validate_python(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UsageError(f"--{name}: {first['msg'].lower()}") from error
+
+
+def _check(letter: "Submit", base: Mapping[str, str]) -> None:
+    """Refuse what the study would refuse once it runs: nobody is there to see it then."""
+    from agent import Proposal
+    from agent.check import Refusal, complete
+    from agent.proposal import PERSON
+    from scheduler.briefings import contract_of
+    from scheduler.errors import UsageError
+
+    if not base:
+        return
+    edit = Proposal(
+        title=letter.title,
+        hypothesis=letter.hypothesis,
+        parent=0,
+        files=letter.files,
+        origin=PERSON,
+    )
+    whole = complete(edit, base, contract_of(base))
+    if isinstance(whole, Refusal):
+        raise UsageError(f"refused: {whole.reason}")

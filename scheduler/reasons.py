@@ -1,0 +1,29 @@
+"""Why a study stopped or paused, in words for a person.
+
+In: a study's state with its reason. Out: text. Shared by the command line, the pages and the
+webhook, so that all of them say the same. Decides nothing.
+"""
+
+from scheduler.rules.states import StopReason
+from scheduler.study.records import Study
+
+REASONS = {
+    StopReason.MAX_EXPERIMENTS: "stop.max_experiments is reached",
+    StopReason.MAX_HOURS: "the hours of stop.max_hours are used up",
+    StopReason.PLATEAU: "stop.plateau experiments in a row brought no new champion",
+    StopReason.MAX_DOLLARS: "the dollars of agent.max_dollars are spent",
+    StopReason.MAX_TOKENS: "the tokens of agent.max_tokens are used up",
+    StopReason.MAX_CALLS: "the calls of agent.max_calls are used up",
+    StopReason.SIGNAL: "it was interrupted",
+    StopReason.INSTRUCTION: "a person asked for it",
+    StopReason.NO_PROPOSALS: "the agent has no more ideas that were not tried before",
+    StopReason.AGENT_FAILED: "the agent failed again and again",
+    StopReason.BASELINE_FAILED: "the baseline failed",
+    StopReason.FAILURES: "too many experiments in a row failed",
+    StopReason.INFRASTRUCTURE: "trials are lost again and again",
+}
+
+
+def why(study: Study) -> str:
+    """Why the study is in its state, as far as there is something to say; else ""."""
+    return study.text or (REASONS[study.reason] if study.reason else "")
