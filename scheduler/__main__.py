@@ -10,7 +10,7 @@ LEAST_PYTHON = (3, 11)
 NEEDED = (
     *("fastapi", "fastapi_offline", "filelock", "httptools", "httpx", "immutables", "litellm"),
     *("matplotlib", "nicegui", "numpy", "optuna", "prometheus_client", "psutil", "pydantic"),
-    *("yaml", "ray", "rich", "torch", "typer", "uvicorn", "uvloop", "websockets"),
+    *("yaml", "ray", "rich", "scipy", "torch", "typer", "uvicorn", "uvloop", "websockets"),
 )
 """The modules of the dependencies in pyproject.toml, in its order."""
 

@@ -199,6 +199,7 @@ class World:
             outcome.reason,
             outcome.timings.total,
             early=outcome.timings.train < 30,
+            hardware=outcome.hardware,
         )
         self.send(event, Contents(outcome=outcome))
 

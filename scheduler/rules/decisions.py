@@ -1,14 +1,17 @@
 """What becomes of an experiment: kept, discarded, failed, mended, or lost with its worker."""
 
 from dataclasses import replace
+from statistics import fmean
 
 from agent import Purpose
 from scheduler.rules import events as ev
 from scheduler.rules import instructions
-from scheduler.rules.ranking import judge
-from scheduler.rules.state import Ask, Champion, ExperimentEntry, TrialEntry
+from scheduler.rules.evidence import Decision, Evidence
+from scheduler.rules.noise import SCREENING, Noise, repeats
+from scheduler.rules.ranking import by_number, judge
+from scheduler.rules.state import Ask, Champion, ExperimentEntry, Result, TrialEntry
 from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
-from scheduler.rules.trials import end_trial, plan_again
+from scheduler.rules.trials import drop, end_trial, plan, plan_again
 from scheduler.rules.turn import Turn
 
 LOSSES_ALLOWED = 1  # per experiment; the second one is taken for its own fault
@@ -18,18 +21,24 @@ def consider(turn: Turn, entry: ExperimentEntry) -> None:
     """Decide an experiment, or ask for the repeats that its decision needs."""
     state = turn.state
     evidence = judge(entry.results, state.champion, state.noise, state.policy)
-    if evidence.verdict is Verdict.MORE:
+    if evidence.verdict is Decision.MORE:
         turn.put(replace(entry, state=ExperimentState.CONFIRMING))
         _ask_for_repeats(turn, entry.id, evidence)
-        return
+    else:
+        decide(turn, entry, evidence)
+
+
+def decide(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
+    """Keep or discard an experiment on this evidence."""
     _forget(turn, entry)
-    keep = evidence.verdict is Verdict.KEEP
+    keep = evidence.verdict is Decision.KEEP
     to = ExperimentState.KEEP if keep else ExperimentState.DISCARD
     metric = fmean(r.metric for r in entry.results)
     turn.facts.append(ev.Judged(entry.id, evidence))
     end_experiment(turn, entry, to, metric, evidence.words)
     turn.tally(failures_in_row=0, plain_failures_in_row=0)
-    learn(turn, (), entry.results)
+    if turn.state.champion is not None:
+        learn_pairs(turn, entry.results, turn.state.champion.results)
     if keep:
         _crown(turn, entry, metric)
     _count_decision(turn, entry, new_champion=keep)
@@ -41,10 +50,10 @@ def consider(turn: Turn, entry: ExperimentEntry) -> None:
 
 def decide_waiting(turn: Turn) -> None:
     """Decide what ended before the baseline did, in the order in which it ended."""
-    waiting = turn.state.waiting
-    turn.change(waiting=())
-    for experiment in waiting:
-        consider(turn, turn.state.experiments[experiment])
+    while turn.state.waiting:
+        first, *rest = turn.state.waiting
+        turn.change(waiting=tuple(rest))
+        consider(turn, turn.state.experiments[first])
 
 
 def take_repeat(turn: Turn, trial: TrialEntry, result: Result | None) -> None:
@@ -53,20 +62,22 @@ def take_repeat(turn: Turn, trial: TrialEntry, result: Result | None) -> None:
     if champion is None or champion.experiment != trial.experiment:
         return  # a repeat of an experiment that another one has overtaken or decided
     if result is None:
-        turn.change(champion=replace(champion, missing=(*champion.missing, trial.number)))
-    else:
-        results = (*champion.results, result)
-        metric = fmean(r.metric for r in results)
-        turn.change(champion=replace(champion, results=results, metric=metric))
-        learn(turn, champion.results, results)
-        turn.facts.append(ev.Measured(champion.experiment, metric))
+        for entry in _waiting_for_the_champion(turn):
+            words = "discarded: not confirmed, as the champion could not be measured once more"
+            seeds = len(entry.results)
+            decide(turn, entry, Evidence(Decision.DISCARD, None, None, seeds, None, words))
+        return
+    learn(turn, champion.results, result, baseline=champion.count == 1)
+    results = (*champion.results, result)
+    metric = fmean(r.metric for r in results)
+    turn.change(champion=replace(champion, results=results, metric=metric))
+    turn.facts.append(ev.Measured(champion.experiment, metric))
     _consider_again(turn)
 
 
 def lose_repeat(turn: Turn, trial: TrialEntry, *, blamed: bool) -> None:
-    """A repeat of the champion was lost: it runs again, unless its worker was lost for it."""
-    champion = turn.state.champion
-    if blamed and champion is not None and champion.experiment == trial.experiment:
+    """A repeat of the champion was lost: it runs again, unless it may be to blame."""
+    if blamed:
         take_repeat(turn, trial, None)
     else:
         plan_again(turn, trial)
@@ -81,12 +92,22 @@ def _crown(turn: Turn, entry: ExperimentEntry, metric: float) -> None:
 
 
 def _consider_again(turn: Turn) -> None:
-    """Whatever is being confirmed and waits for no trial of its own, against today's champion."""
-    for number in sorted(turn.state.experiments):
-        entry = turn.state.experiments.get(number)  # deciding one may decide others
-        confirming = entry is not None and entry.state is ExperimentState.CONFIRMING
-        if entry and confirming and not entry.open and number not in turn.state.waiting:
-            consider(turn, entry)
+    """Whatever waits for no trial of its own, against today's champion."""
+    for entry in _waiting_for_the_champion(turn):
+        if entry.id in turn.state.experiments:  # deciding one may decide others
+            consider(turn, turn.state.experiments[entry.id])
+
+
+def _waiting_for_the_champion(turn: Turn) -> list[ExperimentEntry]:
+    """What is being confirmed and has no trial of its own under way, in order of its ids."""
+    state = turn.state
+    return [
+        entry
+        for number, entry in sorted(state.experiments.items())
+        if entry.state is ExperimentState.CONFIRMING
+        and not entry.open
+        and number not in state.waiting
+    ]
 
 
 def _ask_for_repeats(turn: Turn, experiment: int, evidence: Evidence) -> None:
@@ -94,8 +115,8 @@ def _ask_for_repeats(turn: Turn, experiment: int, evidence: Evidence) -> None:
     champion = turn.state.champion
     assert champion is not None, "the baseline is decided by what it has"
     for owner, numbers in (
-        (champion.experiment, evidence.of_champion),
-        (experiment, evidence.of_candidate),
+        (champion.experiment, evidence.champion_needs),
+        (experiment, evidence.candidate_needs),
     ):
         under_way = {t.number for t in turn.state.trials.values() if t.experiment == owner}
         for number in numbers:
@@ -106,15 +127,24 @@ def _ask_for_repeats(turn: Turn, experiment: int, evidence: Evidence) -> None:
                     turn.put(replace(entry, wanted=entry.wanted + 1))
 
 
-def learn(turn: Turn, before: tuple[Result, ...], after: tuple[Result, ...]) -> None:
-    """Take the repeats of an experiment into the noise of each class of hardware."""
+def learn(turn: Turn, before: tuple[Result, ...], result: Result, *, baseline: bool) -> None:
+    """Take one more repeat of an experiment into the noise of its class of hardware."""
+    if result.number == SCREENING and not baseline:
+        return  # by it the experiment was chosen: it is lucky, and no measure of noise
+    earlier = by_number(before, result.hardware)
+    known = repeats(earlier, baseline=baseline).values()
     noise = turn.state.noise
-    for hardware in {result.hardware for result in after}:
-        old, new = (
-            [r.metric for r in results if r.hardware == hardware] for results in (before, after)
-        )
-        noise = noise.set(hardware, noise.get(hardware, Noise()).replaced(old, new))
-    turn.change(noise=noise)
+    grown = noise.get(result.hardware, Noise()).taking(tuple(known), result.metric)
+    turn.change(noise=noise.set(result.hardware, grown))
+
+
+def learn_pairs(turn: Turn, ours: tuple[Result, ...], theirs: tuple[Result, ...]) -> None:
+    """Take the differences of a decided experiment and the champion into the noise."""
+    hardware, noise = ours[0].hardware, turn.state.noise
+    known = noise.get(hardware, Noise())
+    grown = known.taking_pairs(by_number(ours, hardware), by_number(theirs, hardware))
+    if grown != known:
+        turn.change(noise=noise.set(hardware, grown))
 
 
 def fail(turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str) -> None:

@@ -12,7 +12,7 @@ from functools import singledispatch
 from agent import Purpose
 from scheduler.rules import commands, instructions, stopping, supply
 from scheduler.rules import events as ev
-from scheduler.rules.decisions import consider, fail, lose, mend, request, take_repeat
+from scheduler.rules.decisions import consider, fail, learn, lose, mend, request, take_repeat
 from scheduler.rules.state import (
     Ask,
     ExperimentEntry,
@@ -177,7 +177,8 @@ def _(event: ev.Reported, turn: Turn) -> None:
         if event.early and event.status is OutcomeStatus.CRASH:
             mend(turn, entry)
         return
-    entry = replace(entry, results=(*entry.results, result))
+    learn(turn, entry.results, result, baseline=entry.parent is None)
+    entry = replace(turn.state.experiments[entry.id], results=(*entry.results, result))
     if len(entry.results) < entry.wanted:
         turn.put(entry)
     elif turn.state.champion is None and entry.parent is not None:

@@ -1,36 +1,79 @@
 """Keep or discard: what an experiment's trials say against the champion.
 
-Until the noise rules exist, better means better: a plain comparison of means.
+Two rules. The plain one compares means. The other asks for evidence: a first trial that passes the
+noise gate is confirmed with further seeds, beside the champion's (`evidence.py`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from statistics import fmean
 
-from scheduler.rules.state import Champion
+from scheduler.rules.evidence import Criteria, Decision, Evidence, screen, weigh
+from scheduler.rules.noise import SCREENING, Noise, repeats
+from scheduler.rules.state import Champion, Policy, Result
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The decision and its evidence, in a sentence."""
+def judge(
+    results: tuple[Result, ...],
+    champion: Champion | None,
+    noise: Mapping[str, Noise],
+    policy: Policy,
+) -> Evidence:
+    """Whether to keep an experiment, to discard it, or which trials are needed to tell.
 
-    keep: bool
-    metric: float
-    reason: str
-
-
-def judge(metrics: tuple[float, ...], champion: Champion | None, *, minimize: bool) -> Verdict:
-    """Compare the mean of an experiment's trials with the champion.
-
-    Without a champion the experiment is the baseline, which is kept. A tie is no win.
+    Without a champion the experiment is the baseline, which is kept.
     """
-    metric = fmean(metrics)
     if champion is None:
-        trials = f"{len(metrics)} trial{'s' if len(metrics) > 1 else ''}"
-        return Verdict(keep=True, metric=metric, reason=f"the baseline, over {trials}")
-    difference = metric - champion.metric
+        trials = f"{len(results)} trial{'s' if len(results) > 1 else ''}"
+        words = f"the baseline, over {trials}"
+        return Evidence(Decision.KEEP, None, None, len(results), None, words)
+    if policy.criteria is None:
+        return _compare(results, champion, minimize=policy.minimize)
+    return _confirm(results, champion, noise, policy.criteria, minimize=policy.minimize)
+
+
+def by_number(results: Iterable[Result], hardware: str) -> dict[int, float]:
+    """What was measured on one class of hardware, by the numbers of the trials."""
+    return {r.number: r.metric for r in results if r.hardware == hardware}
+
+
+def _compare(results: tuple[Result, ...], champion: Champion, *, minimize: bool) -> Evidence:
+    """A plain comparison of means. A tie is no win."""
+    difference = fmean(r.metric for r in results) - champion.metric
     keep = difference < 0 if minimize else difference > 0
-    where = "below" if difference < 0 else "above"
     against = f"experiment {champion.experiment} ({champion.metric:.6f})"
-    if difference == 0:
-        return Verdict(keep=False, metric=metric, reason=f"equal to {against}")
-    return Verdict(keep=keep, metric=metric, reason=f"{abs(difference):.6f} {where} {against}")
+    where = "below" if difference < 0 else "above"
+    words = f"{abs(difference):.6f} {where} {against}" if difference else f"equal to {against}"
+    verdict = Decision.KEEP if keep else Decision.DISCARD
+    return Evidence(verdict, difference, None, len(results), None, words)
+
+
+def _confirm(
+    results: tuple[Result, ...],
+    champion: Champion,
+    noise: Mapping[str, Noise],
+    criteria: Criteria,
+    *,
+    minimize: bool,
+) -> Evidence:
+    """Screen by the first trial, then weigh the others. Within one class of hardware, where the
+    champion was measured on it; else the words say that it was not."""
+    hardware = results[0].hardware
+    ours, theirs = by_number(results, hardware), by_number(champion.results, hardware)
+    elsewhere = ""
+    if not theirs:
+        theirs = {r.number: r.metric for r in champion.results}
+        elsewhere = " (the champion was measured on other hardware)"
+    known, first = noise.get(hardware, Noise()), ours.get(SCREENING, results[0].metric)
+    if not repeats(ours) and not screen(first, theirs, known, criteria, minimize=minimize):
+        effect = first - fmean((repeats(theirs) or theirs).values())
+        gate = criteria.gate * (known.sigma or 0.0)
+        words = f"discarded: {effect:+.6f} in its first trial, not better by the gate of {gate:.2g}"
+        return Evidence(Decision.DISCARD, effect, None, 0, None, words + elsewhere)
+    found = weigh(ours, theirs, known, criteria, minimize=minimize)
+    return _with_words(found, elsewhere)
+
+
+def _with_words(evidence: Evidence, more: str) -> Evidence:
+    """The same with more words."""
+    return replace(evidence, words=evidence.words + more) if more else evidence

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from immutables import Map
 
 from agent import Purpose
+from scheduler.rules.evidence import Criteria
+from scheduler.rules.noise import Noise
 from scheduler.rules.states import (
     ExperimentState,
     InstructionState,
@@ -105,7 +107,6 @@ class Champion:
     count: int
     results: tuple[Result, ...] = ()
     open: tuple[int, ...] = ()  # its repeats without an outcome, planned or running
-    missing: tuple[int, ...] = ()  # numbers of repeats that came to nothing: not asked for again
 
 
 @dataclass(frozen=True)

@@ -66,5 +66,9 @@ def plan_again(turn: Turn, trial: TrialEntry) -> None:
         return
     plan(turn, trial.experiment, trial.number, first=True)
     entry = turn.state.experiments.get(trial.experiment)
-    if entry is not None and not entry.results and all(turn.state.trials[n].slot is None for n in entry.open):
+    if (
+        entry is not None
+        and not entry.results
+        and all(turn.state.trials[n].slot is None for n in entry.open)
+    ):
         turn.put(replace(entry, state=ExperimentState.QUEUED))

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from agent.ledger import Limits
+from scheduler.rules.evidence import Criteria
 from scheduler.rules.state import Policy
 from scheduler.study.sections import (
     AgentSection,
@@ -66,7 +67,20 @@ class Config(Section):
             fill=self.agent.fill and bool(self.agent.models),
             mends=self.agent.max_mends,
             stop_when_spent=self.agent.when_spent == "stop",
+            criteria=self.criteria(),
             wait_when_paused=self.stop.when_paused == "wait",
+        )
+
+    def criteria(self) -> Criteria | None:
+        """What it takes to be kept; None: a plain comparison."""
+        keep = self.keep
+        if keep.most_seeds == 0:
+            return None
+        return Criteria(
+            false_keep_rate=keep.false_keep_rate,
+            smallest_effect=keep.smallest_effect,
+            most_seeds=keep.most_seeds,
+            gate=keep.gate,
         )
 
     def call_limits(self) -> Limits:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +31,8 @@ from scheduler.rules.states import (
     StopReason,
     StudyState,
     TrialState,
-)from workers.outcome import hardware
+)
+from workers.outcome import hardware
 
 ACTIONS: dict[str, type[ev.Action]] = {
     kind.__name__: kind for kind in (ev.StartTrial, ev.CancelTrial, ev.RequestProposals, ev.Finish)
@@ -81,7 +82,7 @@ def load_state(db: sqlite3.Connection, policy: Policy) -> State:
         next_experiment=_next(db, "experiment", 0),
         next_trial=_next(db, "trial", 1),
         next_request=_next(db, "request", 1),
-        champion=_champion(db, trials, scalars.get("missing", ())),
+        champion=_champion(db, trials),
         experiments=Map(_open_experiments(db, trials)),
         trials=Map(trials),
         ready=tuple(t.id for t in trials.values() if t.state is TrialState.PLANNED),
@@ -115,9 +116,7 @@ def _open_instructions(db: sqlite3.Connection) -> dict[int, InstructionEntry]:
     }
 
 
-def _champion(
-    db: sqlite3.Connection, trials: Mapping[int, TrialEntry], missing: Iterable[int]
-) -> Champion | None:
+def _champion(db: sqlite3.Connection, trials: Mapping[int, TrialEntry]) -> Champion | None:
     row = db.execute(
         "SELECT experiment, number, experiment.metric FROM champion JOIN experiment"
         " ON experiment.id = experiment ORDER BY number DESC LIMIT 1"
@@ -126,9 +125,7 @@ def _champion(
         return None
     number = row["experiment"]
     repeats = tuple(sorted(t.id for t in trials.values() if t.experiment == number))
-    return Champion(
-        number, row["metric"], row["number"], _results(db, number), repeats, tuple(missing)
-    )
+    return Champion(number, row["metric"], row["number"], _results(db, number), repeats)
 
 
 def _results(db: sqlite3.Connection, experiment: int) -> tuple[Result, ...]:

@@ -343,6 +343,26 @@ class KeepSection(Section):
         description="Trials of the baseline, each with its own seed; the baseline's metric is "
         "their mean. One, because nothing else waits so long for so little.",
     )
+    most_seeds: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=0,
+        description="Trials with further seeds, at most, that confirm an experiment whose first "
+        "trial beat the champion. 0: that one decides, by a plain comparison, which luck can win.",
+    )
+    false_keep_rate: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        default=0.02,
+        description="Of the experiments that are confirmed and no better than the champion, the "
+        "share that is kept all the same.",
+    )
+    smallest_effect: Annotated[float, Field(ge=0)] = Field(
+        default=0.0005,
+        description="Smallest improvement of interest, as a part of the metric; what is smaller "
+        "may be missed.",
+    )
+    gate: Annotated[float, Field(ge=0)] = Field(
+        default=1.0,
+        description="By how many standard deviations of the noise a first trial has to beat the "
+        "champion to be confirmed.",
+    )
 
 
 class StopSection(Section):

@@ -168,7 +168,6 @@ def _scalars(state: State) -> dict[str, object]:
         "pace": state.pace,
         "tally": state.tally,
         "noise": state.noise,
-        "missing": state.champion.missing if state.champion else (),
     }
 
 

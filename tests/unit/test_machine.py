@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from agent import Purpose
 from scheduler.rules import events as ev
+from scheduler.rules.evidence import Criteria
 from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import Policy, State
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
@@ -445,9 +446,9 @@ def happen(play: Play, kind: int, pick: int) -> Transition | None:  # noqa: PLR0
 
 
 @settings(max_examples=80, deadline=None)
-@given(choices, st.sampled_from([None, 0, 3, 12]), st.integers(1, 3), st.booleans())
+@given(choices, st.sampled_from([None, 0, 3, 12]), st.integers(1, 3), st.booleans(), st.booleans())
 def test_the_invariants_hold_whatever_happens(
-    course: list[Choice], limit: int | None, repeats: int, models: bool
+    course: list[Choice], limit: int | None, repeats: int, models: bool, confirmed: bool
 ) -> None:
     play = Play(
         slots=3,
@@ -456,6 +457,7 @@ def test_the_invariants_hold_whatever_happens(
         failures_in_row=4,
         fill=models,
         mends=2 * models,
+        criteria=Criteria(most_seeds=3) if confirmed else None,
     )
     for kind, pick in course:
         transition = happen(play, kind, pick)
@@ -471,12 +473,19 @@ def check_now(play: Play, transition: Transition | None) -> None:
     assert len(set(state.free)) == len(state.free)
     assert all(slot < state.slots for slot in state.free)
     assert set(state.ready) == {t.id for t in state.trials.values() if t.slot is None}
-    assert all(t.experiment in state.experiments for t in state.trials.values())
+    champion = state.champion
+    owners = {*state.experiments, *([champion.experiment] if champion else [])}
+    assert all(t.experiment in owners for t in state.trials.values())
+    if champion is not None:
+        repeats = {t.id for t in state.trials.values() if t.experiment == champion.experiment}
+        assert set(champion.open) == repeats
     for entry in state.experiments.values():
         trials = {t.id for t in state.trials.values() if t.experiment == entry.id}
         assert set(entry.open) == trials
         waits = entry.id in state.waiting
-        assert waits or len(trials) + len(entry.metrics) == entry.wanted
+        assert waits or len(trials) + len(entry.results) == entry.wanted
+        if entry.state is ExperimentState.CONFIRMING and not waits:
+            assert trials or (champion and champion.open), "nothing will ever decide it"
     if state.study is StudyState.RUNNING:
         assert not (state.free and state.ready), "an idle slot beside a ready trial"
     if state.policy.max_experiments is not None:

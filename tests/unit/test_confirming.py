@@ -1,0 +1,177 @@
+"""An experiment is kept on evidence: repeats of it and of the champion, as claims about the rules."""
+
+import pytest
+
+from scheduler.rules import events as ev
+from scheduler.rules.evidence import Criteria
+from scheduler.rules.states import ExperimentState, TrialState
+from tests.fixtures.play import Play, of_kind
+from workers import OutcomeStatus
+
+SEEDS = 3
+
+
+def play(slots: int = 4) -> Play:
+    """A study whose noise is known: three repeats of the baseline, 0.01 apart."""
+    made = Play(slots=slots, baseline_repeats=3, criteria=Criteria(most_seeds=SEEDS))
+    for trial, metric in ((1, 1.0), (2, 1.01), (3, 0.99)):
+        made.done(trial, metric)
+    return made
+
+
+def trials_of(study: Play, experiment: int) -> dict[int, int]:
+    """The running trials of an experiment: id -> number, which is its seed."""
+    return {
+        t.id: t.number
+        for t in study.state.trials.values()
+        if t.experiment == experiment and t.slot is not None
+    }
+
+
+def finish(study: Play, experiment: int, metric: float) -> None:
+    for trial in trials_of(study, experiment):
+        study.done(trial, metric)
+
+
+def reason(study: Play, experiment: int) -> str:
+    return next(f.reason for f in reversed(study.facts) if _decides(f, experiment))
+
+
+def _decides(fact: object, experiment: int) -> bool:
+    return isinstance(fact, ev.ExperimentMoved) and fact.id == experiment and fact.state.is_final
+
+
+def test_a_first_trial_that_does_not_pass_the_gate_is_all_that_it_gets() -> None:
+    study = play()
+    study.answer(1)
+    finish(study, 1, 0.995)  # better, and by less than the noise
+    assert study.fate(1) is ExperimentState.DISCARD
+    assert "gate" in reason(study, 1)
+    assert (
+        len([t for t in study.facts if isinstance(t, ev.TrialPlanned) and t.experiment == 1]) == 1
+    )
+
+
+def test_a_win_is_confirmed_with_further_seeds_and_kept_with_its_evidence() -> None:
+    study = play()
+    study.answer(1)
+    finish(study, 1, 0.8)
+    assert study.fate(1) is ExperimentState.CONFIRMING
+    assert set(trials_of(study, 1).values()) == {2}, "the champion has this seed already"
+    rounds = 0
+    while study.fate(1) is ExperimentState.CONFIRMING:
+        rounds += 1
+        assert rounds < 10
+        finish(study, 0, 1.0)
+        finish(study, 1, 0.8)
+    assert study.fate(1) is ExperimentState.KEEP
+    assert reason(study, 1).startswith("kept: -0.2")
+    assert "p = " in reason(study, 1)
+    (judged,) = [f for f in study.facts if isinstance(f, ev.Judged) and f.id == 1]
+    assert judged.evidence.p is not None
+    assert judged.evidence.p < 0.02
+    assert study.state.champion is not None
+    assert study.state.champion.experiment == 1
+
+
+def test_a_lucky_first_trial_is_found_out() -> None:
+    study = play()
+    study.answer(1)
+    finish(study, 1, 0.9)
+    while study.fate(1) is ExperimentState.CONFIRMING:
+        finish(study, 0, 1.0)
+        finish(study, 1, 1.0)
+    assert study.fate(1) is ExperimentState.DISCARD
+    assert study.state.champion is not None
+    assert study.state.champion.experiment == 0
+
+
+def test_repeats_go_before_what_is_new() -> None:
+    study = play(slots=1)
+    study.answer(3)
+    finish(study, 1, 0.5)
+    (running,) = study.running()
+    assert study.state.trials[running].experiment in (0, 1)
+
+
+@pytest.mark.parametrize("fails", ["its own", "the champion's"])
+def test_a_repeat_that_fails_decides(fails: str) -> None:
+    study = play()
+    study.answer(1)
+    finish(study, 1, 0.8)
+    owner = 1 if fails == "its own" else 0
+    for _ in range(10):
+        if study.fate(1) is not ExperimentState.CONFIRMING:
+            break
+        for trial in trials_of(study, owner):
+            study.failed(trial, OutcomeStatus.OOM)
+        if study.fate(1) is ExperimentState.CONFIRMING:
+            # Undecided with few seeds: the champion is asked for once it lacks one.
+            for trial in trials_of(study, 1):
+                study.done(trial, 0.985)
+    if owner == 1:
+        assert study.fate(1) is ExperimentState.OOM
+    else:
+        assert study.fate(1) is ExperimentState.DISCARD
+        assert "could not be measured once more" in reason(study, 1)
+    assert study.state.champion is not None
+    assert study.state.champion.experiment == 0
+    study.answer(1)
+    assert study.running(), "the study goes on"
+
+
+def test_a_new_champion_ends_the_repeats_of_the_old_one_and_what_is_confirmed_faces_it() -> None:
+    study = play(slots=8)
+    study.answer(2)
+    finish(study, 2, 0.985)
+    first = next(iter(trials_of(study, 1)))
+    study.done(first, 0.5)
+    for _ in range(10):
+        if study.fate(1) is not ExperimentState.CONFIRMING:
+            break
+        finish(study, 1, 0.5)
+        if study.fate(1) is ExperimentState.CONFIRMING:
+            finish(study, 0, 1.0)
+    assert study.fate(1) is ExperimentState.KEEP
+    champion = study.state.champion
+    assert champion is not None
+    assert champion.experiment == 1
+    assert not trials_of(study, 0), "nobody needs them any more"
+    for _ in range(10):
+        if study.fate(2).is_final:
+            break
+        finish(study, 2, 0.985)
+        finish(study, 1, 0.5)
+    assert study.fate(2) is ExperimentState.DISCARD
+
+
+def test_every_repeat_teaches_the_noise() -> None:
+    study = play()
+    before = study.state.noise[""].degrees
+    assert before == 2
+    study.answer(1)
+    finish(study, 1, 0.8)
+    while study.fate(1) is ExperimentState.CONFIRMING:
+        finish(study, 0, 1.0)
+        finish(study, 1, 0.8)
+    assert study.state.noise[""].degrees > before
+
+
+def test_the_metric_of_a_champion_is_the_mean_of_all_its_trials() -> None:
+    study = play()
+    study.answer(1)
+    finish(study, 1, 0.97)
+    for _ in range(10):
+        if study.fate(1) is not ExperimentState.CONFIRMING:
+            break
+        finish(study, 1, 0.985)
+        finish(study, 0, 1.04)
+    measured = of_kind(study.facts, ev.Measured)
+    for fact in measured:
+        assert isinstance(fact, ev.Measured)
+    if measured:
+        champion = study.state.champion
+        assert champion is not None
+        values = [r.metric for r in champion.results]
+        assert champion.metric == pytest.approx(sum(values) / len(values))
+    assert not [t for t in study.state.trials.values() if t.state is TrialState.LOST]
