@@ -67,7 +67,8 @@ a, .plain { color: var(--busy) }
   !important } }
 .w-full { width: 100% } .grow { flex: 1 1 0; min-width: 0 }
 .items-center { align-items: center }
-.justify-between { justify-content: space-between } .gap-0 { gap: 0 } .gap-1 { gap: .25rem } .gap-2 { gap: .5rem } .gap-3 { gap: .75rem }
+.justify-between { justify-content: space-between }
+.gap-0 { gap: 0 } .gap-1 { gap: .25rem } .gap-2 { gap: .5rem } .gap-3 { gap: .75rem }
 .gap-4 { gap: 1rem } .items-baseline { align-items: baseline }
 .text-lg { font-size: 1.15rem } .text-xs { font-size: .78rem } .font-bold { font-weight: 700 }
 .field { min-width: 11rem } .narrow { width: 7rem }
