@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Literal
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from tests.fixtures.made_up import Animation, make_up
 from tests.fixtures.served import TOKENS, served
 
 IMAGES = Path(__file__).parent / "images"
 CURVE_SECONDS = 25  # in which loss curves grow to something that can be seen
-PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1360, "height": 1050}
+PHONE = ViewportSize(width=390, height=844)
+DESKTOP = ViewportSize(width=1360, height=1050)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def main() -> None:
                 page.screenshot(path=file, full_page=picture.whole)
                 page.context.close()
                 _shrink(file)
-                print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB")  # noqa: T201
+                print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB")
         browser.close()
 
 

@@ -21,7 +21,8 @@ MOST_POINTS = 2000  # of a kind: more are no more than a cloud either, and 20 kB
 MOST_KEPT = 500  # newest ones that are points of their own; the line has all of them
 LABELLED = 12  # newest kept ones
 LONGEST_LABEL = 28
-NEAR = 0.22  # share of the width up to which a label stands to the right of its point
+NEAR = 0.4  # share of the width up to which a label stands to the right of its point
+LABEL_ROOM = 0.06  # of the height, beyond the best, for its label
 APART = 0.09, 0.05  # shares of width and height that labels keep from each other, one or the other
 
 
@@ -49,6 +50,8 @@ def draw(
             failed=[[x, 0.02] for x in _thinned(points.failed)], last=max(1, points.last)
         )
     low, high = visible_range(points, minimize=minimize)
+    room = LABEL_ROOM * (high - low)
+    low, high = (low - room, high) if minimize else (low, high + room)
     floor, ceiling = low + 0.02 * (high - low), high - 0.01 * (high - low)
     best = list(best_so_far(points.kept, minimize=minimize))
     line: list[Row] = [[e.id, round(metric_of(e), 6)] for e in best]

@@ -15,6 +15,7 @@ from scheduler.api.dashboard.visitor import Visitor
 
 REMEMBER = "localStorage.setItem('autoresearch-dark', {!r})"
 RECALL = "return localStorage.getItem('autoresearch-dark')"
+LOG_OUT = "() => fetch('/logout', {method: 'POST'}).then(() => location.assign('/login'))"
 SHADES = {"auto": None, "light": False, "dark": True}
 
 
@@ -38,6 +39,8 @@ def frame(visitor: Visitor, title: str, *, shown: bool = True) -> Iterator[Head]
         heading(1, title).classes("" if shown else "unseen")
         head.add_banner()
         yield head
+        out = ui.button("Log out", icon="logout", color=None).props("flat dense no-caps")
+        out.classes("plain").on("click", js_handler=LOG_OUT)
 
 
 def heading(level: int, text: str) -> ui.label:

@@ -96,7 +96,7 @@ def _add_one(each: Experiment, before: Experiment | None, *, is_champion: bool) 
         ui.label(words.metric(each.metric)).classes("mono")
         if before is not None:
             gain = words.difference(metric_of(each), metric_of(before))
-            ui.label(gain).classes("mono quiet")
+            ui.label(gain).classes("mono quiet wide")
         if is_champion:
             ui.icon("emoji_events", color="var(--wait)").props('aria-label="champion" role="img"')
         ui.label(words.title(each)).classes("one-line").style("flex: 1 1 0; min-width: 0")

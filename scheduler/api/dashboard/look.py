@@ -13,6 +13,7 @@ body { font-variant-numeric: tabular-nums; line-height: 1.45 }
 .page:focus { outline: none }
 .panel { width: 100%; padding: 1rem; border-radius: .6rem; box-shadow: none; gap: .5rem;
   border: 1px solid rgba(128, 128, 128, .3); min-width: 0; overflow: hidden }
+.panel ul, .panel li { width: 100%; min-width: 0; box-sizing: border-box }
 .page h1 { font-size: 1.35rem; font-weight: 700; line-height: 1.3; margin: 0 }
 .panel h2 { font-size: 1.05rem; font-weight: 650; line-height: 1.3; margin: 0 }
 .panel h3 { font-size: .8rem; font-weight: 400; line-height: 1.3; margin: .25rem 0 -.4rem }
@@ -67,7 +68,8 @@ a, .plain { color: var(--busy) }
   !important } }
 .w-full { width: 100% } .grow { flex: 1 1 0; min-width: 0 }
 .items-center { align-items: center }
-.justify-between { justify-content: space-between } .gap-0 { gap: 0 } .gap-1 { gap: .25rem } .gap-2 { gap: .5rem } .gap-3 { gap: .75rem }
+.justify-between { justify-content: space-between }
+.gap-0 { gap: 0 } .gap-1 { gap: .25rem } .gap-2 { gap: .5rem } .gap-3 { gap: .75rem }
 .gap-4 { gap: 1rem } .items-baseline { align-items: baseline }
 .text-lg { font-size: 1.15rem } .text-xs { font-size: .78rem } .font-bold { font-weight: 700 }
 .field { min-width: 11rem } .narrow { width: 7rem }
