@@ -1,0 +1,276 @@
+"""Is a candidate better than the champion, or is it luck? Screened by one trial, then tested.
+
+In come the metrics of both by the numbers of their trials (equal numbers share a seed) and the
+noise of their class of hardware; out goes `Evidence`: keep, discard, or which trials are needed
+next. Pure; it plans no trial and knows no state of the study. Rebasing is not its matter: both
+must have been run on the same base, the candidate being an edit of this champion.
+
+**The test.** A candidate whose first trial passes the gate is confirmed with further seeds. After
+each one the difference of the means is divided by its standard error and looked up in Student's t
+with the degrees of freedom of the pooled noise. There are `most_seeds` such looks, and each may
+keep at `false_keep_rate / most_seeds` (Bonferroni). So p, which is multiplied by the number of
+looks, is at most `false_keep_rate` if and only if the candidate is kept.
+
+**What the rate means.** Of the candidates that were screened in though no better than the
+champion, at most `false_keep_rate` are kept: for any number of candidates, slots and looks, as
+chances of a union add up to at most their sum. It is no share of what is kept. That depends on
+the odds: see `false_share`.
+
+**The luck of the first trial** (winner's curse) is left out: by it the candidate was chosen, so it
+says nothing more. The same goes for the champion's, which would make it look better than it is.
+Effects are those of the later trials. What stops at a good moment is still a little lucky: with
+few seeds a kept effect is overstated, by the more the smaller it is.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scipy.special import stdtr, stdtrit
+
+from scheduler.rules.noise import SCREENING, Noise, repeats
+
+
+class Decision(StrEnum):
+    """What the evidence allows."""
+
+    KEEP = "keep"
+    DISCARD = "discard"
+    MORE = "more"
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """When a candidate is screened in, kept and given up. `benchmarks/keep.py` tuned the defaults.
+
+    Sizes of effects are in units of the metric, or, where `relative`, parts of the champion's.
+    """
+
+    false_keep_rate: float = 0.02  # of candidates screened in that are no better
+    smallest_effect: float = 0.0005  # what is smaller may be missed
+    relative: bool = True
+    miss_rate: float = 0.3  # per look, of candidates better by the smallest effect: given up
+    most_seeds: int = 5  # that confirm, beside the screening trial; 0: plain comparison
+    first_look: int = 1
+    gate: float = 1.0  # sigmas by which a first trial has to be better than the champion
+    simplicity_margin: float = 0.001  # by which smaller code may be worse
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        if not (0 < self.false_keep_rate < 0.5 and 0 < self.miss_rate <= 0.5):
+            raise ValueError("false_keep_rate must lie between 0 and 0.5, as must miss_rate")
+        if self.most_seeds < 0 or self.smallest_effect < 0 or self.simplicity_margin < 0:
+            raise ValueError("most_seeds, smallest_effect and simplicity_margin can't be negative")
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds after which a candidate is tested: each twice the one before."""
+        looks = []
+        seeds = self.first_look
+        while seeds < self.most_seeds:
+            looks.append(seeds)
+            seeds *= 2
+        return (*looks, self.most_seeds)
+
+    def size(self, effect: float, metric: float) -> float:
+        """An effect in units of the metric."""
+        return effect * abs(metric) if self.relative else effect
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A verdict and what it rests on."""
+
+    verdict: Decision
+    effect: float | None  # candidate minus champion, units of the metric; None before the first
+    standard_error: float | None  # None where the noise is unknown
+    seeds: int  # that confirm: the candidate's, without the screening trial
+    p: float | None  # chance of such a win without an effect, all looks counted; None: no test
+    words: str
+    candidate_needs: tuple[int, ...] = ()  # numbers of the trials that are to be run next
+    champion_needs: tuple[int, ...] = ()
+
+
+def screen(
+    candidate: float,
+    champion: Mapping[int, float],
+    noise: Noise,
+    criteria: Criteria,
+    *,
+    minimize: bool,
+) -> bool:
+    """Whether a first trial with this metric is worth a confirmation.
+
+    Where the noise is unknown, every win is.
+    """
+    reference = _mean(repeats(champion) or champion)
+    gain = reference - candidate if minimize else candidate - reference
+    return gain > criteria.gate * (noise.sigma or 0.0)
+
+
+def weigh(
+    candidate: Mapping[int, float],
+    champion: Mapping[int, float],
+    noise: Noise,
+    criteria: Criteria,
+    *,
+    minimize: bool,
+) -> Evidence:
+    """Weigh a candidate that was screened in. It must be called once per seed of the candidate.
+
+    The noise holds the repeats of both already. Trials that one side has too few of are asked for.
+    """
+    return _weigh(candidate, champion, noise, criteria, "better", 0.0, minimize=minimize)
+
+
+def not_worse(
+    candidate: Mapping[int, float],
+    champion: Mapping[int, float],
+    noise: Noise,
+    criteria: Criteria,
+    *,
+    minimize: bool,
+) -> Evidence:
+    """Weigh smaller code: it is kept if it is worse by less than the simplicity margin.
+
+    A non-inferiority test: the same as `weigh`, against a champion that is worse by the margin.
+    `false_keep_rate` holds for candidates that are worse by the margin or more; one that is equal
+    is kept if there are seeds enough, about 13 (sigma / margin)^2 each. Kept edits may add up:
+    ten of them can cost ten margins.
+    """
+    margin = criteria.size(criteria.simplicity_margin, _mean(champion))
+    words = f"not worse by {margin:.2g}"
+    return _weigh(candidate, champion, noise, criteria, words, margin, minimize=minimize)
+
+
+def false_share(criteria: Criteria, odds: float, power: float) -> float:
+    """The largest share of kept candidates that are no better, as the rate alone doesn't say.
+
+    `odds`: truly better candidates for each other one, among those that are screened in.
+    `power`: the share of the truly better ones among those that is kept.
+    """
+    return criteria.false_keep_rate / (criteria.false_keep_rate + odds * power)
+
+
+def _weigh(
+    candidate: Mapping[int, float],
+    champion: Mapping[int, float],
+    noise: Noise,
+    criteria: Criteria,
+    claim: str,
+    margin: float,
+    *,
+    minimize: bool,
+) -> Evidence:
+    sign = -1.0 if minimize else 1.0
+    if criteria.most_seeds == 0:
+        return _compare(candidate, champion, sign, margin, "no confirmation is asked for")
+    ours, theirs = repeats(candidate), repeats(champion)
+    due = next((n for n in criteria.looks if n >= len(ours)), criteria.most_seeds)
+    after = next((n for n in criteria.looks if n > due), criteria.most_seeds)
+    lacking = _next_numbers(theirs, ours, due - len(theirs))
+    if len(ours) < due or lacking:
+        more = _next_numbers(ours, theirs, due - len(ours))
+        lacking = lacking or tuple(n for n in more if n not in theirs)
+        words = "undecided: no confirming trial yet" if not ours else "undecided: pairs are missing"
+        return Evidence(Decision.MORE, None, None, len(ours), None, words, more, lacking)
+
+    effect, error, degrees = _estimate(ours, theirs, noise)
+    last = len(ours) >= criteria.most_seeds
+    if error is None:
+        if last:
+            return _compare(ours, theirs, sign, margin, "the noise is unknown, without repeats")
+        more = _next_numbers(ours, theirs, after - len(ours))
+        words = f"undecided: {effect:+.4g} over {_seeds(ours)}, the noise is unknown"
+        needed = tuple(n for n in more if n not in theirs)
+        return Evidence(Decision.MORE, effect, None, len(ours), None, words, more, needed)
+
+    gain = sign * effect + margin  # over a champion that is worse by the margin
+    p = min(1.0, len(criteria.looks) * float(stdtr(degrees, -gain / error)))
+    hope = float(stdtrit(degrees, 1 - criteria.miss_rate)) * error
+    least = margin or criteria.size(criteria.smallest_effect, _mean(theirs))
+    if p <= criteria.false_keep_rate:
+        verdict, why = Decision.KEEP, "" if margin == 0 else f": {claim}"
+    elif gain + hope < least:
+        verdict, why = Decision.DISCARD, f": unlikely to be {claim}" + _by(least, margin)
+    elif last:
+        verdict, why = Decision.DISCARD, f": not shown to be {claim}"
+    else:
+        verdict, why = Decision.MORE, ""
+    more = _next_numbers(ours, theirs, after - len(ours)) if verdict is Decision.MORE else ()
+    names = {"keep": "kept", "discard": "discarded", "more": "undecided"}
+    digits = _digits(error)
+    words = (
+        f"{names[verdict]}: {effect:+.{digits}f} ± {error:.{digits}f} over {_seeds(ours)}, "
+        f"p = {p:.2g}{why}"
+    )
+    if degrees < FEW:
+        words += f" (sigma rests on {degrees:.3g} degrees of freedom only)"
+    needed = tuple(n for n in more if n not in theirs)
+    return Evidence(verdict, effect, error, len(ours), p, words, more, needed)
+
+
+FEW = 5  # degrees of freedom below which the words say so: t at 1 % is over 3.3 there, not 2.3
+
+
+def _by(least: float, margin: float) -> str:
+    return "" if margin > 0 else f" by {least:.2g}"
+
+
+def _estimate(
+    ours: Mapping[int, float], theirs: Mapping[int, float], noise: Noise
+) -> tuple[float, float | None, float]:
+    """The effect, its standard error, and the degrees of freedom of that.
+
+    Of all trials, or of the pairs alone where those were shown to vary less.
+    """
+    effect = _mean(ours) - _mean(theirs)
+    if noise.sigma is None:
+        return effect, None, 0.0
+    error = noise.sigma * math.sqrt(1 / len(ours) + 1 / len(theirs))
+    shared = ours.keys() & theirs.keys()
+    if shared and noise.pair_variance is not None:
+        paired = math.sqrt(noise.pair_variance / len(shared))
+        if paired < error:
+            gaps = {n: ours[n] - theirs[n] for n in shared}
+            return _mean(gaps), paired, float(noise.pair_degrees)
+    return effect, error, noise.degrees
+
+
+def _compare(
+    ours: Mapping[int, float], theirs: Mapping[int, float], sign: float, margin: float, why: str
+) -> Evidence:
+    """The plain comparison, which says that it is one."""
+    effect = _mean(ours) - _mean(theirs)
+    keep = sign * effect + margin > 0
+    words = (
+        f"{'kept' if keep else 'discarded'} by a plain comparison, which luck can win ({why}): "
+        f"{effect:+.4g} over {_seeds(ours)}"
+    )
+    verdict = Decision.KEEP if keep else Decision.DISCARD
+    seeds = len(repeats(ours))
+    return Evidence(verdict, effect, None, seeds, None, words)
+
+
+def _next_numbers(
+    ours: Mapping[int, float], theirs: Mapping[int, float], count: int
+) -> tuple[int, ...]:
+    """The next trials to run: seeds that the other has already, then new ones."""
+    known = sorted(theirs.keys() - ours.keys())
+    highest = max((SCREENING, *ours, *theirs))
+    fresh = (n for n in range(SCREENING + 1, highest + count + 1) if n not in ours)
+    return tuple(dict.fromkeys((*known, *fresh)))[: max(0, count)]
+
+
+def _mean(metrics: Mapping[int, float]) -> float:
+    return math.fsum(metrics.values()) / len(metrics)
+
+
+def _seeds(metrics: Mapping[int, float]) -> str:
+    return f"{len(metrics)} seed{'s' if len(metrics) > 1 else ''}"
+
+
+def _digits(error: float) -> int:
+    """Decimals that show two figures of the error, and four at least."""
+    return min(12, max(4, 1 - math.floor(math.log10(error)))) if error > 0 else 4
