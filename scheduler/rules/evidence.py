@@ -16,15 +16,20 @@ to be better by the smallest effect; that costs true effects, never the rate.
 **What the rate means.** A candidate that is no better than its champion, screened in or not, is
 kept with a chance of at most `false_keep_rate`, whatever the number of looks, as the chances of a
 union add up to at most their sum; the expected number of false keeps is at most that rate times
-the number of such candidates. It is no bound for those that were screened in, as the champion's
-trials serve in both places: a champion measured too bad lets more in and loses to more of them.
-Nor is it the share of what is kept, which depends on the odds: see `false_share`.
+the number of such candidates. This is proven for normal noise and looks that don't depend on each
+other's figures; the gate makes it far less. With the defaults simulation shows 1.3 % of the
+candidates without an effect kept, which is 7 % of those screened in (2.0 and 8 % against a champion
+with one trial that counts). For the screened ones alone nothing is proven: the champion's trials
+serve in both places, and one measured too bad lets more in and loses to more of them. Nor is it the
+share of what is kept, which depends on the odds (`false_share`): with one edit in ten better by
+two sigmas, of which 79 % are kept, and the others nil, 13 %; with one in five, 6 %. Harmful ones
+hardly ever get in.
 
 **The luck of the first trial** (winner's curse) is left out: by it the candidate was chosen, so it
 says nothing more. The same goes for the champion's, which would make it look better than it is.
-Effects are those of the later trials. What stops at a good moment is still a little lucky: with
-few seeds a kept effect is overstated, by the more the smaller it is. A rebased candidate was chosen
-on its old base; its trials on the new one start with the second number and all count.
+What stops at a good moment is lucky still, and is not corrected: kept edits of truly 1, 2, 3 and 4
+sigmas are stated as 1.6, 2.5, 3.3 and 4.2 on average. A rebased candidate was chosen on its old
+base; its trials on the new one start with the second number and all count.
 """
 
 import math
@@ -154,7 +159,7 @@ def not_worse(
 
     A non-inferiority test: the same as `weigh`, against a champion that is worse by the margin.
     `false_keep_rate` holds for candidates that are worse by the margin or more; one that is equal
-    is kept if there are seeds enough, some 15 (sigma / margin)^2 each. Kept edits may add up:
+    is kept four times out of five if most_seeds is 13 (sigma / margin)^2. Kept edits may add up:
     ten of them can cost ten margins.
     """
     margin = criteria.size(criteria.simplicity_margin, _mean(champion))
@@ -219,11 +224,13 @@ def _weigh(
     gain = sign * effect + margin  # over a champion that is worse by the margin
     p = min(1.0, float(stdtr(degrees, -gain / error)) / criteria.share(due))
     hope = float(stdtrit(degrees, 1 - criteria.miss_rate)) * error
-    least = margin or criteria.size(criteria.smallest_effect, _mean(theirs))
+    smallest = criteria.size(criteria.smallest_effect, _mean(theirs))
+    least = 0.0 if margin > 0 else smallest  # of the gain: an equal candidate has the margin
     if p <= criteria.false_keep_rate:
-        verdict, why = Decision.KEEP, "" if margin == 0 else f": {claim}"
+        verdict, why = Decision.KEEP, f": {claim}" if margin > 0 else ""
     elif gain + hope < least:
-        verdict, why = Decision.DISCARD, f": unlikely to be {claim}" + _by(least, margin)
+        aim = claim if margin > 0 else f"{claim} by {smallest:.2g}"
+        verdict, why = Decision.DISCARD, f": unlikely to be {aim}"
     elif last:
         verdict, why = Decision.DISCARD, f": not shown to be {claim}"
     else:
@@ -239,10 +246,6 @@ def _weigh(
         words += f" (sigma rests on {degrees:.3g} degrees of freedom only)"
     needed = tuple(n for n in more if n not in theirs)
     return Evidence(verdict, effect, error, len(ours), p, words, more, needed)
-
-
-def _by(least: float, margin: float) -> str:
-    return "" if margin > 0 else f" by {least:.2g}"
 
 
 def _estimate(
