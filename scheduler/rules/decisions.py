@@ -6,7 +6,7 @@ from statistics import fmean
 from agent import Purpose
 from scheduler.rules import events as ev
 from scheduler.rules import instructions
-from scheduler.rules.evidence import Decision, Evidence
+from scheduler.rules.evidence import Decision, Evidence, champion_due
 from scheduler.rules.noise import SCREENING, Noise, repeats
 from scheduler.rules.ranking import by_number, judge
 from scheduler.rules.state import Ask, Champion, ExperimentEntry, Result, TrialEntry
@@ -89,6 +89,10 @@ def _crown(turn: Turn, entry: ExperimentEntry, metric: float) -> None:
     turn.facts.append(ev.Crowned(entry.id, metric))
     if overtaken is not None:
         drop(turn, overtaken.open, "its experiment was overtaken")
+    if (criteria := turn.state.policy.criteria) is not None:
+        known = by_number(entry.results, entry.results[0].hardware)
+        for number in champion_due(known, criteria):  # every later comparison profits
+            plan(turn, entry.id, number, first=True)
 
 
 def _consider_again(turn: Turn) -> None:

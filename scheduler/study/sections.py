@@ -335,6 +335,10 @@ class WorkersSection(Section):
         return self
 
 
+CRITERIA = Criteria()
+"""The defaults, as tuned by `benchmarks/keep.py`."""
+
+
 class KeepSection(Section):
     """What it takes to become champion."""
 
@@ -349,17 +353,17 @@ class KeepSection(Section):
         "trial beat the champion. 0: that one decides, by a plain comparison, which luck can win.",
     )
     false_keep_rate: Annotated[float, Field(gt=0, lt=0.5)] = Field(
-        default=0.02,
-        description="Of the experiments that are confirmed and no better than the champion, the "
-        "share that is kept all the same.",
+        default=CRITERIA.false_keep_rate,
+        description="Chance at which an experiment that is no better than the champion may be kept "
+        "all the same, if confirmed.",
     )
     smallest_effect: Annotated[float, Field(ge=0)] = Field(
-        default=0.0005,
+        default=CRITERIA.smallest_effect,
         description="Smallest improvement of interest, as a part of the metric; what is smaller "
         "may be missed.",
     )
     gate: Annotated[float, Field(ge=0)] = Field(
-        default=1.0,
+        default=CRITERIA.gate,
         description="By how many standard deviations of the noise a first trial has to beat the "
         "champion to be confirmed.",
     )

@@ -88,7 +88,8 @@ def test_the_token_the_cache_and_empty_variables_are_no_keys() -> None:
             "keep: {model: x}",
             "",
             (
-                "my.yaml:1: keep.model: unknown key; keep has baseline_repeats, most_seeds, false_keep_rate, smallest_effect, gate"
+                "my.yaml:1: keep.model: unknown key; keep has baseline_repeats, most_seeds, "
+                "false_keep_rate, smallest_effect, gate"
             ),
         ),
         ("seed: 1\nseed: 2", "", "my.yaml:2: seed: given twice, first on line 1"),

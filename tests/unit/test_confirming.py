@@ -1,4 +1,4 @@
-"""An experiment is kept on evidence: repeats of it and of the champion, as claims about the rules."""
+"""An experiment is kept on evidence, repeats of it and of the champion: claims about the rules."""
 
 import pytest
 
@@ -34,11 +34,11 @@ def finish(study: Play, experiment: int, metric: float) -> None:
 
 
 def reason(study: Play, experiment: int) -> str:
-    return next(f.reason for f in reversed(study.facts) if _decides(f, experiment))
-
-
-def _decides(fact: object, experiment: int) -> bool:
-    return isinstance(fact, ev.ExperimentMoved) and fact.id == experiment and fact.state.is_final
+    return next(
+        f.reason
+        for f in reversed(study.facts)
+        if isinstance(f, ev.ExperimentMoved) and f.id == experiment and f.state.is_final
+    )
 
 
 def test_a_first_trial_that_does_not_pass_the_gate_is_all_that_it_gets() -> None:
