@@ -223,10 +223,8 @@ def _weigh(
     from scipy.special import stdtr, stdtrit
 
     gain = sign * effect + margin  # over a champion that is worse by the margin
-    if error > 0:
-        chance = float(stdtr(degrees, -gain / error))
-    else:  # repeats that never differ, as with a fixed number of steps on one machine
-        chance = 0.0 if gain > 0 else 1.0
+    # Repeats may never differ, as with a fixed number of steps: then any gain is one.
+    chance = float(stdtr(degrees, -gain / error)) if error > 0 else float(gain <= 0)
     p = min(1.0, chance / criteria.share(due))
     hope = float(stdtrit(degrees, 1 - criteria.miss_rate)) * error
     smallest = criteria.size(criteria.smallest_effect, _mean(theirs))

@@ -17,6 +17,7 @@ from scheduler.rules.states import ExperimentState, StopReason, StudyState, Tria
 from scheduler.study.desk import Desk
 from scheduler.study.letters import AnyLetter, Cancel, Pause, Stop, Submit, Unpause
 from scheduler.study.records import Reply
+from tests.fixtures.books import check_books
 from tests.fixtures.candidates import ROOT
 from tests.fixtures.lab import Gate, Lab, command, wait_for
 
@@ -70,6 +71,23 @@ def test_what_scores_lower_is_kept_and_the_lowest_is_the_champion(lab: Lab) -> N
         "1.500000",
         "1.700000",
     ]
+
+
+def test_a_win_is_confirmed_with_further_seeds_before_it_is_kept(lab: Lab) -> None:
+    study = lab.run(["honest(1.5)", "honest(1.9)", "honest(2.1)"], "keep.most_seeds=2")
+    assert study.champion is not None
+    assert study.champion.metric == 1.5
+    with lab.reader() as reader:
+        kept, worse = reader.experiment(1), reader.experiment(3)
+        numbers = {n: [t.number for t in reader.trials(n)] for n in range(4)}
+    assert kept is not None
+    assert worse is not None
+    assert kept.reason.startswith("kept")
+    assert 2 in numbers[0], "the champion of the time was measured once more"
+    assert 2 in numbers[1]
+    assert numbers[3] == [1]
+    assert "gate" in worse.reason
+    check_books(lab.folder, lambda code: float(code[len("honest(") : -1]))
 
 
 def test_four_run_at_a_time_each_on_a_gpu_of_its_own(lab: Lab) -> None:
