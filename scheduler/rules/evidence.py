@@ -222,7 +222,7 @@ def _weigh(
         return Evidence(Decision.MORE, effect, None, len(ours), None, words, more, needed)
 
     gain = sign * effect + margin  # over a champion that is worse by the margin
-    p = min(1.0, float(stdtr(degrees, -gain / error)) / criteria.share(due))
+    p = min(1.0, float(stdtr(degrees, -_ratio(gain, error))) / criteria.share(due))
     hope = float(stdtrit(degrees, 1 - criteria.miss_rate)) * error
     smallest = criteria.size(criteria.smallest_effect, _mean(theirs))
     least = 0.0 if margin > 0 else smallest  # of the gain: an equal candidate has the margin
@@ -266,6 +266,13 @@ def _estimate(
             gaps = {n: ours[n] - theirs[n] for n in shared}
             return _mean(gaps), paired, float(noise.pair_degrees)
     return effect, error, noise.degrees
+
+
+def _ratio(gain: float, error: float) -> float:
+    """How many standard errors a gain is; where all repeats were equal, none is in doubt."""
+    if error > 0:
+        return gain / error
+    return math.copysign(math.inf, gain) if gain else 0.0
 
 
 def _compare(
