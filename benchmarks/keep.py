@@ -13,7 +13,7 @@ of the true gains proposed that the last champion lacks; trials that were no new
 the champion truly is below the baseline, in thousandths with the standard error, after so many
 trials; and the last of these as a difference from the plain rule on the same landscapes. The
 defaults of `Criteria` were tuned on landscapes 0 to 159 with 16 slots; those from 1000 on were held
-out. Two minutes with the defaults.
+out. A minute with the defaults.
 """
 
 import argparse

@@ -32,11 +32,12 @@ sigmas are stated as 1.6, 2.5, 3.3 and 4.2 on average. A rebased candidate was c
 base; its trials on the new one start with the second number and all count.
 """
 
-# ruff: noqa: PLC0415 - scipy takes a moment, and most who read a study compute nothing
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from scipy.special import stdtr, stdtrit
 
 from scheduler.rules.noise import SCREENING, Noise, repeats
 
@@ -220,12 +221,8 @@ def _weigh(
         needed = tuple(n for n in more if n not in theirs)
         return Evidence(Decision.MORE, effect, None, len(ours), None, words, more, needed)
 
-    from scipy.special import stdtr, stdtrit
-
     gain = sign * effect + margin  # over a champion that is worse by the margin
-    # Repeats may never differ, as with a fixed number of steps: then any gain is one.
-    chance = float(stdtr(degrees, -gain / error)) if error > 0 else float(gain <= 0)
-    p = min(1.0, chance / criteria.share(due))
+    p = min(1.0, float(stdtr(degrees, -_ratio(gain, error))) / criteria.share(due))
     hope = float(stdtrit(degrees, 1 - criteria.miss_rate)) * error
     smallest = criteria.size(criteria.smallest_effect, _mean(theirs))
     least = 0.0 if margin > 0 else smallest  # of the gain: an equal candidate has the margin
@@ -269,6 +266,13 @@ def _estimate(
             gaps = {n: ours[n] - theirs[n] for n in shared}
             return _mean(gaps), paired, float(noise.pair_degrees)
     return effect, error, noise.degrees
+
+
+def _ratio(gain: float, error: float) -> float:
+    """How many standard errors a gain is; where all repeats were equal, none is in doubt."""
+    if error > 0:
+        return gain / error
+    return math.copysign(math.inf, gain) if gain else 0.0
 
 
 def _compare(

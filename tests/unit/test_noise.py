@@ -168,6 +168,14 @@ def test_the_words_say_so_where_sigma_is_hardly_known() -> None:
     assert "sigma rests on 1 degrees of freedom only" in evidence.words
 
 
+def test_repeats_that_are_all_equal_leave_no_doubt() -> None:
+    noise = Noise().taking_all([1.0] * 9)
+    theirs = dict.fromkeys(range(1, 6), 1.0)
+    for ours, verdict in [(0.999, Decision.KEEP), (1.0, Decision.DISCARD), (1.1, Decision.DISCARD)]:
+        evidence = weigh({1: 0.9, 2: ours}, theirs, noise, CRITERIA, minimize=True)
+        assert evidence.verdict is verdict
+
+
 def test_criteria_without_a_meaning_are_refused() -> None:
     for rate, miss, most in [(0.0, 0.4, 8), (0.05, 0.9, 8), (0.05, 0.4, -1)]:
         with pytest.raises(ValueError, match=r"must lie|can't be negative"):
