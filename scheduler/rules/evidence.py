@@ -32,12 +32,11 @@ sigmas are stated as 1.6, 2.5, 3.3 and 4.2 on average. A rebased candidate was c
 base; its trials on the new one start with the second number and all count.
 """
 
+# ruff: noqa: PLC0415 - scipy takes a moment, and most who read a study compute nothing
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-
-from scipy.special import stdtr, stdtrit
 
 from scheduler.rules.noise import SCREENING, Noise, repeats
 
@@ -220,6 +219,8 @@ def _weigh(
         words = f"undecided: {effect:+.4g} over {_seeds(ours)}, the noise is unknown"
         needed = tuple(n for n in more if n not in theirs)
         return Evidence(Decision.MORE, effect, None, len(ours), None, words, more, needed)
+
+    from scipy.special import stdtr, stdtrit
 
     gain = sign * effect + margin  # over a champion that is worse by the margin
     p = min(1.0, float(stdtr(degrees, -_ratio(gain, error))) / criteria.share(due))
