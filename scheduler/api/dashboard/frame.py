@@ -75,7 +75,9 @@ def _add_shade(dark: ui.dark_mode) -> None:
             state["shade"] = names[names.index(shade) - 1]
             switch()
 
-    ui.timer(0.1, recall, once=True)
+    # Not by a timer: the library answers a page's request as soon as anything of it waits for the
+    # browser, and what the page has to await until then would come a second later.
+    ui.context.client.on_connect(recall)
 
 
 def keep_up(visitor: Visitor, update: Callable[[], Awaitable[None]]) -> None:
