@@ -26,8 +26,8 @@ def frame(visitor: Visitor, title: str, *, shown: bool = True) -> Iterator[Head]
     ui.page_title(f"{title} - {name}")
     ui.add_css(LOOK)
     dark = ui.dark_mode(None)
-    ui.link("Skip to the content", "#content").classes("skip")
     with ui.header(bordered=True).classes("items-center gap-3 wrap").style("padding: .5rem 1rem"):
+        ui.link("Skip to the content", "#content").classes("skip")
         ui.link(name, "/").classes("text-lg font-bold").style("text-decoration: none")
         head = Head(visitor)
         with ui.row().classes("items-center gap-3").props('role="navigation" aria-label="Pages"'):
