@@ -39,7 +39,7 @@ ASKED = {
 }
 
 
-def main() -> None:
+def main(*, full: bool = True) -> None:  # noqa: ARG001 - it has one size only
     """Print the figures."""
     with tempfile.TemporaryDirectory() as place:
         folder = make_study(Path(place) / "long", FIRST, slots=8)

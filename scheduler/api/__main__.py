@@ -5,6 +5,7 @@ which others on the machine can read, shows them. The rest says by its end that 
 """
 
 import argparse
+import logging
 import socket
 import sys
 import threading
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("descriptor", type=int)
     parser.add_argument("--reading", action="store_true", help="the study doesn't run")
     given = parser.parse_args(arguments)
+    for name in ("nicegui", "engineio", "socketio"):  # they warn of what any visitor may ask for
+        logging.getLogger(name).setLevel(logging.ERROR)
     tokens = Tokens.load(sys.stdin.buffer.readline().decode())
     listening = socket.socket(fileno=given.descriptor)
     context = Context.of(StudyFolder(given.folder), beside_run=not given.reading)

@@ -104,11 +104,14 @@ class Context:
         return await self.wait_for_reply(letter.key, patience)
 
     async def wait_for_reply(self, key: str, patience: float = PATIENCE_SECONDS) -> Reply | None:
-        """What became of the letter with this key, or None after so many seconds."""
+        """What became of the letter with this key, or None after so many seconds.
+
+        Or when the process is about to end: then the letter lies there as well.
+        """
         loop = asyncio.get_running_loop()
         limit = loop.time() + patience
         while True:
             reply = await self.reply(key)
-            if reply is not None or loop.time() >= limit:
+            if reply is not None or loop.time() >= limit or self.follower.closing:
                 return reply
             await asyncio.sleep(POLL_SECONDS)

@@ -142,7 +142,7 @@ class Follower:
             self._tell()
 
     async def _look_at_live(self) -> bool:
-        signature = _signature((self._folder.live,))
+        signature = _signature((self._folder.live, self._folder.inbox))
         if signature == self._seen_live:
             if self.live is None or time.time() - self.live.at < FRESH_SECONDS:
                 return False

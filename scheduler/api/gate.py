@@ -75,7 +75,9 @@ class Gate:
         secrets, path = self._secrets, asked.scope["path"]
         if not secrets.hosts.allow(asked.headers.get("host", "")):
             return problem(HTTPStatus.BAD_REQUEST, "this process has no such name (Host)")
-        if (_changes(asked) or asked.scope["type"] == "websocket") and is_foreign(asked):
+        speaks = _changes(asked) or asked.scope["type"] == "websocket"
+        # The library answers its transport's GET to every origin, by its own CORS headers.
+        if (speaks or path.startswith(TRANSPORT)) and is_foreign(asked):
             return problem(HTTPStatus.FORBIDDEN, "asked for by a page of another origin")
         session = secrets.sessions.find(asked.cookies.get(cookie_name(asked), ""))
         access = session.access if session else None

@@ -63,12 +63,14 @@ def run(
     from scheduler.nodes import connect, nodes
     from scheduler.researcher import missing_for, take_keys
     from scheduler.rules.states import StopReason, StudyState
+    from scheduler.study.config_file import WEBHOOK
 
     stage = Stage(plain=plain)
     chosen = [f"agent.models={json.dumps(models)}"] if models else []
     opening = open_study(study, config, program, [*chosen, *(overrides or [])])
     serve = opening.config.serve
     tokens, made = take_tokens(os.environ)  # before Ray starts, which hands the rest on
+    os.environ.pop(WEBHOOK, None)  # as good as a password
     socket = None if no_serve or serve.port is None else bind(serve.host, serve.port)
     stage.say(f"study   {opening.shown} ({'resumed' if opening.before else 'new'})")
     sandbox = session.sandbox_level(opening.config)

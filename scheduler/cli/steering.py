@@ -88,9 +88,12 @@ def cancel(
     json: JsonOption = False,
 ) -> None:
     """Give up an experiment that is not decided yet; a running trial of it is cut short."""
+    from scheduler.errors import UsageError
     from scheduler.study.letters import Cancel
 
     with choose(study, url, token_file) as source:
-        find_experiment(source, experiment)
+        found = find_experiment(source, experiment)
+        if found.state.is_final:
+            raise UsageError(f"experiment {experiment} is decided already: {found.state}")
         done = f"experiment {experiment} is cancelled"
         deliver(source, Cancel(experiment=experiment), done, json=json)

@@ -61,7 +61,7 @@ def submit(
             instruction=instruction,
         )
         if not source.live()[1]:  # what runs checks it itself, a moment later
-            _check(letter, base)
+            _check(letter, base, source)
         sent = source.send(letter)
         done = (
             f"experiment {sent.number} is queued, before all others; it edits "
@@ -143,12 +143,13 @@ def _letter(**fields: object) -> "Submit":
         raise UsageError(f"--{name}: {first['msg'].lower()}") from error
 
 
-def _check(letter: "Submit", base: Mapping[str, str]) -> None:
+def _check(letter: "Submit", base: Mapping[str, str], source: "Source") -> None:
     """Refuse what the study would refuse once it runs: nobody is there to see it then."""
     from agent import Proposal
-    from agent.check import Refusal, complete
+    from agent.check import Refusal, complete, same_code
     from agent.proposal import PERSON
     from scheduler.briefings import contract_of
+    from scheduler.cli.local import LocalSource
     from scheduler.errors import UsageError
 
     if not base:
@@ -163,3 +164,8 @@ def _check(letter: "Submit", base: Mapping[str, str]) -> None:
     whole = complete(edit, base, contract_of(base))
     if isinstance(whole, Refusal):
         raise UsageError(f"refused: {whole.reason}")
+    tried = None
+    if isinstance(source, LocalSource):
+        tried = source.reader.same_code(whole.fingerprint)
+    if tried is not None:
+        raise UsageError(f"refused: {same_code(f'experiment {tried}')}")

@@ -33,6 +33,7 @@ PREFIX = "AUTORESEARCH_"
 NOT_KEYS = frozenset(
     f"{PREFIX}{name}" for name in ("CACHE", "TOKEN", "READ_TOKEN", "URL", "CONFIG")
 )
+WEBHOOK = f"{PREFIX}NOTIFY__WEBHOOK"
 FREE_NAMES: KeyPath = ("task", "constants")
 """Below this key names are a person's own, so that their capitals count."""
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 
 LONGEST_TEXT = 8000  # characters of an instruction: more belongs into program.md
 LONGEST_TITLE = 200
@@ -26,7 +26,9 @@ def _not_too_much(files: Mapping[str, str]) -> Mapping[str, str]:
 
 
 Files = Annotated[Mapping[str, str], Field(min_length=1), AfterValidator(_not_too_much)]
-Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
+Text = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)
+]
 Id = Annotated[int, Field(ge=0, lt=2**63)]  # SQLite has no larger integer
 
 

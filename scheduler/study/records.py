@@ -53,7 +53,7 @@ class InstructionRecord:
     text: str
     priority: int
     state: InstructionState
-    expires: int | None  # with this decision of the study
+    expires: int | None  # with this decision of the study, counted from its beginning
     created_at: float
     moved_at: float  # when it reached its state
     experiments: tuple[int, ...] = ()  # that name it

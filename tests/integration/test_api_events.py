@@ -181,6 +181,23 @@ def test_a_log_is_followed_until_the_experiment_is_decided(
         list(lines)  # comes to an end
 
 
+def test_a_log_that_begins_anew_is_followed_from_its_beginning(
+    client: httpx.Client, study: ActedStudy
+) -> None:
+    """As where a trial was lost and runs again."""
+    log = study.folder.experiment(0).log
+    study.do(lambda results: results.progress(progress("a long line of the first trial\n" * 9)))
+    with client.stream("GET", "/experiments/0/log", params={"follow": True}) as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == "--- trial 1"
+        for _ in range(9):
+            next(lines)
+        log.write_text("--- trial 2\n")
+        assert next(lines) == "--- trial 2"
+        study.end_trial(1, 2.0)
+        list(lines)
+
+
 def test_a_log_goes_on_from_a_byte_or_begins_with_the_last_lines(
     client: httpx.Client, study: ActedStudy
 ) -> None:

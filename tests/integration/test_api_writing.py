@@ -1,17 +1,20 @@
 """Steering a study over HTTP: a real HTTP process beside the results actor's own class."""
 
 import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
+from scheduler.api.serving import Server, bind
 from scheduler.rules.states import ExperimentState, StudyState
 from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from tests.fixtures.acted_study import ActedStudy, script
-from tests.fixtures.served import served
+from tests.fixtures.served import TOKENS, bearer, served, wait_until_it_answers
 from tests.synthetic import make_study
 
 
@@ -165,6 +168,34 @@ def test_a_busy_study_answers_later(client: httpx.Client, study: ActedStudy) -> 
     study.do(lambda results: results.live())
     assert client.get(where).json()["number"] == 1
     assert client.get("/instructions/1").json()["instruction"]["text"] == "when you have time"
+
+
+def test_what_waits_when_the_process_ends_is_told_so_and_is_not_lost(
+    study: ActedStudy,
+) -> None:
+    study.reads_mail = False
+    server = Server(study.folder.path, bind("127.0.0.1", 0), TOKENS)
+    with server, httpx.Client(base_url=server.url, headers=bearer(TOKENS.full)) as client:
+        wait_until_it_answers(client)
+        answers: list[httpx.Response] = []
+        ask = partial(client.post, "/instructions", json={"text": "when you have time"})
+        asking = threading.Thread(target=lambda: answers.append(ask()))
+        asking.start()
+        inbox = Mailbox(study.folder.inbox)
+        limit = time.monotonic() + 20
+        while not inbox.waiting():
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        server.__exit__()
+        asking.join()
+    assert [answer.status_code for answer in answers] == [202]
+    assert [letter.kind for letter in inbox.waiting()] == ["instruct"]
+
+
+def test_an_instruction_of_nothing_but_blanks_is_none(client: httpx.Client) -> None:
+    assert client.post("/instructions", json={"text": "  \n "}).status_code == 422
+    made = client.post("/instructions", json={"text": " try more \n"}).json()
+    assert made["instruction"]["text"] == "try more"
 
 
 # ---- repeats --------------------------------------------------------------------------------

@@ -41,17 +41,17 @@ class Whole:
 def add_page(visitors: Visitors) -> None:
     """Register the page."""
 
-    @ui.page("/experiment/{number}")
-    async def experiment(request: Request, number: int) -> None:
-        visitor = visitors.of(request)
+    @ui.page("/experiment/{name}")
+    async def experiment(request: Request, name: str) -> None:
+        visitor, number = visitors.of(request), int(name) if name.isdecimal() else -1
         context, whole = visitor.context, None
         try:
             whole = await context.read(lambda reader: _read(reader, number))
         except SchedulerError as error:
             why = str(error)
         else:
-            why = f"There is no experiment {number}."
-        with frame(visitor, f"Experiment {number}") as head:
+            why = f"There is no experiment {name}."
+        with frame(visitor, f"Experiment {name}") as head:
             if whole is None:
                 ui.label(why)
             else:

@@ -26,8 +26,8 @@ def frame(visitor: Visitor, title: str, *, shown: bool = True) -> Iterator[Head]
     ui.page_title(f"{title} - {name}")
     ui.add_css(LOOK)
     dark = ui.dark_mode(None)
-    ui.link("Skip to the content", "#content").classes("skip")
     with ui.header(bordered=True).classes("items-center gap-3 wrap").style("padding: .5rem 1rem"):
+        ui.link("Skip to the content", "#content").classes("skip")
         ui.link(name, "/").classes("text-lg font-bold").style("text-decoration: none")
         head = Head(visitor)
         with ui.row().classes("items-center gap-3").props('role="navigation" aria-label="Pages"'):
@@ -75,7 +75,9 @@ def _add_shade(dark: ui.dark_mode) -> None:
             state["shade"] = names[names.index(shade) - 1]
             switch()
 
-    ui.timer(0.1, recall, once=True)
+    # Not by a timer: the library answers a page's request as soon as anything of it waits for the
+    # browser, and what the page has to await until then would come a second later.
+    ui.context.client.on_connect(recall)
 
 
 def keep_up(visitor: Visitor, update: Callable[[], Awaitable[None]]) -> None:

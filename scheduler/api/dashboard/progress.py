@@ -130,7 +130,7 @@ def _kept() -> dict[str, Any]:
         "type": "scatter",
         "symbol": "diamond",
         "symbolSize": 10,
-        "itemStyle": {"color": KEPT},
+        "itemStyle": {"color": KEPT, "opacity": 1},  # of the labels too
         "label": {"position": [8, -14], "color": GREY, "fontSize": 11},
         "labelLayout": {"hideOverlap": True},
         "data": [],

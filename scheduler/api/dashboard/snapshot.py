@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from scheduler.api.context import Context
 from scheduler.api.dashboard.drawing import Drawing, draw
 from scheduler.errors import SchedulerError
+from scheduler.study.letters import Instruct
 from scheduler.study.points import collect
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, InstructionRecord, NotebookRecord, SlotView, Study
@@ -37,6 +38,7 @@ class Snapshot:
     drawing: Drawing = field(default_factory=Drawing)
     notebook: NotebookRecord | None = None
     instructions: Sequence[InstructionRecord] = ()  # newest first
+    waiting: Sequence[Instruct] = ()  # in the mailbox, oldest first
     results: Mapping[int, Experiment] = field(default_factory=dict)  # that these name
 
 
@@ -71,9 +73,11 @@ class Snapshots:
         if before is None or events != self._events:  # else only the progress of trials is new
             before = self._read_all(reader, study)
             self._events = events
+        letters = context.desk.waiting()
         return replace(
             before,
             study=study,
+            waiting=tuple(each for each in letters if isinstance(each, Instruct)),
             at=live.at if live else study.opened_at,
             runs=live is not None,
             slots=live.slots if live else (),

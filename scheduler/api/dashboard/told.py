@@ -39,7 +39,7 @@ class Told:
             send_it.enable()
 
         box = ui.textarea("What should the study look into?").classes("w-full")
-        box.props(f'outlined autogrow maxlength="{LONGEST_TEXT}" id="instruction"')
+        box.props(f'outlined autogrow maxlength="{LONGEST_TEXT}" for="instruction"')
         with ui.row().classes("items-center gap-3 w-full"):
             priority = ui.number("Priority", value=0, min=-1000, max=1000, format="%d")
             priority.props("outlined dense").classes("narrow")
@@ -52,15 +52,19 @@ class Told:
 
     def show(self, snapshot: Snapshot) -> None:
         """List what was asked for, the newest first."""
-        now = (snapshot.instructions, snapshot.results, snapshot.runs)
+        now = (snapshot.instructions, snapshot.waiting, snapshot.results, snapshot.runs)
         if now == self._shown:
             return
         self._shown = now
         self._waits.set_visibility(not snapshot.runs and self._visitor.may_write)
         self._list.clear()
         with self._list:
-            if not snapshot.instructions:
+            if not (snapshot.instructions or snapshot.waiting):
                 ui.label("None yet.").classes("quiet")
+            for letter in reversed(snapshot.waiting):
+                with ui.column().classes("w-full gap-0").props('role="listitem"'):
+                    ui.label("waiting in the mailbox").classes("quiet")
+                    ui.label(letter.text).classes("text w-full")
             for told in snapshot.instructions:
                 self._add(told, snapshot.results)
 

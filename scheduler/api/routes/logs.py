@@ -20,6 +20,7 @@ from scheduler.study.reader import Reader
 
 PIECE = 64 * 1024  # bytes
 LONGEST_TAIL = 8 * 2**20  # bytes in which the last lines are looked for
+ANEW_SECONDS = 0.2  # for a log that is put in place whole to be there
 LOOK_SECONDS = 1.0  # at most between two looks at a log that grows
 LOG: dict[int | str, dict[str, Any]] = {
     **NOT_FOUND,
@@ -72,9 +73,14 @@ async def _follow(context: Context, number: int, path: Path, position: int) -> A
         one = await context.read(lambda reader: found_experiment(reader, number))
         ends = one.state.is_final or not context.is_running
         size = await run_in_threadpool(_size, path)
+        if size < position:
+            # Begun anew: by another trial, or to put the whole log in its place a moment later.
+            await asyncio.sleep(ANEW_SECONDS)
+            size = await run_in_threadpool(_size, path)
+            position = 0 if size < position else position
         async for piece in _pieces(path, position, size):
             yield piece
-        position = size  # also where it has become shorter: the whole log took its place
+        position = size
         if ends:
             return
         with suppress(TimeoutError):

@@ -69,7 +69,11 @@ class _Figures(Collector):
         )
         yield _counter("trial_seconds", "For which trials have held slots", study.trial_seconds)
         yield _counter("train_seconds", "Of these, spent on training", study.train_seconds)
-        yield _counter("open_seconds", "Time of all sessions before this one", study.seconds)
+        yield _counter(
+            "open_seconds",
+            "Open time until this session or its last pause",
+            study.seconds,
+        )
 
 
 def routes(context: Context) -> APIRouter:
