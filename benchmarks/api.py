@@ -38,14 +38,16 @@ from workers import Resources
 
 EXPERIMENTS = 1000
 LISTENERS, RATE, SECONDS = 200, 500, 20.0
+SHORT_SECONDS = 5.0  # without --full
 CONNECTIONS = 32  # over which the requests go
 EVENTS_PER_SECOND = 5
 PATHS = ("/study", "/leaderboard", "/experiments?limit=20", "/experiments/3", "/instructions")
 TOKENS = Tokens("the-token-of-a-benchmark")
 
 
-def main() -> None:
+def main(*, full: bool = False) -> None:
     """Measure, and print."""
+    seconds = SECONDS if full else SHORT_SECONDS
     with tempfile.TemporaryDirectory() as place:
         folder = make_study(Path(place, "study"), EXPERIMENTS, seed=1, slots=16)
         ours, theirs = multiprocessing.get_context("spawn").Pipe()
@@ -56,15 +58,15 @@ def main() -> None:
             child = psutil.Process(server._process.pid)
             ours.recv()  # the study runs
             asyncio.run(ask(port, "/healthz"))
-            time.sleep(SECONDS)
+            time.sleep(seconds)
             quiet_until, before = time.time(), child.cpu_times()
-            took, late, failed = asyncio.run(load(port))
+            took, late, failed = asyncio.run(load(port, seconds))
             after, memory = child.cpu_times(), child.memory_info().rss
             ours.send("enough")
             handled: list[tuple[float, float]] = ours.recv()
             study.join()
-    cpu = (after.user + after.system - before.user - before.system) / SECONDS
-    print(f"{LISTENERS} listeners, {RATE} requests/s for {SECONDS:g} s")
+    cpu = (after.user + after.system - before.user - before.system) / seconds
+    print(f"{LISTENERS} listeners, {RATE} requests/s for {seconds:g} s")
     print(f"  requests answered {len(took)}, failed {failed}")
     print_line("  request, ms", took)
     print_line("  event heard, ms", late)
@@ -105,7 +107,7 @@ def act(folder: Path, pipe: Connection) -> None:
     pipe.send(handled)
 
 
-async def load(port: int) -> tuple[list[float], list[float], int]:
+async def load(port: int, seconds: float) -> tuple[list[float], list[float], int]:
     """All requests and all listeners at once: latencies, delays of events, failures."""
     late: list[float] = []
     listeners = [asyncio.create_task(listen(port, late)) for _ in range(LISTENERS)]
@@ -115,7 +117,7 @@ async def load(port: int) -> tuple[list[float], list[float], int]:
     askers = [asyncio.create_task(work(port, due, took)) for _ in range(CONNECTIONS)]
     late.clear()
     began = time.perf_counter()
-    count = int(RATE * SECONDS)
+    count = int(RATE * seconds)
     for number in range(count):
         at = began + number / RATE
         if (wait := at - time.perf_counter()) > 0:
@@ -174,4 +176,4 @@ async def read_answer(reader: asyncio.StreamReader) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(full=True)

@@ -6,7 +6,6 @@ with what the first visit left; the times are the browser's own paint timing, an
 which the page's last panel stands there with its rows. Leaderboard and filters are timed over HTTP.
 """
 
-import json
 import os
 import tempfile
 import time
@@ -23,7 +22,8 @@ from tests.fixtures.served import TOKENS, served
 from tests.long_study import lengthen
 from tests.synthetic import make_study
 
-FIRST, TIMES, VISITS, QUESTIONS = 250, 40, 5, 30
+FIRST, TIMES, VISITS, QUESTIONS, WAVES = 250, 40, 5, 30, 4
+FORGOTTEN_SECONDS = 15  # longer than a page that lost its connection is kept
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 READY = """
 () => document.querySelectorAll('canvas').length > 0
@@ -104,25 +104,22 @@ def _visit(context: BrowserContext, url: str) -> tuple[float, float]:
 
 
 def _memory(browser: Browser, url: str) -> None:
-    """What open pages cost the process, and what is left once they are closed."""
+    """What open pages cost the process; visitors who are gone should not add up."""
     (process,) = [
         p for p in psutil.Process().children() if "scheduler.api" in " ".join(p.cmdline())
     ]
-    before = process.memory_info().rss
-    context = _login(browser, url)
-    pages = [context.new_page() for _ in range(10)]
-    for page in pages:
-        page.goto(url, wait_until="commit")
-        page.wait_for_function(READY, timeout=60_000)
-    opened = process.memory_info().rss
-    context.close()
-    time.sleep(15)
-    closed = process.memory_info().rss
-    mib = 2**20
-    figures = {"before": before / mib, "10 open": opened / mib, "15 s after": closed / mib}
-    print(
-        "\nmemory of the HTTP process, MiB:", json.dumps({k: round(v) for k, v in figures.items()})
-    )
+    figures = [process.memory_info().rss]
+    for _ in range(WAVES):
+        context = _login(browser, url)
+        for page in [context.new_page() for _ in range(10)]:
+            page.goto(url, wait_until="commit")
+            page.wait_for_function(READY, timeout=60_000)
+        figures.append(process.memory_info().rss)
+        context.close()
+        time.sleep(FORGOTTEN_SECONDS)
+        figures.append(process.memory_info().rss)
+    shown = ", ".join(f"{each / 2**20:.0f}" for each in figures)
+    print(f"\nmemory of the HTTP process, MiB, before and with 10 pages open, closed, ...: {shown}")
 
 
 if __name__ == "__main__":

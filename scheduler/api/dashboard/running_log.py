@@ -36,10 +36,9 @@ class RunningLog:
         try:
             size, text = await run_in_threadpool(_read, self._path, self._seen)
         except OSError:
-            size, text = 0, "" if self._pieces else kept_tail
-        if (
-            size < self._seen
-        ):  # begun anew: another trial, or the final one in place of the live one
+            size, text = self._seen, "" if self._pieces else kept_tail
+        # Begun anew: another trial, or the final log in place of the one that was followed.
+        if size < self._seen:
             self._seen = 0
             self._box.clear()
             self._pieces = 0
