@@ -23,6 +23,7 @@ def serve(
     mailbox until it runs again. A study that runs serves its own.
     """
     import os
+    import signal
 
     from scheduler.api.serving import Server, bind
     from scheduler.api.tokens import take_tokens
@@ -41,6 +42,8 @@ def serve(
     with Server(folder.path, bound, tokens, reading=True) as server:
         for line in server.welcome(made=made, remote="SSH_CONNECTION" in os.environ):
             typer.echo(line)
+        # Also where a script started it in the background: there it is ignored at first.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             code = server.wait()
         except KeyboardInterrupt:

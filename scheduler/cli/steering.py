@@ -88,12 +88,12 @@ def cancel(
     json: JsonOption = False,
 ) -> None:
     """Give up an experiment that is not decided yet; a running trial of it is cut short."""
-    from scheduler.errors import UsageError
+    from scheduler.errors import StudyError
     from scheduler.study.letters import Cancel
 
     with choose(study, url, token_file) as source:
         found = find_experiment(source, experiment)
         if found.state.is_final:
-            raise UsageError(f"experiment {experiment} is decided already: {found.state}")
+            raise StudyError(f"refused: experiment {experiment} is decided already")
         done = f"experiment {experiment} is cancelled"
         deliver(source, Cancel(experiment=experiment), done, json=json)

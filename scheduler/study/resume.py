@@ -158,15 +158,17 @@ def _open_experiments(
 ) -> dict[int, ExperimentEntry]:
     entries = {}
     for row in db.execute("SELECT * FROM experiment WHERE decided_at IS NULL").fetchall():
+        results = _results(db, row["id"])
+        under_way = tuple(sorted(t.id for t in trials.values() if t.experiment == row["id"]))
         entries[row["id"]] = ExperimentEntry(
             row["id"],
             row["parent"],
             row["champions"],
             ExperimentState(row["state"]),
-            row["wanted"],
-            _results(db, row["id"]),
+            max(row["wanted"], len(results) + len(under_way)),  # more where it is confirmed
+            results,
             row["losses"],
-            tuple(sorted(t.id for t in trials.values() if t.experiment == row["id"])),
+            under_way,
             row["origin"] not in NOT_MODELS,
             row["instruction"],
             row["mended"],
