@@ -5,6 +5,7 @@ what is to be written with it, and the reply. Whether a command can be followed 
 say (`rules/commands.py`); whether an edit is worth a trial, for the agent's checks.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from agent import Proposal
@@ -72,6 +73,20 @@ def finish_reply(contents: Contents, facts: tuple[ev.Fact, ...]) -> Contents:
     return contents
 
 
+def check_edit(letter: Submit, parent: int, base: Mapping[str, str]) -> Proposal | Refusal:
+    """A person's edit of the files `base` as a proposal, or why it is worth no trial."""
+    edit = Proposal(
+        title=" ".join(letter.title.split()) or "untitled",
+        hypothesis=letter.hypothesis,
+        parent=parent,
+        files=letter.files,
+        origin=PERSON,
+        expected=letter.expected,
+        instruction=letter.instruction,
+    )
+    return complete(edit, base, contract_of(base))
+
+
 def _understand(posted: Posted, state: State, reader: Reader) -> tuple[ev.Event, Contents, str]:
     """The event that a letter stands for, what comes with it, and why it can't be, if it can't."""
     at, letter = posted.at, posted.letter
@@ -111,17 +126,7 @@ def _understand_edit(
         return ev.Ticked(at), Contents(), why
     if letter.instruction is not None and letter.instruction not in state.instructions:
         return ev.Ticked(at), Contents(), f"instruction {letter.instruction} is not open"
-    edit = Proposal(
-        title=" ".join(letter.title.split()) or "untitled",
-        hypothesis=letter.hypothesis,
-        parent=parent.id,
-        files=letter.files,
-        origin=PERSON,
-        expected=letter.expected,
-        instruction=letter.instruction,
-    )
-    base = reader.files(parent.id)
-    whole = complete(edit, base, contract_of(base))
+    whole = check_edit(letter, parent.id, reader.files(parent.id))
     if isinstance(whole, Refusal):
         return ev.Ticked(at), Contents(), whole.reason
     if (same := reader.same_code(whole.fingerprint)) is not None:

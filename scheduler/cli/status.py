@@ -120,7 +120,7 @@ def _facts(source: "Source", live: "Live", *, is_running: bool) -> "Table":
     grid.add_row("champion", texts.best(study, live.champion.title if live.champion else ""))
     grid.add_row("experiments", f"{study.experiments}: {texts.counts(study)}")
     grid.add_row("slots", f"{study.slots}, budget {live.budget}")
-    grid.add_row("open for", texts.duration(texts.elapsed(study, live.at)))
+    grid.add_row("open for", texts.duration(study.elapsed(live.at)))
     if training is not None:
         grid.add_row("training", f"{training:.1f} % of the time for which trials held a slot")
     if study.lost_between_trials is not None:

@@ -145,23 +145,14 @@ def _letter(**fields: object) -> "Submit":
 
 def _check(letter: "Submit", base: Mapping[str, str], source: "Source") -> None:
     """Refuse what the study would refuse once it runs: nobody is there to see it then."""
-    from agent import Proposal
-    from agent.check import Refusal, complete, same_code
-    from agent.proposal import PERSON
-    from scheduler.briefings import contract_of
+    from agent.check import Refusal, same_code
     from scheduler.cli.local import LocalSource
+    from scheduler.correspondence import check_edit
     from scheduler.errors import UsageError
 
     if not base:
         return
-    edit = Proposal(
-        title=letter.title,
-        hypothesis=letter.hypothesis,
-        parent=0,
-        files=letter.files,
-        origin=PERSON,
-    )
-    whole = complete(edit, base, contract_of(base))
+    whole = check_edit(letter, 0, base)
     if isinstance(whole, Refusal):
         raise UsageError(f"refused: {whole.reason}")
     tried = None

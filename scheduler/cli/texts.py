@@ -90,11 +90,6 @@ def advice(study: Study, resume: str = "") -> str:
     return "autoresearch unpause, or stop" if study.reason else ""
 
 
-def elapsed(study: Study, at: float) -> float:
-    """Seconds for which the study has been open at the time `at`, all its sessions together."""
-    return study.seconds + (max(0.0, at - study.opened_at) if study.state.is_open else 0.0)
-
-
 def counts(study: Study) -> str:
     """How many experiments are in each state that occurs."""
     parts = [f"{study.counts[s]} {s.value}" for s in ExperimentState if study.counts.get(s)]

@@ -122,7 +122,7 @@ class _Frame:
         rows = []
         if self.name:
             rows.append(("study", texts.line(self.name)))
-        time = texts.duration(texts.elapsed(study, live.at))
+        time = texts.duration(study.elapsed(live.at))
         budget = f", budget {texts.line(live.budget).plain}" if live.budget else ""
         state = texts.line(f"{texts.condition(study)}, {time}{budget}")
         rows.append(("state", state))

@@ -149,6 +149,10 @@ class Study:
         """How many experiments there are in all."""
         return sum(self.counts.values())
 
+    def elapsed(self, at: float) -> float:
+        """Seconds for which the study has been open at the time `at`, all its sessions together."""
+        return self.seconds + (max(0.0, at - self.opened_at) if self.state.is_open else 0.0)
+
 
 @dataclass(frozen=True)
 class SlotView:

@@ -27,7 +27,8 @@ from scheduler.study.letters import Instruct
 from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from tests.fixtures.books import check_books
-from tests.fixtures.cluster import Nodes, cluster_environment, command, marked, trials, wait_for
+from tests.fixtures.cluster import Nodes, cluster_environment, marked, trials
+from tests.fixtures.processes import command, wait_for
 from tests.fixtures.scripted_study import metric_of
 
 pytestmark = pytest.mark.whole_machine

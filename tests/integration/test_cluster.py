@@ -22,8 +22,9 @@ from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
 from scheduler.study.records import Study
 from tests.fixtures.books import check_books
-from tests.fixtures.cluster import Nodes, cluster_environment, wait_for, workers_of
+from tests.fixtures.cluster import Nodes, cluster_environment, workers_of
 from tests.fixtures.lab import Gate, Lab
+from tests.fixtures.processes import wait_for
 from tests.fixtures.scripted_study import metric_of
 
 Meanwhile = Callable[[RayResults, Loop], None]

@@ -15,7 +15,7 @@ from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from tests.fixtures.acted_study import ActedStudy
 from tests.fixtures.browsing import PATIENCE_MS, browser_running, needs_chromium, visiting
-from tests.fixtures.lab import wait_for
+from tests.fixtures.processes import wait_for
 from tests.fixtures.served import TOKENS, served
 from tests.synthetic import make_study
 from workers import Phase, Progress

@@ -14,7 +14,8 @@ import pytest
 from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
 from tests.fixtures.books import check_books
-from tests.fixtures.cluster import cluster_environment, wait_for
+from tests.fixtures.cluster import cluster_environment
+from tests.fixtures.processes import wait_for
 from tests.fixtures.scripted_study import metric_of
 
 MEGABYTES = 4

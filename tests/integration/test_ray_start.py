@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from tests.fixtures.candidates import ROOT
-from tests.fixtures.cluster import command, wait_for
 from tests.fixtures.lasting_cluster import LastingCluster
+from tests.fixtures.processes import alive, command, wait_for
 
 pytestmark = pytest.mark.whole_machine
 
@@ -64,17 +64,6 @@ def is_training(process: psutil.Process) -> bool:
     words = command(process)
     is_program = "python" in words.split(" ")[0] and "train_template.harness" in words
     return is_program and process.cpu_times().user > 2.0
-
-
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [p for p in processes if p.is_running() and status(p) != psutil.STATUS_ZOMBIE]
-
-
-def status(process: psutil.Process) -> str:
-    try:
-        return str(process.status())
-    except psutil.NoSuchProcess:
-        return psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize(("victim", "seconds"), [("supervisor", 0.5), ("raylet", 5.0)])

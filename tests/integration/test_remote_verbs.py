@@ -1,30 +1,27 @@
 """The verbs over HTTP, against a study's real server: the same words as in its folder, and a
 sentence for whatever is wrong with URL, token or server."""
 
-import json
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from scheduler.api.serving import Server, bind
 from scheduler.api.tokens import Tokens
-from scheduler.cli.app import main
 from scheduler.rules.states import ExperimentState, StudyState
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.folder import StudyFolder
 from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from tests.fixtures.acted_study import ActedStudy, script
+from tests.fixtures.verbs import Output, call, document
 from tests.synthetic import make_study
 
-Output = pytest.CaptureFixture[str]
 FULL, READ = "full-token-of-the-tests", "read-token-of-the-tests"
 
 
@@ -59,17 +56,6 @@ def url(folder: StudyFolder) -> Iterator[str]:
 def token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTORESEARCH_TOKEN", FULL)
     monkeypatch.delenv("AUTORESEARCH_URL", raising=False)
-
-
-def call(*arguments: str | Path | int) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(each) for each in arguments])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
-
-
-def document(output: Output) -> Any:
-    return json.loads(output.readouterr().out)
 
 
 # ---- reading ----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from scheduler.rules.states import TrialState
 from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
 from tests.fixtures.candidates import ROOT
+from tests.fixtures.processes import alive
 from tests.synthetic import make_study
 
 TINY = [
@@ -95,17 +96,6 @@ def is_of_a_trial(process: psutil.Process) -> bool:
         return "train_template.harness" in " ".join(process.cmdline())
     except psutil.Error:
         return False
-
-
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [p for p in processes if p.is_running() and status(p) != psutil.STATUS_ZOMBIE]
-
-
-def status(process: psutil.Process) -> str:
-    try:
-        return str(process.status())
-    except psutil.NoSuchProcess:
-        return psutil.STATUS_ZOMBIE
 
 
 def test_a_study_from_nothing_and_its_resume(start: Any, tmp_path: Path) -> None:

@@ -3,22 +3,19 @@
 A real study runs beside them, but for its trials (`tests/fixtures/acted_study.py`).
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from scheduler.cli import local
-from scheduler.cli.app import main
 from scheduler.rules import events as ev
 from scheduler.rules.states import ExperimentState, StudyState
 from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from tests.fixtures.acted_study import ActedStudy, script
+from tests.fixtures.verbs import Output, call, document
 
-Output = pytest.CaptureFixture[str]
 BETTER = script(1.0)
 
 
@@ -35,17 +32,6 @@ def edit(tmp_path: Path) -> Path:
     path = tmp_path / "mine.py"
     path.write_text(BETTER)
     return path
-
-
-def call(*arguments: str | Path | int) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(each) for each in arguments])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
-
-
-def document(output: Output) -> Any:
-    return json.loads(output.readouterr().out)
 
 
 def state(study: ActedStudy) -> StudyState:

@@ -19,7 +19,8 @@ from scheduler.study.letters import AnyLetter, Cancel, Pause, Stop, Submit, Unpa
 from scheduler.study.records import Reply
 from tests.fixtures.books import check_books
 from tests.fixtures.candidates import ROOT
-from tests.fixtures.lab import Gate, Lab, command, wait_for
+from tests.fixtures.lab import Gate, Lab
+from tests.fixtures.processes import command, wait_for
 
 
 @pytest.fixture(scope="module", autouse=True)

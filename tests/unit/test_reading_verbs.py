@@ -1,6 +1,5 @@
 """The reading verbs of the command line, on a study that is not running and on one that is."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,21 +7,19 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from scheduler.cli.app import main
 from scheduler.rules.states import ExperimentState
 from scheduler.study.folder import StudyFolder
 from scheduler.study.live import write_live
 from scheduler.study.reader import Reader
 from scheduler.study.records import Live
 from scheduler.study.store import Store
+from tests.fixtures.verbs import Output, call, document
 from tests.synthetic import make_study
 
 ROOT = Path(__file__).resolve().parents[2]
-Output = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +32,6 @@ def crash(folder: Path) -> int:
     """The id of an experiment that crashed."""
     with Reader(folder / "study.db") as reader:
         return next(e.id for e in reader.experiments() if e.state is ExperimentState.CRASH)
-
-
-def call(*arguments: str | Path | int) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(each) for each in arguments])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
-
-
-def document(output: Output) -> Any:
-    return json.loads(output.readouterr().out)
 
 
 # ---- status, top ------------------------------------------------------------------------------

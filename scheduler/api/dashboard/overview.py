@@ -99,7 +99,7 @@ def _figures(now: Snapshot) -> dict[str, str]:
         "baseline": words.metric(study.baseline),
         "experiments": words.experiments(study) if study.counts else none,
         "slots": f"{study.slots:,}, {now.budget} a trial",
-        "open for": words.duration(words.elapsed(study, now.at)),
+        "open for": words.duration(study.elapsed(now.at)),
         "training": none if share is None else f"{share:.1f} % of the slots' busy time",
         "between trials": none if lost is None else f"{lost:.2f} s lost (median)",
         "models": f"{words.count(study.calls, 'call')}, {tokens}" if study.calls else none,

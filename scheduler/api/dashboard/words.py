@@ -1,6 +1,7 @@
 """Numbers and states as a page shows them. Pure; the terminal has its own in `scheduler/cli`."""
 
-from scheduler.rules.states import ExperimentState, InstructionState, StopReason, StudyState
+from scheduler.reasons import why
+from scheduler.rules.states import ExperimentState, InstructionState, StudyState
 from scheduler.study.records import Experiment, Study
 
 NONE = "\N{EN DASH}"
@@ -32,17 +33,6 @@ STATES = {
     StudyState.DRAINING: ("hourglass_bottom", "var(--wait)"),
     StudyState.STOPPED: ("stop_circle", "var(--quiet)"),
     StudyState.FAILED: ("error", "var(--bad)"),
-}
-REASONS = {
-    StopReason.MAX_EXPERIMENTS: "all experiments are done",
-    StopReason.MAX_HOURS: "its hours are used up",
-    StopReason.MAX_DOLLARS: "its dollars are spent",
-    StopReason.MAX_TOKENS: "its tokens are spent",
-    StopReason.MAX_CALLS: "its calls are spent",
-    StopReason.PLATEAU: "nothing better was found for long",
-    StopReason.SIGNAL: "it was interrupted",
-    StopReason.INSTRUCTION: "a person asked for it",
-    StopReason.NO_PROPOSALS: "there are no more ideas",
 }
 
 
@@ -96,13 +86,8 @@ def condition(study: Study, *, runs: bool) -> str:
     """Where the study stands, in a sentence without its full stop."""
     if not runs and study.state in (StudyState.RUNNING, StudyState.DRAINING):
         return "nothing runs it now; it was not ended when it was last heard of"
-    why = study.text or (REASONS.get(study.reason, str(study.reason)) if study.reason else "")
-    return f"{study.state}: {why}" if why else str(study.state)
-
-
-def elapsed(study: Study, at: float) -> float:
-    """Seconds for which the study has been open."""
-    return study.seconds + (max(0.0, at - study.opened_at) if study.state.is_open else 0.0)
+    reason = why(study)
+    return f"{study.state}: {reason}" if reason else str(study.state)
 
 
 def title(experiment: Experiment) -> str:

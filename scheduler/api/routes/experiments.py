@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from scheduler.api import asking
@@ -24,7 +24,7 @@ from scheduler.api.routes.answers import (
 )
 from scheduler.rules.states import ExperimentState
 from scheduler.study import listing
-from scheduler.study.letters import LONGEST_TEXT, LONGEST_TITLE, MOST_CODE, Cancel, Submit
+from scheduler.study.letters import LONGEST_TEXT, LONGEST_TITLE, Cancel, Submit
 from scheduler.study.listing import Filter, Order
 from scheduler.study.records import Experiment
 
@@ -129,9 +129,6 @@ def routes(context: Context) -> APIRouter:
         request: Request, response: Response, body: SubmitBody, key: asking.Key = None
     ) -> ExperimentAnswer | Response:
         """Queue an edit of one's own: first in the queue, checked and measured like any other."""
-        if sum(map(len, body.files.values())) > MOST_CODE:
-            detail = f"files: an edit has {MOST_CODE} characters at most"
-            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
         reply = await asking.ask(context, request, Submit(**dict(body)), key)
         if isinstance(reply, Response):
             return reply
