@@ -1,5 +1,6 @@
 """What becomes of an experiment: kept, discarded, failed, mended, or lost with its worker."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from statistics import fmean
 
@@ -34,32 +35,67 @@ def consider(turn: Turn, entry: ExperimentEntry, *, rebase: bool = True) -> None
         decide(turn, entry, evidence)
 
 
-def decide(turn: Turn, entry: ExperimentEntry, evidence: Evidence, *, apart: bool = True) -> None:
-    """Keep or discard an experiment on this evidence.
+def decide(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
+    """Keep or discard an experiment on this evidence, and whatever hangs on it."""
+    _record(turn, entry, evidence)
+    if entry.parent is None:
+        decide_waiting(turn)
+    elif evidence.verdict is Decision.DISCARD:
+        _try_otherwise(turn, entry)
+    elif turn.state.policy.criteria is None:
+        _consider_again(turn)
+    else:
+        inside = rebasing.carried_by(turn.state, entry)
+        others = [e for e in rebasing.contenders(turn.state) if e.id not in inside]
+        rebasing.run_again(turn, others)
+        _settle_carried(turn, entry, entry.id)
 
-    `apart`: edits that it carried over together are tried one by one where it is not kept.
-    """
+
+def _record(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
     _forget(turn, entry)
     keep = evidence.verdict is Decision.KEEP
     to = ExperimentState.KEEP if keep else ExperimentState.DISCARD
-    metric = fmean(r.metric for r in entry.results) if entry.results else None
-    turn.facts.append(ev.Judged(entry.id, evidence))
+    metric = fmean(r.metric for r in entry.results)
+    against = turn.state.champion.experiment if turn.state.champion else None
+    turn.facts.append(ev.Judged(entry.id, evidence, against, turn.state.policy.criteria))
     end_experiment(turn, entry, to, metric, evidence.words)
     turn.tally(failures_in_row=0, plain_failures_in_row=0)
-    if turn.state.champion is not None and entry.results:
+    if turn.state.champion is not None:
         learn_pairs(turn, entry.results, turn.state.champion.results)
     if keep:
-        assert metric is not None, "nothing is kept unmeasured"
         _crown(turn, entry, metric)
     _count_decision(turn, entry, new_champion=keep)
-    if entry.parent is None:
-        decide_waiting(turn)
-    elif keep and turn.state.policy.criteria is not None:
-        rebasing.run_again(turn, rebasing.contenders(turn.state))
-    elif keep:
-        _consider_again(turn)
-    elif apart:
+
+
+def face_the_champion(turn: Turn, wins: Iterable[int]) -> None:
+    """Overtaken wins whose edits can't be carried over are measured against it as they are."""
+    for win in wins:
+        entry = turn.state.experiments.get(win)
+        if entry is not None and win not in rebasing.held(turn.state):
+            consider(turn, entry, rebase=False)
+
+
+def _try_otherwise(turn: Turn, entry: ExperimentEntry) -> None:
+    """What carried overtaken wins over is not kept: one by one, or at last as they were."""
+    if len(entry.rebases) > 1:
         rebasing.run_apart(turn, entry)
+    else:
+        face_the_champion(turn, entry.rebases)
+
+
+def _settle_carried(turn: Turn, entry: ExperimentEntry, kept: int) -> None:
+    """What became of the overtaken wins whose edits are part of what was kept.
+
+    Mostly they are worse than it. Where edits hinder each other one may be better as it was.
+    """
+    for win in entry.rebases:
+        if (old := turn.state.experiments.get(win)) is None:
+            continue  # a person gave it up
+        if old.results:
+            face_the_champion(turn, [win])
+        else:
+            _set_aside(turn, old, f"its edit is part of experiment {kept}, which was kept")
+            _settle_carried(turn, old, kept)
 
 
 def decide_waiting(turn: Turn) -> None:
@@ -170,7 +206,7 @@ def fail(turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str) -
         plain_failures_in_row=tally.plain_failures_in_row + (not entry.by_model),
     )
     _count_decision(turn, entry, new_champion=False)
-    rebasing.run_apart(turn, entry)
+    _try_otherwise(turn, entry)
     if entry.parent is None and turn.state.champion is None:
         text = f"the baseline failed ({to}): {reason}"
         turn.move_study(StudyState.PAUSED, StopReason.BASELINE_FAILED, text)
@@ -179,6 +215,11 @@ def fail(turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str) -
 def give_up(turn: Turn, entry: ExperimentEntry, reason: str) -> None:
     """Set an experiment aside that nobody wants decided any more; it says nothing of its idea."""
     rebasing.give_back(turn, entry.id)
+    _set_aside(turn, entry, reason)
+    _try_otherwise(turn, entry)
+
+
+def _set_aside(turn: Turn, entry: ExperimentEntry, reason: str) -> None:
     _forget(turn, entry)
     end_experiment(turn, entry, ExperimentState.CANCELLED, None, reason)
 

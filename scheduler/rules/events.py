@@ -10,7 +10,7 @@ the rules never look at a clock. Contents (code, logs) stay outside: the rules n
 from dataclasses import dataclass
 
 from agent import Purpose
-from scheduler.rules.evidence import Evidence
+from scheduler.rules.evidence import Criteria, Evidence
 from scheduler.rules.states import (
     ExperimentState,
     InstructionState,
@@ -243,10 +243,12 @@ class ExperimentStarted:
 
 @dataclass(frozen=True)
 class Judged:
-    """The evidence on which an experiment was kept or discarded."""
+    """The evidence on which an experiment was kept or discarded, and the rule that weighed it."""
 
     id: int
     evidence: Evidence
+    champion: int | None = None  # against which; None: it is the baseline
+    criteria: Criteria | None = None  # None: the plain comparison
 
 
 @dataclass(frozen=True)

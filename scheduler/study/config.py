@@ -80,6 +80,8 @@ class Config(Section):
             false_keep_rate=keep.false_keep_rate,
             smallest_effect=keep.smallest_effect,
             most_seeds=keep.most_seeds,
+            champion_seeds=keep.champion_seeds,
+            simplicity_margin=keep.simplicity_margin,
             gate=keep.gate,
         )
 
