@@ -20,7 +20,7 @@ class Budget:
     seconds: float | None = 300.0
     steps: int | None = None
     startup_seconds: float = 120.0  # process start, imports, warm-up and compilation
-    eval_seconds: float = 120.0  # scoring on the validation split
+    eval_seconds: float = 120.0  # scoring on the validation split; once more for the audit split
     step_limit_seconds: float = 3600.0  # the training phase's limit where `steps` is the budget
 
     def __post_init__(self) -> None:
@@ -80,3 +80,5 @@ class Trial:
     settings: Mapping[str, int] = field(default_factory=dict)  # for the harness, as it defines
     progress_seconds: float = 1.0  # the shortest time between two progress reports
     sandbox: str = "auto"  # the best level that the node allows; or "strict", or "basic"
+    # The audit split is measured too where the metric lies between these two; None: never.
+    audit: tuple[float, float] | None = None
