@@ -17,6 +17,7 @@ from scheduler.rules.states import (
     InstructionState,
     StopReason,
     StudyState,
+    TrialKind,
     TrialState,
 )
 from scheduler.study.calls import CallRecord, read_call
@@ -272,6 +273,7 @@ class Reader:
             "SELECT experiment, min(outcome.metric) AS low, max(outcome.metric) AS high"
             " FROM trial JOIN outcome ON outcome.trial = trial.id WHERE experiment IN"
             " (SELECT experiment FROM trial WHERE number > 1) AND outcome.metric IS NOT NULL"
+            " AND kind = 'usual'"
             " GROUP BY experiment HAVING count(*) > 1"
         )
         return {row["experiment"]: (row["low"], row["high"]) for row in rows}
@@ -426,6 +428,7 @@ class Reader:
                 assigned_at=row["assigned_at"],
                 ended_at=row["ended_at"],
                 outcome=_outcome(row) if row["trial"] is not None else None,
+                kind=TrialKind(row["kind"]),
             )
             for row in rows
         ]
@@ -452,4 +455,5 @@ def _outcome(row: sqlite3.Row) -> Outcome:
         sandbox=row["sandbox"],
         judge=row["judge"],
         log=row["log_tail"],
+        audit_metric=row["audit_metric"],
     )

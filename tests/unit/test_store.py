@@ -41,7 +41,12 @@ def test_after_every_event_the_database_holds_the_rules_state(
 ) -> None:
     luck = random.Random(seed)
     policy = Policy(
-        max_experiments=40, baseline_repeats=1 + seed % 3, seed=seed, fill=seed > 1, mends=seed % 2
+        max_experiments=40,
+        baseline_repeats=1 + seed % 3,
+        seed=seed,
+        fill=seed > 1,
+        mends=seed % 2,
+        long_leaders=seed,
     )
     course = Course(policy, store)
     world = World(course, luck, losses=0.15)
