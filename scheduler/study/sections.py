@@ -368,6 +368,31 @@ class KeepSection(Section):
         description="By how many standard deviations of the noise a first trial has to beat the "
         "champion to be confirmed.",
     )
+    audit: bool = Field(
+        default=True,
+        description="Whether what may become champion is also scored on the audit split, text that "
+        "ranks nothing: does the gain live only on the validation split? Costs the seconds of one "
+        "more scoring, for first trials that beat the champion and for repeats; no training.",
+    )
+    long_budget: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="Longer budget for the leaders, as a factor of budget.seconds or budget.steps, "
+        "such as 3, on slots that no proposal can fill and at the end: does their order hold? It "
+        "costs that many trials for each. 0: none.",
+    )
+    long_leaders: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=4,
+        description="How many of the newest champions are run with the longer budget, once each, "
+        "beside the baseline.",
+    )
+
+    @field_validator("long_budget")
+    @classmethod
+    def is_longer(cls, factor: float) -> float:
+        """Refuse what is no longer budget."""
+        if 0 < factor <= 1:
+            raise PydanticCustomError("factor", "must be above 1, or 0 for none")
+        return factor
 
 
 class StopSection(Section):

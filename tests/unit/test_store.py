@@ -14,7 +14,7 @@ from scheduler.errors import NothingYet, StudyError, UsageError
 from scheduler.rules import events as ev
 from scheduler.rules.machine import step
 from scheduler.rules.state import Policy
-from scheduler.rules.states import ExperimentState, StudyState, TrialState
+from scheduler.rules.states import ExperimentState, StudyState, TrialKind, TrialState
 from scheduler.study.database import SCHEMA_VERSION
 from scheduler.study.facts import Contents
 from scheduler.study.reader import Reader
@@ -62,6 +62,8 @@ def test_after_every_event_the_database_holds_the_rules_state(
         assert store.last_event() == course.event
     with Reader(path) as reader:
         assert reader.study().counts == Counter(each.state for each in reader.experiments())
+    kinds = {f.kind for f in course.facts if isinstance(f, ev.TrialPlanned)}
+    assert kinds == ({TrialKind.USUAL, TrialKind.LONG} if seed else {TrialKind.USUAL})
     assert {f.state for f in course.facts if isinstance(f, ev.TrialMoved)} == {
         TrialState.RUNNING,
         TrialState.DONE,
