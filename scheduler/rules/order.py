@@ -1,6 +1,6 @@
 """Does the order of the champions hold where it was not made: on the audit split, in long trials?
 
-In come the figures of the champions, trial by trial; out goes an `Order`: for each of the two
+In come the figures of the champions, trial by trial; out goes an `OrderCheck`: for each of the two
 measures the rank correlation with the usual metric, the gain of each champion over the one before
 it by both, and a warning where a gain is not there. Pure; it decides nothing, and nothing that is
 decided depends on it. When what is measured is `checks.py`'s matter.
@@ -81,7 +81,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Order:
+class OrderCheck:
     """Whether the order holds."""
 
     audit: Comparison = Comparison()
@@ -94,13 +94,13 @@ class Order:
         return tuple(g.warning for g in gains if g.experiment == experiment and g.warning)
 
 
-def check_order(figures: Sequence[Figure], *, minimize: bool) -> Order:
+def check_order(figures: Sequence[Figure], *, minimize: bool) -> OrderCheck:
     """Compare the champions by all that was measured of them."""
     lines = _by_champion(figures)
     sign = 1.0 if minimize else -1.0
     audit, long = _by_audit(lines, sign), _by_long(lines, sign)
     warnings = tuple(g.warning for c in (audit, long) for g in c.gains if g.warning)
-    return Order(audit, long, warnings)
+    return OrderCheck(audit, long, warnings)
 
 
 def _by_champion(figures: Sequence[Figure]) -> list[list[Figure]]:
