@@ -386,13 +386,12 @@ class KeepSection(Section):
         "beside the baseline.",
     )
 
-    @field_validator("long_budget")
-    @classmethod
-    def is_longer(cls, factor: float) -> float:
+    @model_validator(mode="after")
+    def the_longer_budget_is_longer(self) -> Self:
         """Refuse what is no longer budget."""
-        if 0 < factor <= 1:
-            raise PydanticCustomError("factor", "must be above 1, or 0 for none")
-        return factor
+        if 0 < self.long_budget <= 1:
+            raise key_error("long_budget", "must be above 1, or 0 for none")
+        return self
 
 
 class StopSection(Section):

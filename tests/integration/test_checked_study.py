@@ -6,11 +6,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from scheduler.rules.states import StudyState, TrialKind
 from scheduler.study.reader import Reader
 from tests.fixtures.acted_study import ActedStudy
 from tests.fixtures.books import check_books
+from tests.fixtures.browsing import PATIENCE_MS, browser_running, needs_chromium, visiting
 from tests.fixtures.served import TOKENS, served
 from tests.fixtures.verbs import Output, call, document
 from workers import Trial
@@ -117,6 +119,22 @@ def test_the_same_over_http(
     monkeypatch.setenv("AUTORESEARCH_TOKEN", TOKENS.full)
     assert call("status", "--url", str(client.base_url), "--json") == 0
     assert document(capsys)["order"] == order
+
+
+@needs_chromium
+def test_the_same_on_its_page(client: httpx.Client) -> None:
+    expect.set_options(timeout=PATIENCE_MS)
+    with browser_running() as browser, visiting(browser, str(client.base_url)) as page:
+        page.goto("/experiment/1")
+        result = page.get_by_role("region", name="Hypothesis and result")
+        expect(result).to_contain_text("Does its gain hold?")
+        expect(result).to_contain_text(WARNING)
+        trials = page.get_by_role("region", name="Trials")
+        expect(trials).to_contain_text("longer budget, decides nothing")
+        expect(trials).to_contain_text("2.302000")
+        page.goto("/experiment/0")
+        expect(page.get_by_role("region", name="Trials")).to_contain_text("on the audit split")
+        expect(page.get_by_text("Does its gain hold?")).to_have_count(0)
 
 
 def test_resuming_with_another_long_budget_is_refused_and_without_it_is_not(
