@@ -6,7 +6,7 @@ is plain data: no paths of the head, no handles. Nothing here starts anything.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,15 @@ class Budget:
         """Refuse a budget that is ambiguous."""
         if (self.seconds is None) == (self.steps is None):
             raise ValueError("a budget has either seconds or steps")
+
+    def times(self, factor: float) -> "Budget":
+        """The same with so many times the training."""
+        return replace(
+            self,
+            seconds=None if self.seconds is None else self.seconds * factor,
+            steps=None if self.steps is None else max(1, round(self.steps * factor)),
+            step_limit_seconds=self.step_limit_seconds * factor,
+        )
 
     @property
     def grace_seconds(self) -> float:
