@@ -104,6 +104,9 @@ def test_a_gain_that_a_longer_training_turns_round_is_doubted_and_a_smaller_one_
     assert warning.endswith("it may live in short trainings only")
     assert check(usual + longer([0.9, 0.899])).warnings == ()
     assert check(usual + longer([0.9, 0.9001])).warnings, "no gain at all, and no noise as large"
+    close = line(repeated(1.0, 1.2), repeated(0.997, 1.197)) + longer([0.9, 0.901])
+    assert check(close).warnings == (), "within the noise"
+    assert check(close).long.turned == 1
     unknown = line([(1.0, None)], [(0.98, None)]) + longer([0.9, 0.91])
     assert check(unknown).warnings == ()
     assert "1 of 1 pairs" in check(unknown).long.words
