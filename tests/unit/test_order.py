@@ -92,6 +92,37 @@ def test_gains_upwards_are_doubted_alike() -> None:
     assert check(up, minimize=True).warnings == (), "it is no gain"
 
 
+def drawn(luck: random.Random, seeds: int, gain: float, *, false: bool) -> list[Figure]:
+    """Six champions of which each gains so much; with `false`, the last one on validation alone.
+
+    The luck of a seed, 0.002, is in both figures; their difference varies by 0.001 besides.
+    """
+    champions = []
+    for place in range(6):
+        metric, audit = 1.0 - gain * place, 1.2 - gain * (place - (false and place == 5))
+        lucks = [luck.gauss(0, 0.002) for _ in range(seeds)]
+        gaps = [luck.gauss(0, 0.001) for _ in range(seeds)]
+        champions.append(
+            [(metric + a, audit + a + gap) for a, gap in zip(lucks, gaps, strict=True)]
+        )
+    return line(*champions)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "power"), [(1, 0.4), (3, 0.9)], ids=["by the other gains", "by repeats"]
+)
+def test_of_gains_that_hold_one_in_forty_is_doubted_at_most_and_false_ones_are_found(
+    seeds: int, power: float
+) -> None:
+    luck, studies = random.Random(seeds), 300
+    doubted = found = 0
+    for _ in range(studies):
+        doubted += len(check(drawn(luck, seeds, 0.004, false=False)).warnings)
+        found += bool(check(drawn(luck, seeds, 0.004, false=True)).about(50))
+    assert doubted / (5 * studies) < 0.025
+    assert found / studies > power
+
+
 def longer(metrics: Sequence[float]) -> list[Figure]:
     return [Figure(n, 10 * (n - 1), 1, LONG, metric) for n, metric in enumerate(metrics, 1)]
 
