@@ -25,10 +25,11 @@ from scheduler.briefings import Circumstances, write_briefing
 from scheduler.correspondence import Posted, finish_reply, take_up
 from scheduler.errors import StudyFull
 from scheduler.memory import Memory
+from scheduler.rules import checks
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import TrialEntry
-from scheduler.rules.states import StudyState
+from scheduler.rules.states import StudyState, TrialKind
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
 from scheduler.study.database import has_no_room
@@ -78,6 +79,7 @@ class Plan:
     data: str  # content hash of the packed data
     resources: Resources
     guide: str = ""  # the task's own words on its contract, for the agent
+    audits: bool = True  # the audit split is long enough to be scored
 
 
 class Results:
@@ -173,6 +175,7 @@ class Results:
         """Everything that a worker needs to run a trial."""
         record = self._reader.trial(number)
         assert record is not None, f"no trial {number}"
+        entry = self._state.trials.get(number)  # None: it was cut short meanwhile
         return Trial(
             id=record.id,
             experiment=record.experiment,
@@ -182,11 +185,12 @@ class Results:
             files=self._reader.files(record.experiment),
             task=self._plan.task,
             data=self._plan.data,
-            budget=self._config.trial_budget(),
+            budget=self._config.trial_budget(record.kind),
             resources=self._plan.resources,
             settings=self._config.trial_settings(),
             progress_seconds=max(1.0, self._state.slots / REPORTS_PER_SECOND),
             sandbox=self._config.workers.sandbox,
+            audit=checks.audit_range(self._state, entry) if entry and self._plan.audits else None,
         )
 
     def briefing(self, request: ev.RequestProposals) -> Briefing:
@@ -353,7 +357,8 @@ class Results:
         experiment = self._reader.experiment(trial.experiment)
         assert experiment is not None
         self._assigned[trial.id] = time.time()
-        self._titles[trial.id] = experiment.title
+        longer = " (longer budget)" if trial.kind is TrialKind.LONG else ""
+        self._titles[trial.id] = experiment.title + longer
         self._write(partial(self._artifacts.start_log, trial.experiment, trial.id))
 
     def _end_trial(self, trial: int) -> None:

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from statistics import fmean
 
+from scheduler.rules import checks, instructions, rebasing
 from scheduler.rules import events as ev
-from scheduler.rules import instructions, rebasing
 from scheduler.rules.evidence import Decision, Evidence, champion_due
 from scheduler.rules.noise import SCREENING, Noise, repeats
 from scheduler.rules.ranking import by_number, judge
 from scheduler.rules.state import OVERTAKEN, Champion, ExperimentEntry, Result, TrialEntry
-from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialKind, TrialState
 from scheduler.rules.trials import drop, end_trial, plan, plan_again
 from scheduler.rules.turn import Turn
 
@@ -137,6 +137,7 @@ def _crown(turn: Turn, entry: ExperimentEntry, metric: float) -> None:
     overtaken, count = turn.state.champion, turn.state.champions + 1
     turn.change(champion=Champion(entry.id, metric, count, entry.results, size=entry.size))
     turn.facts.append(ev.Crowned(entry.id, metric))
+    checks.follow_crown(turn, entry.id)
     if overtaken is not None:
         drop(turn, overtaken.open, "its experiment was overtaken")
         past = (replace(overtaken, open=()), *turn.state.overtaken)
@@ -167,7 +168,11 @@ def _ask_for_repeats(turn: Turn, experiment: int, evidence: Evidence) -> None:
         (champion.experiment, evidence.champion_needs),
         (experiment, evidence.candidate_needs),
     ):
-        under_way = {t.number for t in turn.state.trials.values() if t.experiment == owner}
+        under_way = {
+            t.number
+            for t in turn.state.trials.values()
+            if t.experiment == owner and t.kind is TrialKind.USUAL
+        }
         for number in numbers:
             if number not in under_way:
                 plan(turn, owner, number, first=True)
@@ -250,6 +255,9 @@ def _forget(turn: Turn, entry: ExperimentEntry) -> None:
 
 def lose(turn: Turn, trial: TrialEntry, reason: str, *, blamed: bool, memory: bool = False) -> None:
     """Run a lost trial again, first in line; an experiment that is lost twice is set aside."""
+    if trial.kind is TrialKind.LONG:
+        checks.lose_long(turn, trial, reason, blamed=blamed)
+        return
     end_trial(turn, trial, TrialState.LOST, reason, blamed=blamed)
     entry = turn.state.experiments.get(trial.experiment)
     if entry is None:

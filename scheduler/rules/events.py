@@ -16,6 +16,7 @@ from scheduler.rules.states import (
     InstructionState,
     StopReason,
     StudyState,
+    TrialKind,
     TrialState,
 )
 from workers import OutcomeStatus
@@ -220,6 +221,7 @@ class TrialPlanned:
     number: int
     seed: int
     first: bool = False  # at the front of the queue
+    kind: TrialKind = TrialKind.USUAL
 
 
 @dataclass(frozen=True)

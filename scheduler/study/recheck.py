@@ -15,7 +15,7 @@ from scheduler.rules.decisions import learn, learn_pairs
 from scheduler.rules.evidence import Criteria, Decision, Evidence
 from scheduler.rules.ranking import judge
 from scheduler.rules.state import Champion, Policy, Result, State
-from scheduler.rules.states import ExperimentState
+from scheduler.rules.states import ExperimentState, TrialKind
 from scheduler.rules.turn import Turn
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, TrialRecord
@@ -88,6 +88,8 @@ class _Course:
         champion, number = self._turn.state.champion, trial.experiment
         owns = champion is not None and champion.experiment == number
         outcome = trial.outcome
+        if trial.kind is TrialKind.LONG:
+            return  # it decides nothing
         if outcome is None or outcome.metric is None:
             if owns:
                 self._failed.add(number)

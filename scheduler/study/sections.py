@@ -379,6 +379,30 @@ class KeepSection(Section):
         description="Smaller code is kept if it is shown to be worse by less than so many standard "
         "deviations of the noise. 0: it has to be better, as all else.",
     )
+    audit: bool = Field(
+        default=True,
+        description="Whether what may become champion is also scored on the audit split, text that "
+        "ranks nothing: does the gain live only on the validation split? Costs the seconds of one "
+        "more scoring, for first trials that beat the champion and for repeats; no training.",
+    )
+    long_budget: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="Longer budget for the leaders, as a factor of budget.seconds or budget.steps, "
+        "such as 3, on slots that no proposal can fill and at the end: does their order hold? It "
+        "costs that many trials for each. 0: none.",
+    )
+    long_leaders: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=4,
+        description="How many of the newest champions are run with the longer budget, once each, "
+        "beside the baseline.",
+    )
+
+    @model_validator(mode="after")
+    def the_longer_budget_is_longer(self) -> Self:
+        """Refuse what is no longer budget."""
+        if 0 < self.long_budget <= 1:
+            raise key_error("long_budget", "must be above 1, or 0 for none")
+        return self
 
 
 class StopSection(Section):
