@@ -38,8 +38,8 @@ def calls(state: State, now: float) -> list[int]:
     """
     sizes = []
     wanted = missing(state, now)
-    others = (Purpose.FILL, Purpose.REBASE)
-    calls_under_way = sum(ask.purpose not in others for ask in state.asked.values())
+    by_models = (Purpose.IMPROVE, Purpose.MEND)
+    calls_under_way = sum(ask.purpose in by_models for ask in state.asked.values())
     for _ in range(max(0, state.policy.calls_in_flight - calls_under_way)):
         if wanted <= 0:
             break
@@ -68,4 +68,5 @@ def idle_slots(state: State, now: float) -> int:
 def _under_way(state: State) -> int:
     """New proposals that were asked for and have not come."""
     asks = state.asked.values()
-    return sum(ask.count for ask in asks if ask.purpose is not Purpose.REBASE)
+    known = (Purpose.REBASE, Purpose.ABLATE)  # edits that there are already
+    return sum(ask.count for ask in asks if ask.purpose not in known)

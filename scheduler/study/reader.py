@@ -409,6 +409,7 @@ class Reader:
                 call=row["call"],
                 rebases=tuple(json.loads(row["rebases"])),
                 size=row["size"],
+                ablates=row["ablates"],
             )
 
     # ---- trials -----------------------------------------------------------------------------
