@@ -80,7 +80,7 @@ def progress_figure(
 
     figure = Figure(figsize=SIZE, dpi=DPI, facecolor=palette.paper or "none", layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(facecolor=palette.paper or "none")
     _style(axes, points, metric, palette, minimize=minimize)
     if points.metrics:
         low, high = _with_bars(visible_range(points, minimize=minimize), points, bars or {})

@@ -65,7 +65,7 @@ def draw_effects(kept: Sequence[Kept], metric: str, words: str, *, minimize: boo
             facecolor=palette.paper or "none",
             layout="constrained",
         )
-        axes = figure.add_subplot()
+        axes = figure.add_subplot(facecolor=palette.paper or "none")
         axes.axvline(0.0, color=palette.ink, linewidth=1.0)
         for place, each in enumerate(shown):
             evidence = each.evidence

@@ -22,8 +22,9 @@ from scheduler.study.report.blocks import (
 )
 from workers.log import clean
 
-_MARKS = re.compile(r"([\\`*_{}\[\]()#|~!$^@:])")
-_STARTS = re.compile(r"^([-+=]|\d+(?=[.)]))")  # of a list or a heading, at the beginning of a line
+_MARKS = re.compile(r"([\\`*_\[\]|~$])")
+_STARTS = re.compile(r"^(#+|[-+=]|\d+(?=[.)](?:\s|$)))")  # of a heading, a list or a rule
+_LINKS = re.compile(r"(?i)(?<=:)(?=//)|(?<=\bwww)(?=\.)")  # what GitHub makes links of by itself
 _LONGEST_FENCE = re.compile(r"`{3,}")
 
 
@@ -51,7 +52,7 @@ def escape(text: str) -> str:
     line = " ".join(clean(text).split())
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = _MARKS.sub(r"\\\1", line)
-    line = re.sub(r"(?i)\b(www)\.", r"\1\\.", line)
+    line = _LINKS.sub(r"\\", line)
     return _STARTS.sub(lambda m: f"{m[1]}\\" if m[1].isdigit() else f"\\{m[1]}", line)
 
 

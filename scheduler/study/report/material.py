@@ -23,6 +23,7 @@ from scheduler.study.folder import StudyFolder
 from scheduler.study.judged import evidence_for, noise_of
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, Study
+from scheduler.study.resume import read_scalars
 from scheduler.study.sessions import SessionRecord, sessions_of
 from workers.outcome import hardware
 
@@ -60,6 +61,7 @@ class Material:
     name: str
     at: float  # Unix seconds
     runs: bool
+    seen_at: float  # the newest time that the study has noted
     config: Config
     program: str
     study: Study
@@ -95,8 +97,8 @@ class Material:
 
     @property
     def open_seconds(self) -> float:
-        """For how long the study has been open. Nobody knows when a killed session ended."""
-        return self.study.elapsed(self.at if self.runs else self.study.opened_at)
+        """For how long the study has been open; of a killed session, as long as it was heard of."""
+        return self.study.elapsed(self.at if self.runs else self.seen_at)
 
 
 @contextmanager
@@ -112,6 +114,7 @@ def gathered(
             name=folder.name,
             at=at,
             runs=runs,
+            seen_at=read_scalars(reader._db).get("tally", {}).get("seen_at", 0.0),
             config=config,
             program=_program(folder),
             study=reader.study(),

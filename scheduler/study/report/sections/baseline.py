@@ -27,7 +27,9 @@ def _trials(material: Material, number: int) -> list[Block]:
     blocks: list[Block] = []
     if experiment is not None and experiment.state is not ExperimentState.KEEP:
         reason = f": {sentence(experiment.reason)}" if experiment.reason else ""
-        words = f"The baseline is {experiment.state}{reason}. "
+        failed = experiment.state.is_failure
+        what = f"failed ({experiment.state})" if failed else f"is {experiment.state}"
+        words = f"The baseline {what}{reason}. "
         blocks.append(Caution(f"{words}Without it nothing can be compared."))
     rows = [
         (

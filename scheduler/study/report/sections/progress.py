@@ -42,6 +42,7 @@ def _legend(material: Material, *, has_bars: bool) -> str:
     if has_bars:
         words += (
             ". The bars are 95 % intervals, from the noise of the class of hardware and its "
-            "degrees of freedom; they know nothing of such luck"
+            "degrees of freedom"
         )
+        words += "; they know nothing of such luck" if lucky else ""
     return f"{words}. What failed has no figure and is marked along the edge."

@@ -71,7 +71,8 @@ def _result(material: Material) -> list[Words | Caution]:
         noise = material.noise.get(new.hardware, Noise())
         half = half_width(noise, old.trials, new.trials)
         if half is not None:
-            text += f" (95 % interval: {wording.within(half)})"
+            text += f" (95 % interval: {wording.within(half)}"
+            text += ", which knows nothing of the luck of being chosen)" if new.chosen else ")"
     return [Words(f"{text}.")]
 
 
