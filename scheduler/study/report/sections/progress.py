@@ -34,11 +34,15 @@ def progress(material: Material) -> Section | None:
 
 def _legend(material: Material, *, has_bars: bool) -> str:
     lucky = [each for each in material.wins if each.estimate.chosen]
-    words = "Each point is an experiment. A kept one stands at the mean of its trials"
-    words += " but the first, by which it was chosen" if len(lucky) < len(material.wins) else ""
-    if lucky:
-        who = "those" if len(lucky) == len(material.wins) else "those without further seeds"
-        words += f"; {who} at the very figure that they were chosen by, which is a lucky one"
+    words = "Each point is an experiment. "
+    if lucky and len(lucky) == len(material.wins):
+        words += "A kept one stands at the very figure that it was chosen by, which is a lucky one"
+    elif material.wins:
+        words += "A kept one stands at the mean of its trials but the first, by which it was chosen"
+        if lucky:
+            words += "; those without further seeds at that very figure, which is a lucky one"
+    else:
+        words += "The baseline stands at the mean of its trials"
     if has_bars:
         words += (
             ". The bars are 95 % intervals, from the noise of the class of hardware and its "
