@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from agent import Answer, Proposal, Purpose
-from agent.proposal import Cost
+from agent.proposal import ABLATION, Cost
 from scheduler.rules import events as ev
 from scheduler.rules.evidence import Criteria
 from scheduler.rules.machine import Transition, step
@@ -142,6 +142,8 @@ class World:
                     self._cancelled.add(trial)
                 case ev.RequestProposals(request=request, purpose=Purpose.REBASE, wins=wins):
                     self._plan(self.luck.uniform(1, 5), partial(self._rebase, request, wins))
+                case ev.RequestProposals(request=request, purpose=Purpose.ABLATE):
+                    self._plan(self.luck.uniform(1, 5), partial(self._ablate, request))
                 case ev.RequestProposals(request=request, count=count):
                     self._plan(self.luck.uniform(5, 60), partial(self._answer, request, count))
                 case ev.Finish():
@@ -190,6 +192,32 @@ class World:
         )
         event = ev.Answered(self.now, request, drafts, None)
         self.send(event, Contents(proposals=proposals, answer=Answer(request, proposals)))
+
+    def _ablate(self, request: int) -> None:
+        """The champion without each kept edit of its line: what it gained is lost again."""
+        champion = self.course.state.champion
+        assert champion is not None
+        line, at = [], champion.experiment
+        while at in self._parents:
+            line.append(at)
+            at = self._parents[at]
+        made = tuple(
+            replace(
+                self._proposal(champion.experiment),
+                title=f"without #{edit}: an edit",
+                origin=ABLATION,
+                ablates=edit,
+            )
+            for edit in line
+        )
+        for number, edit in enumerate(line, self.course.state.next_experiment):
+            self._constants[number] = dict(self._constants[champion.experiment])
+            gain = self._metric(self._parents[edit]) - self._metric(edit)
+            self._metrics[number] = self._metric(champion.experiment) + gain
+            self._parents[number] = champion.experiment
+        drafts = tuple(ev.Draft(p.parent, champion.count, ablates=p.ablates) for p in made)
+        event = ev.Answered(self.now, request, drafts, None)
+        self.send(event, Contents(proposals=made, answer=Answer(request, made)))
 
     def _metric(self, experiment: int) -> float:
         """Its true metric, without noise."""

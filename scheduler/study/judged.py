@@ -6,7 +6,8 @@ none here.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from scheduler.rules.evidence import Decision, Evidence
 from scheduler.rules.noise import Noise
@@ -50,6 +51,10 @@ def confirmed_in_vain(reader: Reader, count: int) -> list[tuple[int, Evidence]]:
 
 def read_evidence(text: str) -> Evidence:
     """Evidence as the store writes it."""
-    fields = json.loads(text)
-    lists = {name: tuple(fields.pop(name)) for name in ("candidate_needs", "champion_needs")}
+    return evidence_of(json.loads(text))
+
+
+def evidence_of(fields: Mapping[str, Any]) -> Evidence:
+    """The same of its fields."""
+    lists = {name: tuple(fields[name]) for name in ("candidate_needs", "champion_needs")}
     return Evidence(**{**fields, **lists, "verdict": Decision(fields["verdict"])})

@@ -131,6 +131,11 @@ class Reader:
         ).fetchone()
         return row and ChampionRecord(*row)
 
+    def ablations(self, newest: int) -> list[Experiment]:
+        """What took a kept edit out of a champion, in order of their ids: so many, the newest."""
+        query = "WHERE ablates IS NOT NULL ORDER BY id DESC LIMIT ?"
+        return list(self._experiments(query, (newest,)))[::-1]
+
     def figures(self) -> list[Figure]:
         """What was measured of the newest champions and of the baseline, trial by trial."""
         rows = self._db.execute(

@@ -7,7 +7,7 @@ nothing that was decided is taken on trust. It decides nothing and writes nothin
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -17,6 +17,7 @@ from scheduler.rules.ranking import judge
 from scheduler.rules.state import Champion, Policy, Result, State
 from scheduler.rules.states import ExperimentState, TrialKind
 from scheduler.rules.turn import Turn
+from scheduler.study.judged import evidence_of
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, TrialRecord
 
@@ -132,16 +133,6 @@ class _Course:
         count = self._turn.state.champions + 1
         champion = Champion(experiment.id, metric, count, results, size=experiment.size)
         self._turn.change(champion=champion)
-
-
-def evidence_of(data: Mapping[str, Any]) -> Evidence:
-    """Evidence as it was written; fields of another version are left out."""
-    known = {field.name for field in fields(Evidence)}
-    values = {name: value for name, value in data.items() if name in known}
-    values["verdict"] = Decision(values["verdict"])
-    for name in ("candidate_needs", "champion_needs"):
-        values[name] = tuple(values.get(name, ()))
-    return Evidence(**values)
 
 
 def _alike(one: float | None, other: float | None) -> bool:

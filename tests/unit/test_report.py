@@ -36,6 +36,24 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     return StudyFolder(make_study(tmp_path_factory.mktemp("p") / "plain", 40, seed=3))
 
 
+def test_what_each_edit_contributes_and_that_all_decisions_come_out_again(
+    confirmed: StudyFolder,
+) -> None:
+    page = Page(files_of(confirmed)["report.html"])
+    with Reader(confirmed.database) as reader:
+        taken_out = reader.ablations(100)
+        decided = sum(e.metric is not None for e in reader.experiments())
+    assert taken_out
+    assert f"{len(taken_out)} edit" in page.text
+    lines = page.text.split("\n")
+    for each in taken_out:
+        row = lines[lines.index(f"#{each.ablates}", lines.index("without it")) :][:7]
+        assert row[2] == f"#{each.parent}"
+        assert row[6].startswith("stays" if each.state is ExperimentState.DISCARD else each.state)
+    assert f"{decided} decisions to keep or to discard" in page.text
+    assert "every one comes out as it was recorded" in page.text
+
+
 # ---- what it says ---------------------------------------------------------------------------
 
 

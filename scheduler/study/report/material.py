@@ -148,7 +148,7 @@ def _measured(reader: Reader) -> dict[int, list[tuple[int, float, str]]]:
     rows = reader._db.execute(
         "SELECT experiment, number, outcome.metric, device, gpu_ids FROM experiment"
         " JOIN trial ON trial.experiment = experiment.id JOIN outcome ON outcome.trial = trial.id"
-        " WHERE experiment.state = ? AND outcome.metric IS NOT NULL"
+        " WHERE experiment.state = ? AND outcome.metric IS NOT NULL AND kind = 'usual'"
         " ORDER BY trial.ended_at, trial.id",
         (ExperimentState.KEEP,),
     )

@@ -10,11 +10,14 @@ from collections.abc import Callable, Sequence
 
 from scheduler.study.report.blocks import Section
 from scheduler.study.report.material import Material
+from scheduler.study.report.sections.ablation import ablation
 from scheduler.study.report.sections.again import again
 from scheduler.study.report.sections.baseline import baseline
+from scheduler.study.report.sections.checked import checked
 from scheduler.study.report.sections.code import code
 from scheduler.study.report.sections.cost import cost
 from scheduler.study.report.sections.failures import failures
+from scheduler.study.report.sections.holds import holds
 from scheduler.study.report.sections.instructions import instructions
 from scheduler.study.report.sections.kept import kept
 from scheduler.study.report.sections.learned import learned
@@ -31,12 +34,14 @@ SECTIONS: Sequence[Callable[[Material], Section | None]] = (
     baseline,
     progress,
     kept,
-    # What tells more of the kept ones goes here: combinations, ablations, audit, longer budgets.
+    ablation,
+    holds,
     code,
     failures,
     learned,
     instructions,
     researchers,
     cost,
+    checked,
     again,
 )
