@@ -1,10 +1,12 @@
 """The report of the study: a page to read, and the files of it to keep.
 
-Made in a reader's thread where the study has changed since the last one, one at a time: it takes a
-second or so. The page may load nothing and run nothing, whatever other people's text is in it.
+Made in a reader's thread where the study has changed since the last one, one at a time and not
+all the time: it takes a second or so. The page may load nothing and run nothing, whatever other
+people's text is in it.
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -17,6 +19,7 @@ from scheduler.api.routes.answers import NOT_FOUND
 from scheduler.study.reader import Reader
 from scheduler.study.report import FORMATS, report_files
 
+AGAIN_SECONDS = 5.0  # within which nobody gets another one, whatever happened meanwhile
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; "
     "base-uri 'none'; form-action 'none'; sandbox"
@@ -40,14 +43,17 @@ class _Reports:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._made: tuple[object, dict[str, bytes]] = (None, {})
+        self._made_at = -AGAIN_SECONDS
         self._making = asyncio.Lock()
 
     async def newest(self) -> dict[str, bytes]:
         """Its files. Raises NothingYet where nothing is recorded yet."""
         async with self._making:
             of = await self._context.read(Reader.newest_event), self._context.is_running
-            if self._made[0] != of:
+            now = time.monotonic()
+            if self._made[0] != of and now >= self._made_at + AGAIN_SECONDS:
                 self._made = of, await self._context.read(self._make)
+                self._made_at = time.monotonic()
             return self._made[1]
 
     def _make(self, reader: Reader) -> dict[str, bytes]:
