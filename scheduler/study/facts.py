@@ -240,7 +240,7 @@ def _(fact: ev.InstructionMoved, db: Connection, event: ev.Event, contents: Cont
 def _write_outcome(db: Connection, outcome: Outcome) -> None:
     timings = outcome.timings
     db.execute(
-        "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             outcome.trial,
             outcome.status,
@@ -265,6 +265,7 @@ def _write_outcome(db: Connection, outcome: Outcome) -> None:
             outcome.sandbox,
             outcome.judge,
             outcome.log[-LOG_TAIL:],
+            outcome.precision,
         ),
     )
 

@@ -447,6 +447,7 @@ def _outcome(row: sqlite3.Row) -> Outcome:
         peak_memory_bytes=row["peak_memory_bytes"],
         peak_device_memory_bytes=row["peak_device_memory_bytes"],
         device=row["device"],
+        precision=row["precision"],
         gpu_ids=tuple(filter(None, row["gpu_ids"].split(","))),
         node=row["node"],
         sandbox=row["sandbox"],

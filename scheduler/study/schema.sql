@@ -42,10 +42,12 @@ CREATE TABLE experiment (
     mends       INTEGER,  -- the crashed experiment whose idea it carries on
     mended      INTEGER NOT NULL DEFAULT 0,  -- how many crashed before it in this line
     call        INTEGER,  -- the call of the model that it came from
-    decision    INTEGER  -- the how-many-eth of the study, once decided
+    decision    INTEGER,  -- the how-many-eth of the study, once decided
+    hardware    TEXT NOT NULL DEFAULT ''  -- the class that its metric was measured on
 );
 CREATE INDEX experiment_baseline ON experiment (id) WHERE parent IS NULL;
 CREATE INDEX experiment_by_metric ON experiment (metric) WHERE metric IS NOT NULL;
+CREATE INDEX experiment_by_class ON experiment (hardware, metric) WHERE metric IS NOT NULL;
 CREATE INDEX experiment_by_decision ON experiment (decided_at) WHERE decided_at IS NOT NULL;
 CREATE INDEX experiment_open ON experiment (id) WHERE decided_at IS NULL;
 CREATE INDEX experiment_by_fingerprint ON experiment (fingerprint);
@@ -70,7 +72,9 @@ CREATE TABLE trial (
     reason      TEXT NOT NULL DEFAULT '',  -- why it was lost or cancelled
     planned_at  REAL NOT NULL,
     assigned_at REAL,              -- when it was given a slot
-    ended_at    REAL
+    ended_at    REAL,
+    wants       TEXT NOT NULL DEFAULT '',  -- the kind of slot: a Ray accelerator type, reference
+    accelerator TEXT NOT NULL DEFAULT ''   -- of the slot that it was given; empty: nameless
 );
 CREATE INDEX trial_by_experiment ON trial (experiment);
 CREATE INDEX trial_open ON trial (rank) WHERE state IN ('planned', 'running');
@@ -98,7 +102,8 @@ CREATE TABLE outcome (        -- at most one for each trial: its id is the idemp
     node        TEXT NOT NULL,
     sandbox     TEXT NOT NULL,  -- the level in force: strict or basic
     judge       TEXT NOT NULL,  -- which path computed the metric; empty: none did
-    log_tail    TEXT NOT NULL   -- the whole log lies in experiments/ID/run.log
+    log_tail    TEXT NOT NULL,  -- the whole log lies in experiments/ID/run.log
+    precision   TEXT NOT NULL DEFAULT ''  -- of the arithmetic on the device
 );
 
 CREATE TABLE champion (       -- the line of the best; a later one overtakes, none is revoked

@@ -1,0 +1,23 @@
+-- Schema 4: classes of hardware have a precision, slots have a kind.
+
+ALTER TABLE outcome ADD COLUMN precision TEXT NOT NULL DEFAULT '';
+UPDATE outcome SET precision = CASE -- what the harness has used since its first version
+    WHEN device = '' THEN '' WHEN device IN ('cpu', 'mps') THEN 'float32' ELSE 'bfloat16' END;
+UPDATE scalar SET value = (
+    SELECT json_group_object(CASE
+        WHEN key = '' THEN key
+        WHEN key LIKE '%cpu' OR key LIKE '%mps' THEN key || ', float32'
+        ELSE key || ', bfloat16' END, json(value)) FROM json_each(scalar.value)
+) WHERE name = 'noise';
+ALTER TABLE trial ADD COLUMN wants TEXT NOT NULL DEFAULT '';
+ALTER TABLE trial ADD COLUMN accelerator TEXT NOT NULL DEFAULT '';
+ALTER TABLE experiment ADD COLUMN hardware TEXT NOT NULL DEFAULT '';
+UPDATE experiment SET hardware = coalesce((
+    SELECT CASE WHEN gpu_ids LIKE '%,%'
+        THEN (length(gpu_ids) - length(replace(gpu_ids, ',', '')) + 1) || ' x ' ELSE '' END
+        || device || iif(precision = '', '', ', ' || precision)
+    FROM trial JOIN outcome ON outcome.trial = trial.id
+    WHERE trial.experiment = experiment.id AND outcome.metric IS NOT NULL
+    ORDER BY trial.id LIMIT 1
+), '') WHERE metric IS NOT NULL;
+CREATE INDEX experiment_by_class ON experiment (hardware, metric) WHERE metric IS NOT NULL;
