@@ -32,10 +32,14 @@ class Opened:
 
 @dataclass(frozen=True)
 class SlotsCounted:
-    """The cluster offers this many slots now."""
+    """The cluster offers this many slots now.
+
+    `kinds` says how many fit of each kind, by name: in all perhaps more than the study's share.
+    """
 
     at: float
     slots: int
+    kinds: tuple[tuple[str, int], ...] = ()  # (): all are of one kind, without a name
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,7 @@ class ExperimentMoved:
     metric: float | None = None
     reason: str = ""
     decision: int | None = None  # the how-many-eth of the study, where the state is final
+    hardware: str = ""  # the class that the metric was measured on
 
 
 @dataclass(frozen=True)
@@ -217,17 +222,19 @@ class TrialPlanned:
     number: int
     seed: int
     first: bool = False  # at the front of the queue
+    wants: str = ""  # the kind of slot: "" for any, or "reference"
 
 
 @dataclass(frozen=True)
 class TrialMoved:
-    """A trial changed its state. `slot` is set when it starts."""
+    """A trial changed its state. `slot` and its kind are set when it starts."""
 
     id: int
     state: TrialState
     slot: int | None = None
     reason: str = ""
     blamed: bool = False  # lost, and its experiment may be the cause
+    accelerator: str = ""
 
 
 @dataclass(frozen=True)
@@ -248,10 +255,11 @@ class Judged:
 
 @dataclass(frozen=True)
 class Measured:
-    """A decided experiment was measured once more; its metric is the mean of all."""
+    """A decided experiment was measured once more; its metric is the mean of all on a class."""
 
     id: int
     metric: float
+    hardware: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,26 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 
 from agent import Purpose
-from scheduler.rules import commands, instructions, stopping, supply
+from scheduler.rules import commands, instructions, reference, stopping, supply
 from scheduler.rules import events as ev
-from scheduler.rules.decisions import consider, fail, learn, lose, mend, request, take_repeat
+from scheduler.rules.decisions import (
+    consider,
+    fail,
+    learn,
+    lose,
+    mend,
+    request,
+    take_repeat,
+    try_on_reference,
+)
+from scheduler.rules.fleet import REFERENCE
+from scheduler.rules.placing import next_start
 from scheduler.rules.state import (
     Ask,
     ExperimentEntry,
     InstructionEntry,
     Result,
     State,
-    free_slots,
 )
 from scheduler.rules.states import (
     ExperimentState,
@@ -60,6 +70,7 @@ def step(state: State, event: ev.Event) -> Transition:
         _take(event, turn)
     if turn.state.study.is_open and turn.now - turn.state.tally.seen_at >= NOTE_SECONDS:
         turn.tally(seen_at=turn.now)
+    reference.watch(turn)
     _stop_where_due(turn)
     _start_trials(turn)
     _ask(turn)
@@ -82,7 +93,8 @@ def _(event: ev.Opened, turn: Turn) -> None:
     Slots are forgotten too, until the new driver has counted them.
     """
     state = turn.state
-    turn.change(slots=0, free=(), asked=state.asked.__class__())
+    reference.forget_slots(turn)
+    turn.change(asked=state.asked.__class__())
     tally = state.tally
     # A study that was killed has counted its time up to the last note.
     forgotten = max(0.0, tally.seen_at - tally.opened_at) if state.study.is_open else 0.0
@@ -105,8 +117,7 @@ def _(event: ev.Opened, turn: Turn) -> None:
 
 @_take.register
 def _(event: ev.SlotsCounted, turn: Turn) -> None:
-    """Slots are numbers below the count; a number above it is not used again once it is free."""
-    turn.change(slots=event.slots, free=free_slots(event.slots, turn.state.trials))
+    reference.take_slots(turn, event)
 
 
 @_take.register
@@ -167,12 +178,14 @@ def _(event: ev.Reported, turn: Turn) -> None:
     turn.tally(losses_in_row=0, ask_after=0)
     result = None
     if event.metric is not None:
-        result = Result(trial.number, event.metric, event.hardware)
+        result = Result(trial.number, event.metric, event.hardware, trial.accelerator)
     entry = turn.state.experiments.get(trial.experiment)
     if entry is None:
         take_repeat(turn, trial, result)
         return
     if result is None:
+        if event.status is OutcomeStatus.OOM and try_on_reference(turn, trial):
+            return
         fail(turn, entry, FAILURES[event.status], event.reason)
         if event.early and event.status is OutcomeStatus.CRASH:
             mend(turn, entry)
@@ -287,7 +300,8 @@ def _add(
         ev.ExperimentAdded(entry.id, draft, entry.parent, entry.wanted, mends, entry.mended)
     )
     for number in range(1, entry.wanted + 1):
-        plan(turn, entry.id, number, first=first or mends is not None)
+        wants = REFERENCE if entry.parent is None else ""
+        plan(turn, entry.id, number, first=first or mends is not None, wants=wants)
 
 
 # ---- what follows every event ---------------------------------------------------------------
@@ -316,14 +330,17 @@ def _what_is_broken(state: State, reason: StopReason) -> str:
 def _start_trials(turn: Turn) -> None:
     if turn.state.study is not StudyState.RUNNING:
         return
-    while turn.state.free and turn.state.ready:
-        state = turn.state
-        slot, trial = state.free[-1], state.trials[state.ready[0]]
-        started = replace(trial, slot=slot, state=TrialState.RUNNING)
+    while turn.state.free and (chosen := next_start(turn.state)):
+        state, (number, kind) = turn.state, chosen
+        slot, trial = state.free[-1], state.trials[number]
+        started = replace(trial, slot=slot, state=TrialState.RUNNING, accelerator=kind)
+        place = state.ready.index(number)
         turn.change(
-            free=state.free[:-1], ready=state.ready[1:], trials=state.trials.set(trial.id, started)
+            free=state.free[:-1],
+            ready=state.ready[:place] + state.ready[place + 1 :],
+            trials=state.trials.set(trial.id, started),
         )
-        turn.facts.append(ev.TrialMoved(trial.id, TrialState.RUNNING, slot=slot))
+        turn.facts.append(ev.TrialMoved(trial.id, TrialState.RUNNING, slot=slot, accelerator=kind))
         entry = state.experiments.get(trial.experiment)  # None: a repeat of the champion
         if entry is not None and entry.state is ExperimentState.QUEUED:
             turn.put(replace(entry, state=ExperimentState.RUNNING))

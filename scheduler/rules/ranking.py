@@ -1,16 +1,30 @@
-"""Keep or discard: what an experiment's trials say against the champion.
+"""Keep or discard: what an experiment's trials say against the champion's on the same hardware.
 
 Two rules. The plain one compares means. The other asks for evidence: a first trial that passes the
-noise gate is confirmed with further seeds, beside the champion's (`evidence.py`).
+noise gate is confirmed with further seeds, beside the champion's (`evidence.py`). Both compare
+within one class of hardware, and keep nothing that was not measured on the reference (`fleet.py`).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
-from scheduler.rules.evidence import Criteria, Decision, Evidence, screen, weigh
+from scheduler.rules.evidence import NO_TRIAL, Criteria, Decision, Evidence, screen, weigh
+from scheduler.rules.fleet import REFERENCE
 from scheduler.rules.noise import SCREENING, Noise, repeats
 from scheduler.rules.state import Champion, Policy, Result
+
+STRAYS = 3  # trials in a row on other classes, after which one counts as gone
+MOST_TRIALS = 4  # of a candidate for each seed, where slots of one kind are of several classes
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where things can be compared."""
+
+    reference: str = ""  # the kind of slot on which is kept
+    sought: tuple[str, ...] = ()  # classes on which a trial of the champion was asked for
+    awaited: frozenset[str] = frozenset()  # what its trials that are under way want
 
 
 def judge(
@@ -18,18 +32,36 @@ def judge(
     champion: Champion | None,
     noise: Mapping[str, Noise],
     policy: Policy,
+    ground: Ground,
 ) -> Evidence:
     """Whether to keep an experiment, to discard it, or which trials are needed to tell.
 
-    Without a champion the experiment is the baseline, which is kept.
+    Without a champion the experiment is the baseline, which is kept. Nothing else is kept without
+    a trial on the reference, and nothing is compared across classes of hardware. The class of the
+    reference is that of the experiment's newest trial there.
     """
+    on_reference = [r for r in results if r.accelerator == ground.reference]
     if champion is None:
-        trials = f"{len(results)} trial{'s' if len(results) > 1 else ''}"
-        words = f"the baseline, over {trials}"
-        return Evidence(Decision.KEEP, None, None, len(results), None, words)
-    if policy.criteria is None:
-        return _compare(results, champion, minimize=policy.minimize)
-    return _confirm(results, champion, noise, policy.criteria, minimize=policy.minimize)
+        hardware = home(results, ground.reference)
+        count = sum(r.hardware == hardware for r in results)
+        words = f"the baseline, over {count} trial{'s' if count > 1 else ''}"
+        return Evidence(Decision.KEEP, None, None, count, None, words, hardware=hardware)
+    if not on_reference:
+        return _screen_elsewhere(results[-1], champion, noise, policy, ground)
+    hardware = on_reference[-1].hardware
+    if by_number(champion.results, hardware):
+        found = _within(hardware, results, champion, noise, policy)
+        if not found.champion_needs or not _out_of_reach(hardware, champion, ground):
+            return found
+    elif hardware not in ground.sought or REFERENCE in ground.awaited:
+        return _more(hardware, REFERENCE, champion_needs=(SCREENING + 1,))
+    # Slots of one kind that are of several classes: the champion's trial came to lie on another.
+    if len(results) >= MOST_TRIALS * (1 + _seeds(policy)):
+        words = f"discarded: the champion could not be measured on {hardware}"
+        count = len(by_number(results, hardware))
+        return Evidence(Decision.DISCARD, None, None, count, None, words, hardware=hardware)
+    fresh = 1 + max(r.number for r in results)
+    return _more(hardware, REFERENCE, candidate_needs=(fresh,))
 
 
 def by_number(results: Iterable[Result], hardware: str) -> dict[int, float]:
@@ -37,43 +69,132 @@ def by_number(results: Iterable[Result], hardware: str) -> dict[int, float]:
     return {r.number: r.metric for r in results if r.hardware == hardware}
 
 
-def _compare(results: tuple[Result, ...], champion: Champion, *, minimize: bool) -> Evidence:
-    """A plain comparison of means. A tie is no win."""
-    difference = fmean(r.metric for r in results) - champion.metric
-    keep = difference < 0 if minimize else difference > 0
-    against = f"experiment {champion.experiment} ({champion.metric:.6f})"
-    where = "below" if difference < 0 else "above"
-    words = f"{abs(difference):.6f} {where} {against}" if difference else f"equal to {against}"
-    verdict = Decision.KEEP if keep else Decision.DISCARD
-    return Evidence(verdict, difference, None, len(results), None, words)
+def mean_on(results: Iterable[Result], hardware: str) -> float:
+    """The mean of what was measured on one class of hardware."""
+    return fmean(r.metric for r in results if r.hardware == hardware)
 
 
-def _confirm(
+def home(results: Sequence[Result], reference: str) -> str:
+    """The class in which an experiment's metric stands: of its newest trial on the reference.
+
+    Without a trial there, of its newest one.
+    """
+    return ([r for r in results if r.accelerator == reference] or results)[-1].hardware
+
+
+def _screen_elsewhere(
+    last: Result,
+    champion: Champion,
+    noise: Mapping[str, Noise],
+    policy: Policy,
+    ground: Ground,
+) -> Evidence:
+    """What was measured on another kind of slot goes to the reference, if it is worth that.
+
+    It is compared with what the champion does on the same class; where no trial of the champion
+    came about there, nothing can be said of it, and it goes to the reference unscreened.
+    """
+    hardware, kind = last.hardware, last.accelerator
+    theirs = by_number(champion.results, hardware)
+    if not theirs and (hardware not in ground.sought or kind in ground.awaited):
+        return _more(hardware, kind, champion_needs=(SCREENING + 1,))
+    if theirs and policy.criteria is None:
+        found = _compare({last.number: last.metric}, theirs, champion.experiment, policy)
+        if found.verdict is Decision.DISCARD:
+            return _on(hardware, found)
+    elif theirs and policy.criteria is not None:
+        known = noise.get(hardware, Noise())
+        if not screen(last.metric, theirs, known, policy.criteria, minimize=policy.minimize):
+            return _on(hardware, _not_worth_it(last.metric, theirs, known, policy.criteria))
+    there = home(champion.results, ground.reference)
+    measured = by_number((r for r in champion.results if r.accelerator == ground.reference), there)
+    if policy.criteria is None:
+        lacking = () if measured else (SCREENING + 1,)
+        return _more(there, REFERENCE, (SCREENING + 1,), lacking)
+    found = weigh({}, measured, Noise(), policy.criteria, minimize=policy.minimize)
+    return _more(there, REFERENCE, found.candidate_needs, found.champion_needs)
+
+
+def _within(
+    hardware: str,
     results: tuple[Result, ...],
     champion: Champion,
     noise: Mapping[str, Noise],
+    policy: Policy,
+) -> Evidence:
+    """Compare on one class, on which both were measured."""
+    ours, theirs = by_number(results, hardware), by_number(champion.results, hardware)
+    if policy.criteria is None:
+        return _on(hardware, _compare(ours, theirs, champion.experiment, policy))
+    known = noise.get(hardware, Noise())
+    return _on(hardware, _confirm(ours, theirs, known, policy.criteria, minimize=policy.minimize))
+
+
+def _compare(
+    ours: Mapping[int, float], theirs: Mapping[int, float], champion: int, policy: Policy
+) -> Evidence:
+    """A plain comparison of means. A tie is no win."""
+    metric = fmean(theirs.values())
+    difference = fmean(ours.values()) - metric
+    keep = difference < 0 if policy.minimize else difference > 0
+    against = f"experiment {champion} ({metric:.6f})"
+    where = "below" if difference < 0 else "above"
+    words = f"{abs(difference):.6f} {where} {against}" if difference else f"equal to {against}"
+    verdict = Decision.KEEP if keep else Decision.DISCARD
+    return Evidence(verdict, difference, None, len(ours), None, words)
+
+
+def _confirm(
+    ours: Mapping[int, float],
+    theirs: Mapping[int, float],
+    known: Noise,
     criteria: Criteria,
     *,
     minimize: bool,
 ) -> Evidence:
-    """Screen by the first trial, then weigh the others. Within one class of hardware, where the
-    champion was measured on it; else the words say that it was not."""
-    hardware = results[0].hardware
-    ours, theirs = by_number(results, hardware), by_number(champion.results, hardware)
-    elsewhere = ""
-    if not theirs:
-        theirs = {r.number: r.metric for r in champion.results}
-        elsewhere = " (the champion was measured on other hardware)"
-    known, first = noise.get(hardware, Noise()), ours.get(SCREENING, results[0].metric)
-    if not repeats(ours) and not screen(first, theirs, known, criteria, minimize=minimize):
-        effect = first - fmean((repeats(theirs) or theirs).values())
-        gate = criteria.gate * (known.sigma or 0.0)
-        words = f"discarded: {effect:+.6f} in its first trial, not better by the gate of {gate:.2g}"
-        return Evidence(Decision.DISCARD, effect, None, 0, None, words + elsewhere)
-    found = weigh(ours, theirs, known, criteria, minimize=minimize)
-    return _with_words(found, elsewhere)
+    """Screen by the first trial, then weigh the others."""
+    if not repeats(ours) and not screen(
+        ours[SCREENING], theirs, known, criteria, minimize=minimize
+    ):
+        return _not_worth_it(ours[SCREENING], theirs, known, criteria)
+    return weigh(ours, theirs, known, criteria, minimize=minimize)
 
 
-def _with_words(evidence: Evidence, more: str) -> Evidence:
-    """The same with more words."""
-    return replace(evidence, words=evidence.words + more) if more else evidence
+def _not_worth_it(
+    first: float, theirs: Mapping[int, float], known: Noise, criteria: Criteria
+) -> Evidence:
+    effect = first - fmean((repeats(theirs) or theirs).values())
+    gate = criteria.gate * (known.sigma or 0.0)
+    words = f"discarded: {effect:+.6f} in its first trial, not better by the gate of {gate:.2g}"
+    return Evidence(Decision.DISCARD, effect, None, 0, None, words)
+
+
+def _more(
+    hardware: str,
+    wants: str,
+    candidate_needs: tuple[int, ...] = (),
+    champion_needs: tuple[int, ...] = (),
+) -> Evidence:
+    """Trials that are to be run before anything can be said."""
+    return Evidence(
+        *(Decision.MORE, None, None, 0, None, NO_TRIAL),
+        candidate_needs=candidate_needs,
+        champion_needs=champion_needs,
+        hardware=hardware,
+        wants=wants,
+    )
+
+
+def _on(hardware: str, evidence: Evidence) -> Evidence:
+    """The same, found on this class of hardware; what is missing runs on the reference."""
+    return replace(evidence, hardware=hardware, wants=REFERENCE)
+
+
+def _out_of_reach(hardware: str, champion: Champion, ground: Ground) -> bool:
+    """Whether the champion's newest trials on the reference were all of other classes."""
+    newest = [r.hardware for r in champion.results if r.accelerator == ground.reference][-STRAYS:]
+    return len(newest) == STRAYS and hardware not in newest
+
+
+def _seeds(policy: Policy) -> int:
+    return 0 if policy.criteria is None else policy.criteria.most_seeds

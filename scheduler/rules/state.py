@@ -12,6 +12,7 @@ from immutables import Map
 
 from agent import Purpose
 from scheduler.rules.evidence import Criteria
+from scheduler.rules.fleet import Fleet
 from scheduler.rules.noise import Noise
 from scheduler.rules.states import (
     ExperimentState,
@@ -40,6 +41,7 @@ class Policy:
     stop_when_spent: bool = False  # stop at a limit of the agent's; else the tuner goes on
     criteria: Criteria | None = None  # of what is kept; None: a plain comparison
     wait_when_paused: bool = False  # for a person to unpause it; else the loop ends
+    reference: str | None = None  # the kind of slot on which is kept; None: the first largest
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Result:
     number: int  # of the trial within its experiment: trials of equal number share a seed
     metric: float
     hardware: str = ""  # the class of what it ran on: figures compare within one
+    accelerator: str = ""  # the kind of its slot
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class TrialEntry:
     number: int
     state: TrialState = TrialState.PLANNED
     slot: int | None = None
+    wants: str = ""  # the kind of slot: "" for any, or REFERENCE
+    accelerator: str = ""  # the kind that it was given
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class Champion:
     """The best confirmed experiment. `count` says how many there have been."""
 
     experiment: int
-    metric: float  # mean of its results
+    metric: float  # mean of its results, of one class of hardware
     count: int
     results: tuple[Result, ...] = ()
     open: tuple[int, ...] = ()  # its repeats without an outcome, planned or running
@@ -150,6 +155,7 @@ class State:
     reason: StopReason | None = None
     slots: int = 0
     free: tuple[int, ...] = ()  # slot numbers without a trial; the last one is used next
+    fleet: Fleet = field(default_factory=Fleet)  # what the slots are made of
     next_experiment: int = 0
     next_trial: int = 1
     next_request: int = 1

@@ -9,10 +9,10 @@ from scheduler.rules.states import ExperimentState, TrialState
 from scheduler.rules.turn import Turn
 
 
-def plan(turn: Turn, experiment: int, number: int, *, first: bool = False) -> None:
+def plan(turn: Turn, experiment: int, number: int, *, first: bool = False, wants: str = "") -> None:
     """Queue a trial. Equal numbers share a seed over all experiments: they can be paired."""
     state = turn.state
-    trial = TrialEntry(state.next_trial, experiment, number)
+    trial = TrialEntry(state.next_trial, experiment, number, wants=wants)
     turn.change(
         next_trial=trial.id + 1,
         trials=state.trials.set(trial.id, trial),
@@ -20,7 +20,7 @@ def plan(turn: Turn, experiment: int, number: int, *, first: bool = False) -> No
     )
     _note(turn, trial, is_open=True)
     seed = state.policy.seed + number - 1
-    turn.facts.append(ev.TrialPlanned(trial.id, experiment, number, seed, first))
+    turn.facts.append(ev.TrialPlanned(trial.id, experiment, number, seed, first, wants))
 
 
 def end_trial(
@@ -64,7 +64,7 @@ def plan_again(turn: Turn, trial: TrialEntry) -> None:
     champion, entry = turn.state.champion, turn.state.experiments.get(trial.experiment)
     if entry is None and (champion is None or champion.experiment != trial.experiment):
         return
-    plan(turn, trial.experiment, trial.number, first=True)
+    plan(turn, trial.experiment, trial.number, first=True, wants=trial.wants)
     entry = turn.state.experiments.get(trial.experiment)
     if (
         entry is not None

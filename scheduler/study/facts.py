@@ -127,7 +127,7 @@ def _(fact: ev.ExperimentAdded, db: Connection, event: ev.Event, contents: Conte
 def _(fact: ev.ExperimentMoved, db: Connection, event: ev.Event, contents: Contents) -> None:
     db.execute(
         "UPDATE experiment SET state = ?, metric = ?, reason = ?, decided_at = ?, decision = ?,"
-        " lesson = ? WHERE id = ?",
+        " lesson = ?, hardware = ? WHERE id = ?",
         (
             fact.state,
             fact.metric,
@@ -135,6 +135,7 @@ def _(fact: ev.ExperimentMoved, db: Connection, event: ev.Event, contents: Conte
             event.at if fact.state.is_final else None,
             fact.decision,
             contents.lessons.get(fact.id, ""),
+            fact.hardware,
             fact.id,
         ),
     )
@@ -148,8 +149,8 @@ def _(fact: ev.ExperimentStarted, db: Connection, event: ev.Event, contents: Con
 @write_fact.register
 def _(fact: ev.TrialPlanned, db: Connection, event: ev.Event, contents: Contents) -> None:
     db.execute(
-        "INSERT INTO trial (id, experiment, number, seed, rank, state, planned_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO trial (id, experiment, number, seed, rank, state, planned_at, wants)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             fact.id,
             fact.experiment,
@@ -158,6 +159,7 @@ def _(fact: ev.TrialPlanned, db: Connection, event: ev.Event, contents: Contents
             -fact.id if fact.first else fact.id,
             TrialState.PLANNED,
             event.at,
+            fact.wants,
         ),
     )
 
@@ -166,8 +168,8 @@ def _(fact: ev.TrialPlanned, db: Connection, event: ev.Event, contents: Contents
 def _(fact: ev.TrialMoved, db: Connection, event: ev.Event, contents: Contents) -> None:
     if fact.state is TrialState.RUNNING:
         db.execute(
-            "UPDATE trial SET state = ?, slot = ?, assigned_at = ? WHERE id = ?",
-            (fact.state, fact.slot, event.at, fact.id),
+            "UPDATE trial SET state = ?, slot = ?, assigned_at = ?, accelerator = ? WHERE id = ?",
+            (fact.state, fact.slot, event.at, fact.accelerator, fact.id),
         )
         return
     db.execute(
@@ -202,7 +204,10 @@ def _(fact: ev.Judged, db: Connection, event: ev.Event, contents: Contents) -> N
 
 @write_fact.register
 def _(fact: ev.Measured, db: Connection, event: ev.Event, contents: Contents) -> None:
-    db.execute("UPDATE experiment SET metric = ? WHERE id = ?", (fact.metric, fact.id))
+    db.execute(
+        "UPDATE experiment SET metric = ?, hardware = ? WHERE id = ?",
+        (fact.metric, fact.hardware, fact.id),
+    )
 
 
 @write_fact.register

@@ -11,6 +11,7 @@ from immutables import Map
 from agent import Purpose
 from agent.proposal import NOT_MODELS
 from scheduler.rules import events as ev
+from scheduler.rules.fleet import Fleet
 from scheduler.rules.noise import Noise
 from scheduler.rules.state import (
     Ask,
@@ -91,6 +92,7 @@ def load_state(db: sqlite3.Connection, policy: Policy) -> State:
         asked=Map({int(request): _ask(ask) for request, ask in scalars["asked"].items()}),
         instructions=Map(_open_instructions(db)),
         pace=Pace(**scalars["pace"]),
+        fleet=_fleet(scalars.get("fleet", {})),
         noise=Map({name: Noise(**found) for name, found in scalars.get("noise", {}).items()}),
         tally=Tally(**{**scalars["tally"], "decided": _next(db, "experiment", 1, "decision") - 1}),
     )
@@ -106,6 +108,11 @@ def _next(db: sqlite3.Connection, table: str, first: int, column: str = "id") ->
 
 def _ask(written: Mapping[str, Any]) -> Ask:
     return Ask(**{**written, "purpose": Purpose(written["purpose"])})
+
+
+def _fleet(written: Mapping[str, Any]) -> Fleet:
+    kinds = tuple((name, count) for name, count in written.get("kinds", ()))
+    return Fleet(**{**written, "kinds": kinds, "sought": tuple(written.get("sought", ()))})
 
 
 def _open_instructions(db: sqlite3.Connection) -> dict[int, InstructionEntry]:
@@ -131,13 +138,19 @@ def _champion(db: sqlite3.Connection, trials: Mapping[int, TrialEntry]) -> Champ
 def _results(db: sqlite3.Connection, experiment: int) -> tuple[Result, ...]:
     """What the trials of an experiment measured, in the order in which they ended."""
     rows = db.execute(
-        "SELECT number, outcome.metric, device, gpu_ids FROM trial JOIN outcome"
+        "SELECT number, outcome.metric, device, gpu_ids, precision, accelerator"
+        " FROM trial JOIN outcome"
         " ON outcome.trial = trial.id WHERE experiment = ? AND outcome.metric IS NOT NULL"
         " ORDER BY trial.ended_at, trial.id",
         (experiment,),
     )
     return tuple(
-        Result(row["number"], row["metric"], hardware(row["device"], row["gpu_ids"].split(",")))
+        Result(
+            row["number"],
+            row["metric"],
+            hardware(row["device"], row["gpu_ids"].split(","), row["precision"]),
+            row["accelerator"],
+        )
         for row in rows
     )
 
@@ -147,7 +160,9 @@ def _open_trials(db: sqlite3.Connection) -> dict[int, TrialEntry]:
     rows = db.execute("SELECT * FROM trial WHERE state IN ('planned', 'running') ORDER BY rank")
     return {
         row["id"]: TrialEntry(
-            row["id"], row["experiment"], row["number"], TrialState(row["state"]), row["slot"]
+            *(row["id"], row["experiment"], row["number"], TrialState(row["state"]), row["slot"]),
+            wants=row["wants"],
+            accelerator=row["accelerator"],
         )
         for row in rows
     }

@@ -168,6 +168,7 @@ def _scalars(state: State) -> dict[str, object]:
         "pace": state.pace,
         "tally": state.tally,
         "noise": state.noise,
+        "fleet": state.fleet,
     }
 
 

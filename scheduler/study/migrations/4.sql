@@ -11,6 +11,8 @@ UPDATE scalar SET value = (
 ) WHERE name = 'noise';
 ALTER TABLE trial ADD COLUMN wants TEXT NOT NULL DEFAULT '';
 ALTER TABLE trial ADD COLUMN accelerator TEXT NOT NULL DEFAULT '';
+UPDATE trial SET wants = 'reference' WHERE state IN ('planned', 'running') AND (
+    number > 1 OR experiment IN (SELECT id FROM experiment WHERE parent IS NULL));
 ALTER TABLE experiment ADD COLUMN hardware TEXT NOT NULL DEFAULT '';
 UPDATE experiment SET hardware = coalesce((
     SELECT CASE WHEN gpu_ids LIKE '%,%'
