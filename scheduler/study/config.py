@@ -69,6 +69,7 @@ class Config(Section):
             stop_when_spent=self.agent.when_spent == "stop",
             criteria=self.criteria(),
             wait_when_paused=self.stop.when_paused == "wait",
+            reference=None if self.keep.reference == "auto" else self.keep.reference,
         )
 
     def criteria(self) -> Criteria | None:

@@ -64,7 +64,7 @@ class Reader:
         scalars = read_scalars(self._db)
         totals = read_totals(self._db)
         baseline = self.champion(1)
-        tally = scalars.get("tally", {})
+        tally, fleet = scalars.get("tally", {}), scalars.get("fleet", {})
         reason = scalars.get("reason")
         return Study(
             state=StudyState(scalars.get("study", StudyState.STOPPED)),
@@ -91,7 +91,21 @@ class Reader:
             arms=self.arms(),
             troubles=scalars.get("troubles", {}),
             open_instructions=len(self.instructions(open_only=True)),
+            kinds=dict(fleet.get("kinds", ())),
+            reference=fleet.get("reference"),
+            hardware=self._classes(),
         )
+
+    def _classes(self) -> tuple[str, ...]:
+        """The classes of hardware that metrics were measured on, one step of the index for each."""
+        rows = self._db.execute(
+            "WITH RECURSIVE class (name) AS ("
+            " SELECT min(hardware) FROM experiment WHERE metric IS NOT NULL UNION ALL SELECT"
+            " (SELECT min(hardware) FROM experiment WHERE metric IS NOT NULL AND hardware > name)"
+            " FROM class WHERE name IS NOT NULL)"
+            " SELECT name FROM class WHERE name IS NOT NULL"
+        )
+        return tuple(row["name"] for row in rows)
 
     def _lost_between_trials(self) -> float | None:
         """Median seconds from the end of a trial to the start of the next on its slot."""
@@ -241,13 +255,19 @@ class Reader:
         return list(self._experiments(query, (after, *values, limit)))
 
     def leaders(self, count: int, *, minimize: bool = True) -> list[Experiment]:
-        """The best by metric, the best first. Failures have no metric and no rank."""
+        """The best by metric, the best first, of today's champion's class of hardware.
+
+        Failures have no metric and no rank, and across classes figures don't compare.
+        """
         order = "ASC" if minimize else "DESC"
-        return list(
-            self._experiments(
-                f"WHERE metric IS NOT NULL ORDER BY metric {order}, id LIMIT ?", (count,)
-            )
-        )
+        champion = self._db.execute(
+            "SELECT hardware FROM champion JOIN experiment ON experiment.id = experiment"
+            " ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        if champion is None:
+            return []
+        query = f"WHERE metric IS NOT NULL AND hardware = ? ORDER BY metric {order}, id LIMIT ?"
+        return list(self._experiments(query, (champion["hardware"], count)))
 
     def kept(self) -> Iterator[Experiment]:
         """All that were kept, in order of their numbers."""
@@ -379,6 +399,7 @@ class Reader:
                 combines=row["combines"],
                 mends=row["mends"],
                 call=row["call"],
+                hardware=row["hardware"],
             )
 
     # ---- trials -----------------------------------------------------------------------------
@@ -426,6 +447,8 @@ class Reader:
                 assigned_at=row["assigned_at"],
                 ended_at=row["ended_at"],
                 outcome=_outcome(row) if row["trial"] is not None else None,
+                wants=row["wants"],
+                accelerator=row["accelerator"],
             )
             for row in rows
         ]

@@ -43,6 +43,7 @@ class Experiment:
     combines: int | None = None  # another experiment whose change it brings in
     mends: int | None = None  # the crashed experiment whose idea it carries on
     call: int | None = None  # the call of the model that it came from
+    hardware: str = ""  # the class that its metric was measured on; "" without a metric
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class TrialRecord:
     assigned_at: float | None
     ended_at: float | None
     outcome: Outcome | None
+    wants: str = ""  # the kind of slot that it must have: "" any, "reference", or a name
+    accelerator: str = ""  # the kind of its slot, a Ray accelerator type; "" where it has no name
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,9 @@ class Study:
     arms: tuple[ArmRecord, ...] = ()  # each model's record and the tuner's
     troubles: Mapping[str, str] = field(default_factory=dict)  # arm -> why it gives nothing now
     open_instructions: int = 0
+    kinds: Mapping[str, int] = field(default_factory=dict)  # slots that fit of each kind, by name
+    reference: str | None = None  # the kind on which is kept; "": slots have no names
+    hardware: tuple[str, ...] = ()  # classes that metrics were measured on
 
     @property
     def experiments(self) -> int:

@@ -368,6 +368,13 @@ class KeepSection(Section):
         description="By how many standard deviations of the noise a first trial has to beat the "
         "champion to be confirmed.",
     )
+    reference: Annotated[str, Field(min_length=1)] = Field(
+        default="auto",
+        description="On a cluster of several accelerator types, the one on which things are kept: "
+        "any may try an experiment, and what wins there is measured again on this one. A Ray "
+        "accelerator type, for which is waited where it is gone; or auto: the one with the most "
+        "slots when the study begins, and another once that has been gone for half an hour.",
+    )
 
 
 class StopSection(Section):

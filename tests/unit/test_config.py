@@ -89,7 +89,7 @@ def test_the_token_the_cache_and_empty_variables_are_no_keys() -> None:
             "",
             (
                 "my.yaml:1: keep.model: unknown key; keep has baseline_repeats, most_seeds, "
-                "false_keep_rate, smallest_effect, gate"
+                "false_keep_rate, smallest_effect, gate, reference"
             ),
         ),
         ("seed: 1\nseed: 2", "", "my.yaml:2: seed: given twice, first on line 1"),
