@@ -109,8 +109,10 @@ def try_on_reference(turn: Turn, trial: TrialEntry) -> bool:
 
 
 def lose_repeat(turn: Turn, trial: TrialEntry, *, blamed: bool) -> None:
-    """A repeat of the champion was lost: it runs again, unless it may be to blame."""
-    if blamed:
+    """A repeat of the champion was lost: it runs again, where it can and may not be to blame."""
+    state, wants = turn.state, trial.wants
+    gone = wants != REFERENCE and not state.fleet.has(wants) and state.slots
+    if blamed or gone:
         take_repeat(turn, trial, None)
     else:
         plan_again(turn, trial)
