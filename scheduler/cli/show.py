@@ -158,7 +158,8 @@ def _facts(
 
     from scheduler.cli import texts
 
-    champion = source.live()[0].study.champion
+    live, _ = source.live()
+    champion = live.study.champion
     reference = champion.metric if champion else None
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
@@ -170,8 +171,11 @@ def _facts(
         state = Text.assemble(state, f": {texts.block(experiment.reason).plain}")
     grid.add_row("state", state)
     if experiment.metric is not None:
-        away = texts.difference(experiment.metric, reference)
+        compares = live.champion is None or live.champion.hardware == experiment.hardware
+        away = texts.difference(experiment.metric, reference if compares else None)
         grid.add_row(texts.line(source.metric), f"{experiment.metric:.6f} ({away} to the champion)")
+        if len(live.study.hardware) > 1:
+            grid.add_row("measured on", texts.block(experiment.hardware))
     parent = texts.NONE if experiment.parent is None else f"#{experiment.parent}"
     grid.add_row("parent", parent)
     grid.add_row("origin", texts.line(experiment.origin))
@@ -236,8 +240,8 @@ def _details(trial: "TrialRecord") -> str:
     if (outcome := trial.outcome) is not None:
         parts += [f"{outcome.steps:,} steps", f"{outcome.tokens:,} tokens"]
         parts.append(f"{outcome.parameters:,} parameters")
-        if outcome.device:
-            parts.append(f"on {outcome.device}{_pinned(outcome.gpu_ids)}")
+        if outcome.hardware:
+            parts.append(f"on {outcome.hardware}{_pinned(outcome.gpu_ids)}")
         parts.append(f"memory {outcome.peak_memory_bytes / GIB:.2f} GiB")
         if outcome.peak_device_memory_bytes:
             parts.append(f"device memory {outcome.peak_device_memory_bytes / GIB:.2f} GiB")

@@ -260,14 +260,16 @@ class Reader:
         Failures have no metric and no rank, and across classes figures don't compare.
         """
         order = "ASC" if minimize else "DESC"
-        champion = self._db.execute(
+        query = f"WHERE metric IS NOT NULL AND hardware = ? ORDER BY metric {order}, id LIMIT ?"
+        return list(self._experiments(query, (self._reference_class(), count)))
+
+    def _reference_class(self) -> str | None:
+        """The class of hardware that the champion's metric was measured on."""
+        row = self._db.execute(
             "SELECT hardware FROM champion JOIN experiment ON experiment.id = experiment"
             " ORDER BY number DESC LIMIT 1"
         ).fetchone()
-        if champion is None:
-            return []
-        query = f"WHERE metric IS NOT NULL AND hardware = ? ORDER BY metric {order}, id LIMIT ?"
-        return list(self._experiments(query, (champion["hardware"], count)))
+        return None if row is None else str(row["hardware"])
 
     def kept(self) -> Iterator[Experiment]:
         """All that were kept, in order of their numbers."""
@@ -279,9 +281,14 @@ class Reader:
         return list(self._experiments(query, (number, count)))
 
     def fates(self) -> Iterator[tuple[int, ExperimentState, float | None]]:
-        """Number, state and metric of all that are decided, in order of their numbers."""
+        """Number, state and metric of all that are decided, in order of their numbers.
+
+        Of what was discarded, only those of today's champion's class of hardware.
+        """
         rows = self._db.execute(
-            "SELECT id, state, metric FROM experiment WHERE decided_at IS NOT NULL ORDER BY id"
+            "SELECT id, state, metric FROM experiment WHERE decided_at IS NOT NULL"
+            " AND (state != 'discard' OR hardware = ?) ORDER BY id",
+            (self._reference_class(),),
         )
         for row in rows:
             yield row["id"], ExperimentState(row["state"]), row["metric"]
@@ -314,13 +321,29 @@ class Reader:
         )
 
     def metrics(self, numbers: Collection[int]) -> dict[int, float | None]:
-        """The metrics of these experiments."""
+        """The metrics of these experiments, as far as they are of the champion's class."""
         marks = ", ".join("?" * len(numbers))
         rows = self._db.execute(
-            f"SELECT id, metric FROM experiment WHERE id IN ({marks})",  # noqa: S608
-            tuple(numbers),
+            f"SELECT id, metric FROM experiment WHERE id IN ({marks}) AND hardware = ?",  # noqa: S608
+            (*numbers, self._reference_class()),
         )
         return {row["id"]: row["metric"] for row in rows}
+
+    def estimates(self, numbers: Collection[int]) -> dict[int, float]:
+        """What these would measure on the reference, if the effect is what it was elsewhere.
+
+        The metric of the champion that they faced with the difference that they were judged by.
+        """
+        marks = ", ".join("?" * len(numbers))
+        rows = self._db.execute(
+            "SELECT judgement.experiment AS id, json_extract(evidence, '$.effect')"  # noqa: S608
+            " + (SELECT crowned.metric FROM champion JOIN experiment AS crowned"
+            " ON crowned.id = champion.experiment WHERE champion.at <= judgement.at"
+            " AND crowned.hardware = ? ORDER BY champion.number DESC LIMIT 1) AS value"
+            f" FROM judgement WHERE judgement.experiment IN ({marks})",
+            (self._reference_class(), *numbers),
+        )
+        return {row["id"]: row["value"] for row in rows if row["value"] is not None}
 
     def lineage(self, number: int) -> set[int]:
         """An experiment, its parent, and so on, for `LINEAGE` generations."""
