@@ -45,6 +45,7 @@ EXPERIMENT_COLUMNS = (
     "combines",
     "mends",
     "call",
+    "hardware",
 )
 TRIAL_COLUMNS = (
     "trial",
@@ -69,6 +70,7 @@ TRIAL_COLUMNS = (
     "node",
     "sandbox",
     "judge",
+    "precision",
 )
 
 
@@ -165,6 +167,7 @@ def _experiment(reader: Reader, experiment: Experiment) -> tuple[object, ...]:
         experiment.combines,
         experiment.mends,
         experiment.call,
+        sentence(experiment.hardware, TEXT_LIMIT),
     )
 
 
@@ -196,6 +199,7 @@ def _trial(reader: Reader, experiment: int) -> tuple[object, ...]:
         sentence(outcome.node, TEXT_LIMIT),
         outcome.sandbox,
         outcome.judge,
+        outcome.precision,
     )
 
 
