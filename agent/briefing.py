@@ -43,6 +43,8 @@ class PastExperiment:
     parent_metric: float | None = None  # of its parent, where that was measured
     instruction: int | None = None  # the instruction that it serves
     mends: int | None = None  # the crashed experiment whose idea it carries on
+    estimate: float | None = None  # where it was measured on hardware of another class only: the
+    # champion's metric with the difference that was found there, which need not be the same
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,9 @@ def _search(
     for experiment in running:
         search.add_running(experiment.constants)
     for experiment in alike:
-        if experiment.metric is not None:
-            search.add_measured(experiment.constants, experiment.metric)
+        value = experiment.estimate if experiment.metric is None else experiment.metric
+        if value is not None:
+            search.add_measured(experiment.constants, value)
         elif experiment.state in FAILURES:
             search.add_failed(experiment.constants)
     return search

@@ -1,7 +1,7 @@
 """Writes the agent's briefing from what the study knows. Bounded, whatever the study's length."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent import (
     ArmRecord,
@@ -57,6 +57,11 @@ def write_briefing(
     recent |= {e.id: e for e in reader.alike(champion.skeleton, ALIKE)}
     pending = reader.undecided(PENDING)
     metrics = reader.metrics({e.parent for e in (*best, *recent.values()) if e.parent is not None})
+    # Measured on another class of hardware only: its metric would be no comparison.
+    elsewhere = {
+        e.id for e in recent.values() if e.metric is not None and e.hardware != champion.hardware
+    }
+    estimates = reader.estimates(elsewhere) if elsewhere else {}
     notebook = reader.notebook()
     return Briefing(
         request=request.request,
@@ -69,7 +74,12 @@ def write_briefing(
         champion=_code(reader, champion, files),
         contract=contract_of(files),
         best=_past(best, metrics),
-        recent=_past((recent[number] for number in sorted(recent, reverse=True)), metrics),
+        recent=tuple(
+            replace(each, metric=None, estimate=estimates.get(each.id))
+            if each.id in elsewhere
+            else each
+            for each in _past((recent[n] for n in sorted(recent, reverse=True)), metrics)
+        ),
         pending=_past(pending, metrics),
         purpose=request.purpose,
         leaders=_other_codes(reader, champion, best),

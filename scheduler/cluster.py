@@ -25,8 +25,8 @@ from scheduler.correspondence import Posted
 from scheduler.demand import Demand
 from scheduler.errors import SchedulerError, StudyError, StudyInUse
 from scheduler.exporting import export_politely
-from scheduler.loop import AnswerLost, TrialLost
-from scheduler.nodes import count_slots, nodes
+from scheduler.loop import AnswerLost, Room, TrialLost
+from scheduler.nodes import count_kinds, count_slots, nodes
 from scheduler.researcher import AgentActor
 from scheduler.results import Item, Plan, Results
 from scheduler.rules import events as ev
@@ -80,15 +80,20 @@ class RayExecutor:
         self._running: dict[int, Any] = {}
         self._cancelled: set[int] = set()
 
-    async def slots(self, *, resting: bool) -> int:
-        """How many trials this study may run on the nodes that take work now."""
-        fits = count_slots(await asyncio.to_thread(nodes), self._resources, None)
+    async def slots(self, *, resting: bool) -> Room:
+        """How many trials this study may run on the nodes that take work now, and of which kind.
+
+        Its share may be less than what fits: then it chooses among the kinds.
+        """
+        found = await asyncio.to_thread(nodes)
+        kinds = count_kinds(found, self._resources)
+        fits = count_slots(found, self._resources, None)
         if self._shared is not None:
             if self._limit is not None:
                 missing = 0 if resting else max(0, self._limit - fits)
                 await asyncio.to_thread(self._demand.ask, missing)
             fits = await self._shared.slots(fits, resting=resting)
-        return fits if self._limit is None else min(fits, self._limit)
+        return Room(fits if self._limit is None else min(fits, self._limit), kinds)
 
     async def run(self, trial: Trial) -> Outcome:
         """Run one trial on whatever node Ray finds for it. Raises TrialLost."""

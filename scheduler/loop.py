@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Protocol
 
 from agent import Answer
@@ -61,10 +62,18 @@ class Bookkeeper(Protocol):
         """Write the files that people read."""
 
 
+@dataclass(frozen=True)
+class Room:
+    """What there is to run trials on."""
+
+    slots: int  # trials at a time
+    kinds: tuple[tuple[str, int], ...] = ()  # slots that fit of each kind; (): of one, nameless
+
+
 class Executor(Protocol):
     """Where trials run."""
 
-    async def slots(self, *, resting: bool) -> int:
+    async def slots(self, *, resting: bool) -> Room:
         """How many trials can run at a time, now; a study that rests leaves its share to others."""
 
     async def run(self, trial: Trial) -> Outcome:
@@ -191,13 +200,13 @@ class Loop:
         # The mail first: the first count of slots makes the rules ask the agent.
         await self._fetch_mail()
         self._spawn(self._watch_mail(), self._background)
-        slots, resting = -1, False
+        room, resting = Room(-1), False
         self._next_export = self._clock() + EXPORT_SECONDS
         while True:
             counted = await self._executor.slots(resting=resting)
-            if counted != slots:
-                slots = counted
-                self._put(ev.SlotsCounted(self._clock(), slots))
+            if counted != room:
+                room = counted
+                self._put(ev.SlotsCounted(self._clock(), room.slots, room.kinds))
             self._put(ev.Ticked(self._clock()))
             live = await self._results.live()
             resting = live.study.state is StudyState.PAUSED

@@ -77,7 +77,10 @@ class Memory:
 
     def _lesson(self, experiment: Experiment, fact: ev.ExperimentMoved) -> str:
         parent = None if experiment.parent is None else self._reader.experiment(experiment.parent)
-        decided = replace(experiment, state=fact.state, metric=fact.metric, reason=fact.reason)
+        # Across classes of hardware nothing is compared: then the reason says what was found.
+        compares = parent is None or parent.hardware == fact.hardware
+        metric = fact.metric if compares else None
+        decided = replace(experiment, state=fact.state, metric=metric, reason=fact.reason)
         before = None if parent is None else _past(parent, None)
         return write_lesson(_past(decided, parent), before, minimize=self._minimize)
 

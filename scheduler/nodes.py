@@ -7,6 +7,7 @@ trial and no actor: `cluster.py` does.
 import logging
 import os
 import socket
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from workers import Resources
 
 CONNECT_SECONDS = 5.0
 AUTH_NOTICE = "ray._private.authentication.authentication_token_setup"
+TYPE = "accelerator_type:"  # of a resource that each node of that type has
 OBJECT_STORE_BYTES = 256 * 1024 * 1024  # bundles only; Ray's default is 30 % of the memory
 
 DAEMONS = {
@@ -121,12 +123,34 @@ def count_slots(found: list[dict[str, Any]], resources: Resources, limit: int | 
     return total if limit is None else min(total, limit)
 
 
+Kinds = tuple[tuple[str, int], ...]
+"""Slots by the kind of their node, a Ray accelerator type, in order of its name."""
+
+
+def count_kinds(found: list[dict[str, Any]], resources: Resources) -> Kinds:
+    """How many trials fit on the nodes of each kind; () where no node that fits has a name.
+
+    Nodes without a name are of the kind "". A trial without a GPU fits any: there are no kinds.
+    """
+    fits: Counter[str] = Counter()
+    for node in found:
+        fits[kind_of(node) if resources.gpus else ""] += slots_of(node, resources)
+    return tuple(sorted((+fits).items())) if any(+fits) else ()
+
+
+def kind_of(node: dict[str, Any]) -> str:
+    """The node's accelerator type, by which Ray can place a trial; "" where it has none."""
+    offered = node.get("Resources", {})
+    names = (name.removeprefix(TYPE) for name in offered if name.startswith(TYPE))
+    return min(names, default="")
+
+
 def slots_of(node: dict[str, Any], resources: Resources) -> int:
     """How many trials fit on one node; none on one that is gone."""
     offered = node.get("Resources", {})
     if not node.get("Alive"):
         return 0
-    if resources.accelerator and f"accelerator_type:{resources.accelerator}" not in offered:
+    if resources.accelerator and f"{TYPE}{resources.accelerator}" not in offered:
         return 0
     fits = [
         int(offered.get(name, 0.0) / claimed + 1e-9)

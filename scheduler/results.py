@@ -39,7 +39,7 @@ from scheduler.study.live import write_live
 from scheduler.study.lock import StudyLock
 from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
-from scheduler.study.records import Live, SlotView
+from scheduler.study.records import Live, SlotView, TrialRecord
 from scheduler.study.store import Session, Store
 from workers import Outcome, Progress, Resources, Trial
 
@@ -186,12 +186,18 @@ class Results:
             task=self._plan.task,
             data=self._plan.data,
             budget=self._config.trial_budget(record.kind),
-            resources=self._plan.resources,
+            resources=self._resources(record),
             settings=self._config.trial_settings(),
             progress_seconds=max(1.0, self._state.slots / REPORTS_PER_SECOND),
             sandbox=self._config.workers.sandbox,
             audit=checks.audit_range(self._state, entry) if entry and self._plan.audits else None,
         )
+
+    def _resources(self, record: TrialRecord) -> Resources:
+        """What its slot claims: on a mixed cluster, of the kind that the rules gave it."""
+        if record.accelerator and len(self._state.fleet.kinds) > 1:
+            return replace(self._plan.resources, accelerator=record.accelerator)
+        return self._plan.resources
 
     def briefing(self, request: ev.RequestProposals) -> Briefing:
         """What the agent is told with this request. The program is read anew each time."""

@@ -5,8 +5,10 @@ sees one only.
 """
 
 import os
+import platform
 import random
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,8 +27,37 @@ def choose_device() -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """The accelerator's product name, or the device's type."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    """The accelerator's product name, or the CPU's with the threads that this process may use.
+
+    Figures compare within one class of hardware only. Under a budget of seconds a laptop's core is
+    not a server's, and one thread is not four: "cpu" alone would let them compare.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        return f"{_cpu_model()} ({threads} thread{'s' if threads > 1 else ''})"
+    return device.type
+
+
+def _cpu_model() -> str:
+    """The CPU's product name as Linux knows it; else its architecture, or "cpu"."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name" and value.strip() not in ("", "unknown"):
+                return " ".join(value.split())
+    return platform.machine() or "cpu"
+
+
+def precision(device: torch.device) -> str:
+    """The arithmetic that models are trained and scored in, as torch names it."""
+    return str(_arithmetic(device)).removeprefix("torch.")
+
+
+def _arithmetic(device: torch.device) -> torch.dtype:
+    """bfloat16 where it is fast and safe."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
 def synchronize(device: torch.device) -> None:
@@ -47,10 +78,11 @@ def peak_memory(device: torch.device) -> int:
 
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:
-    """bfloat16 where it is fast and safe (CUDA); elsewhere nothing changes."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", dtype=torch.bfloat16)
-    return nullcontext()
+    """Around a model's work: lower precision where the device has one, else no change."""
+    arithmetic = _arithmetic(device)
+    if arithmetic is torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=arithmetic)
 
 
 def seed_everything(seed: int) -> None:

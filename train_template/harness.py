@@ -23,7 +23,7 @@ import torch
 from train_template import exam, packed, wire
 from train_template.answer import Model, serve
 from train_template.candidate import explain, train_candidate
-from train_template.device import choose_device, device_name, seed_everything
+from train_template.device import choose_device, device_name, precision, seed_everything
 from train_template.exam import CandidateEnd
 from train_template.job import Job, parse_job
 from train_template.session import Plan, Session
@@ -49,7 +49,8 @@ def run(job: Job, transport: Transport) -> bool:
     session = Session(plan, device, transport)
     shape = exam.batch_shape(job.settings, meta.vocab_size)
     seed_everything(job.seed)
-    transport.send(wire.Message(wire.Kind.HELLO, text=device_name(device)))
+    hello = f"{device_name(device)}\n{precision(device)}"
+    transport.send(wire.Message(wire.Kind.HELLO, text=hello))
     with socket.socket(fileno=job.exam) as connection:
         connection.set_inheritable(False)
         end = CandidateEnd(connection, job.questions, job.answers, shape)

@@ -62,6 +62,7 @@ class Figures:
     device_memory: int = 0  # peak bytes
     loss: float | None = None
     device: str = ""
+    precision: str = ""
 
 
 @dataclass(frozen=True)
@@ -335,7 +336,8 @@ class Judge:
     def _note(self, message: Message) -> None:
         figures = self.figures
         if message.kind is Kind.HELLO:
-            figures.device = sentence(message.text, 100)
+            device, _, precision = message.text.partition("\n")
+            figures.device, figures.precision = sentence(device, 100), sentence(precision, 20)
         figures.parameters = message.parameters or figures.parameters
         figures.device_memory = max(message.device_memory, figures.device_memory)
         if self.phase is Phase.TRAIN:

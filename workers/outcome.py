@@ -69,9 +69,10 @@ class Progress:
     log: str = ""  # what the candidate printed since the last report (bounded)
 
 
-def hardware(device: str, gpu_ids: Sequence[str]) -> str:
-    """The class of hardware: model and count."""
-    return f"{len(gpu_ids)} x {device}" if len(gpu_ids) > 1 else device
+def hardware(device: str, gpu_ids: Sequence[str], precision: str = "") -> str:
+    """The class of hardware: model, count and precision."""
+    devices = f"{len(gpu_ids)} x {device}" if len(gpu_ids) > 1 else device
+    return f"{devices}, {precision}" if devices and precision else devices
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ class Outcome:
     train_loss: float | None = None  # the last that was logged, nats per token
     peak_memory_bytes: int = 0  # host, resident, whole process tree
     peak_device_memory_bytes: int = 0
-    device: str = ""  # "cpu", or the accelerator's name
+    device: str = ""  # the accelerator's name, or the CPU's with its threads
+    precision: str = ""  # of the arithmetic on it, such as "bfloat16"
     gpu_ids: tuple[str, ...] = ()  # what CUDA_VISIBLE_DEVICES named
     node: str = ""
     log: str = ""  # what it printed: head and tail, cleaned of terminal escapes
@@ -101,8 +103,11 @@ class Outcome:
 
     @property
     def hardware(self) -> str:
-        """The class of what it ran on, such as "2 x NVIDIA H200": figures compare within one."""
-        return hardware(self.device, self.gpu_ids)
+        """The class of what it ran on, such as "2 x NVIDIA H200, bfloat16".
+
+        Figures compare within one.
+        """
+        return hardware(self.device, self.gpu_ids, self.precision)
 
     def __post_init__(self) -> None:
         """A failure has no score: never 0, never a rank."""

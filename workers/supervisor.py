@@ -103,6 +103,7 @@ def run_trial(
         peak_memory_bytes=run.peak_memory,
         peak_device_memory_bytes=figures.device_memory,
         device=figures.device,
+        precision=figures.precision,
         gpu_ids=visible_gpus(os.environ) if trial.resources.gpus else (),
         node=socket.gethostname(),
         log=log,

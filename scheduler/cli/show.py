@@ -165,7 +165,8 @@ def _facts(
 
     from scheduler.cli import texts
 
-    champion = source.live()[0].study.champion
+    live, _ = source.live()
+    champion = live.study.champion
     reference = champion.metric if champion else None
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
@@ -177,8 +178,11 @@ def _facts(
         state = Text.assemble(state, f": {texts.block(experiment.reason).plain}")
     grid.add_row("state", state)
     if experiment.metric is not None:
-        away = texts.difference(experiment.metric, reference)
+        compares = live.champion is None or live.champion.hardware == experiment.hardware
+        away = texts.difference(experiment.metric, reference if compares else None)
         grid.add_row(texts.line(source.metric), f"{experiment.metric:.6f} ({away} to the champion)")
+        if len(live.study.hardware) > 1:
+            grid.add_row("measured on", texts.block(experiment.hardware))
     parent = texts.NONE if experiment.parent is None else f"#{experiment.parent}"
     grid.add_row("parent", parent)
     grid.add_row("origin", texts.line(experiment.origin))
@@ -186,19 +190,8 @@ def _facts(
     for name, value in (("expected", experiment.expected), ("lesson", experiment.lesson)):
         if value:
             grid.add_row(name, texts.block(value))
-    if experiment.mends is not None:
-        grid.add_row("mends", f"#{experiment.mends}, which crashed")
-    if experiment.rebases:
-        edits = ", ".join(f"#{number}" for number in experiment.rebases)
-        grid.add_row("rebases", f"{edits}, overtaken before they were confirmed")
-    if experiment.ablates is not None:
-        grid.add_row("ablates", f"its parent without the edit of #{experiment.ablates}")
-    if experiment.combines is not None:
-        grid.add_row("combines", f"its parent with #{experiment.combines}")
-    if experiment.instruction is not None:
-        grid.add_row("serves", f"instruction {experiment.instruction}")
-    if experiment.call is not None:
-        grid.add_row("call", f"{experiment.call} (see it with --prompt)")
+    for name, words in _kin(experiment).items():
+        grid.add_row(name, words)
     if experiment.staleness:
         grid.add_row(
             "staleness", f"new champions between its briefing and its start: {experiment.staleness}"
@@ -238,6 +231,20 @@ def _trials(trials: "Sequence[TrialRecord]") -> "Fitted":
     return texts.Fitted(make)
 
 
+def _kin(experiment: "Experiment") -> dict[str, str]:
+    """What else of the study it has to do with."""
+    edits = ", ".join(f"#{number}" for number in experiment.rebases)
+    words = {
+        "mends": (experiment.mends, f"#{experiment.mends}, which crashed"),
+        "rebases": (edits or None, f"{edits}, overtaken before they were confirmed"),
+        "ablates": (experiment.ablates, f"its parent without the edit of #{experiment.ablates}"),
+        "combines": (experiment.combines, f"its parent with #{experiment.combines}"),
+        "serves": (experiment.instruction, f"instruction {experiment.instruction}"),
+        "call": (experiment.call, f"{experiment.call} (see it with --prompt)"),
+    }
+    return {name: text for name, (of, text) in words.items() if of is not None}
+
+
 def _details(trial: "TrialRecord") -> str:
     """What stands in no column of the table, in one line."""
     from scheduler.rules.states import TrialKind
@@ -254,8 +261,8 @@ def _details(trial: "TrialRecord") -> str:
         parts.append(f"{outcome.parameters:,} parameters")
         if outcome.audit_metric is not None:
             parts.append(f"{outcome.audit_metric:.6f} on the audit split")
-        if outcome.device:
-            parts.append(f"on {outcome.device}{_pinned(outcome.gpu_ids)}")
+        if outcome.hardware:
+            parts.append(f"on {outcome.hardware}{_pinned(outcome.gpu_ids)}")
         parts.append(f"memory {outcome.peak_memory_bytes / GIB:.2f} GiB")
         if outcome.peak_device_memory_bytes:
             parts.append(f"device memory {outcome.peak_device_memory_bytes / GIB:.2f} GiB")

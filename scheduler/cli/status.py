@@ -59,10 +59,11 @@ def status(
         console.print(Text("\nwho proposes", style="bold"))
         console.print(texts.arms(live.study.arms))
     reference = live.study.champion.metric if live.study.champion else None
+    on = live.champion.hardware if live.champion else None
     for heading, rows in (("leaderboard", leaders), ("latest", live.recent[:LATEST])):
         if rows:
             console.print(Text(f"\n{heading}", style="bold"))
-            console.print(texts.experiments(list(rows), source.metric, reference))
+            console.print(texts.experiments(list(rows), source.metric, reference, on))
 
 
 def top(
@@ -125,6 +126,14 @@ def _facts(source: "Source", live: "Live", *, is_running: bool) -> "Table":
     grid.add_row("champion", texts.best(study, live.champion.title if live.champion else ""))
     grid.add_row("experiments", f"{study.experiments}: {texts.counts(study)}")
     grid.add_row("slots", f"{study.slots}, budget {live.budget}")
+    if len(study.kinds) > 1:
+        kinds = ", ".join(f"{count} x {kind or 'other'}" for kind, count in study.kinds.items())
+        where = f"{kinds}; kept is what wins on {study.reference or 'any'}"
+        grid.add_row("kinds", texts.line(where))
+    if len(study.hardware) > 1 and live.champion is not None:
+        others = "; ".join(each for each in study.hardware if each != live.champion.hardware)
+        words = f"ranked on {live.champion.hardware}; tried on {others}"
+        grid.add_row("hardware", texts.block(words))
     grid.add_row("open for", texts.duration(study.elapsed(live.at)))
     if training is not None:
         grid.add_row("training", f"{training:.1f} % of the time for which trials held a slot")

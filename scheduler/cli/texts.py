@@ -168,22 +168,34 @@ def arms(records: Sequence[ArmRecord]) -> Fitted:
     return Fitted(make)
 
 
-def experiments(rows: Sequence[Experiment], name: str, reference: float | None) -> Fitted:
-    """A table of experiments; differences are to `reference`, and left out where it is narrow."""
+def experiments(
+    rows: Sequence[Experiment], name: str, reference: float | None, on: str | None = None
+) -> Fitted:
+    """A table of experiments; differences are to `reference`, and left out where it is narrow.
+
+    `on`: the class of hardware of the reference, where others were measured on another one. These
+    have no difference, and their class stands beside them.
+    """
+    elsewhere = {e.hardware for e in rows if on is not None and e.hardware not in ("", on)}
 
     def make(width: int) -> Table:
         differs = width >= NARROW
         table = _table("id", line(name), *(["to champion"] if differs else []))
         table.add_column("state", no_wrap=True)
         table.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
+        classed = differs and bool(elsewhere)
+        if classed:
+            table.add_column("on", no_wrap=True, overflow="ellipsis", max_width=24)
         for experiment in rows:
-            away = difference(experiment.metric, reference)
+            compares = experiment.hardware not in elsewhere
+            away = difference(experiment.metric, reference if compares else None)
             table.add_row(
                 f"#{experiment.id}",
                 metric(experiment.metric),
                 *([away] if differs else []),
                 state(experiment),
                 line(experiment.title),
+                *([line(experiment.hardware)] if classed else []),
             )
         return table
 

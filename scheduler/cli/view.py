@@ -49,13 +49,15 @@ def news(previous: Live | None, live: Live) -> list[str]:
     if unseen > 0:
         lines.append(f"{texts.clock(live.at)}  {unseen} more experiments were decided")
     before = previous.study.champion.metric if previous.study.champion else None
+    on = previous.champion.hardware if previous.champion else None
     for experiment in reversed(fresh):
+        other = before if experiment.hardware == on else None
         parts = (
             texts.clock(experiment.decided_at or live.at),
             f"#{experiment.id:<4}",
             f"{experiment.state.value:<9}",
             f"{texts.metric(experiment.metric):>9}",
-            f"{texts.difference(experiment.metric, before):>9}",
+            f"{texts.difference(experiment.metric, other):>9}",
             texts.line(experiment.title).plain,
         )
         why = f" ({texts.line(experiment.reason).plain})" if experiment.state.is_failure else ""
@@ -114,7 +116,8 @@ class _Frame:
         if recent:
             yield Text()
             reference = live.study.champion.metric if live.study.champion else None
-            yield texts.experiments(live.recent[:recent], live.metric, reference)
+            on = live.champion.hardware if live.champion else None
+            yield texts.experiments(live.recent[:recent], live.metric, reference, on)
 
     def _head(self, height: int) -> list[tuple[str, Text]]:
         """A line each: what is wrong first, what a low terminal can do without last."""

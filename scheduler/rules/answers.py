@@ -10,6 +10,7 @@ from agent import Purpose
 from scheduler.rules import events as ev
 from scheduler.rules import instructions, stopping
 from scheduler.rules.decisions import consider, face_the_champion
+from scheduler.rules.fleet import REFERENCE
 from scheduler.rules.noise import SCREENING
 from scheduler.rules.requests import UNIQUE, request
 from scheduler.rules.state import Ask, ExperimentEntry, State
@@ -98,8 +99,9 @@ def add(
     )
     # An edit that is taken out of the champion is compared with its further seeds.
     start = SCREENING if entry.ablates is None else SCREENING + 1
+    wants = REFERENCE if entry.parent is None or entry.ablates is not None else ""
     for number in range(start, start + entry.wanted):
-        plan(turn, entry.id, number, first=first or mends is not None)
+        plan(turn, entry.id, number, first=first or mends is not None, wants=wants)
 
 
 def entry_of(state: State, draft: ev.Draft, ask: Ask | None = None) -> ExperimentEntry:

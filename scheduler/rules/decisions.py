@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from statistics import fmean
 
 from scheduler.rules import checks, instructions, rebasing
 from scheduler.rules import events as ev
 from scheduler.rules.evidence import Decision, Evidence, champion_due
+from scheduler.rules.fleet import REFERENCE, Ground
 from scheduler.rules.noise import SCREENING, Noise, repeats
-from scheduler.rules.ranking import by_number, judge
-from scheduler.rules.state import OVERTAKEN, Champion, ExperimentEntry, Result, TrialEntry
+from scheduler.rules.ranking import by_number, home, judge, mean_on
+from scheduler.rules.state import OVERTAKEN, Champion, ExperimentEntry, Result, State, TrialEntry
 from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialKind, TrialState
 from scheduler.rules.trials import drop, end_trial, plan, plan_again
 from scheduler.rules.turn import Turn
@@ -23,13 +23,12 @@ def consider(turn: Turn, entry: ExperimentEntry, *, rebase: bool = True) -> None
     `rebase`: where it won against a parent that is overtaken, its edit may be tried on today's
     champion instead.
     """
-    state = turn.state
-    evidence = judge(entry.results, state.champion, state.noise, state.policy, entry.size)
+    evidence = _evidence(turn, entry)
     if evidence.verdict is Decision.MORE:
         to = ExperimentState.CONFIRMING if entry.results else entry.state  # the latter: a rebase
         turn.put(replace(entry, state=to))
         _ask_for_repeats(turn, entry.id, evidence)
-    elif rebase and rebasing.beats_an_overtaken_parent(state, entry, evidence):
+    elif rebase and rebasing.beats_an_overtaken_parent(turn.state, entry, evidence):
         rebasing.run_again(turn, [entry])
     else:
         decide(turn, entry, evidence)
@@ -56,15 +55,16 @@ def _record(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
     _forget(turn, entry)
     keep = evidence.verdict is Decision.KEEP
     to = ExperimentState.KEEP if keep else ExperimentState.DISCARD
-    metric = fmean(r.metric for r in entry.results)
-    against = turn.state.champion.experiment if turn.state.champion else None
-    turn.facts.append(ev.Judged(entry.id, evidence, against, turn.state.policy.criteria))
-    end_experiment(turn, entry, to, metric, evidence.words)
+    metric = mean_on(entry.results, evidence.hardware)
+    champion, criteria = turn.state.champion, turn.state.policy.criteria
+    against = champion.experiment if champion else None
+    turn.facts.append(ev.Judged(entry.id, evidence, against, criteria, _ground(turn.state)))
+    end_experiment(turn, entry, to, metric, evidence.words, hardware=evidence.hardware)
     turn.tally(failures_in_row=0, plain_failures_in_row=0)
     if turn.state.champion is not None:
-        learn_pairs(turn, entry.results, turn.state.champion.results)
+        learn_pairs(turn, entry.results, turn.state.champion.results, evidence.hardware)
     if keep:
-        _crown(turn, entry, metric)
+        _crown(turn, entry, metric, evidence.hardware)
     _count_decision(turn, entry, new_champion=keep)
 
 
@@ -108,6 +108,18 @@ def _settle_carried(turn: Turn, entry: ExperimentEntry, kept: int) -> None:
             _settle_carried(turn, old, kept)
 
 
+def _evidence(turn: Turn, entry: ExperimentEntry) -> Evidence:
+    state = turn.state
+    ground = _ground(state)
+    return judge(entry.results, state.champion, state.noise, state.policy, ground, size=entry.size)
+
+
+def _ground(state: State) -> Ground:
+    champion = state.champion
+    awaited = () if champion is None else (state.trials[n].wants for n in champion.open)
+    return Ground(state.fleet.wish(REFERENCE), state.fleet.sought, tuple(sorted({*awaited})))
+
+
 def decide_waiting(turn: Turn) -> None:
     """Decide what ended before the baseline did, in the order in which it ended."""
     while turn.state.waiting:
@@ -123,39 +135,70 @@ def take_repeat(turn: Turn, trial: TrialEntry, result: Result | None) -> None:
         return  # a repeat of an experiment that another one has overtaken or decided
     if result is None:
         for entry in _waiting_for_the_champion(turn):
+            evidence = _evidence(turn, entry)
+            if not (evidence.champion_needs and evidence.wants == REFERENCE == trial.wants):
+                consider(turn, entry)
+                continue
             words = "discarded: not confirmed, as the champion could not be measured once more"
-            seeds = len(entry.results)
-            decide(turn, entry, Evidence(Decision.DISCARD, None, None, seeds, None, words))
+            seeds, on = len(entry.results), home(entry.results, turn.state.fleet.wish(REFERENCE))
+            lost = Evidence(Decision.DISCARD, None, None, seeds, None, words, hardware=on)
+            decide(turn, entry, lost)
         return
     learn(turn, champion.results, result, baseline=champion.count == 1)
-    results = (*champion.results, result)
-    metric = fmean(r.metric for r in results)
-    turn.change(champion=replace(champion, results=results, metric=metric))
-    turn.facts.append(ev.Measured(champion.experiment, metric))
+    turn.change(champion=replace(champion, results=(*champion.results, result)))
+    reconsider(turn)
+
+
+def reconsider(turn: Turn) -> None:
+    """The champion's trials have changed, or the reference has: what does its metric say now?"""
+    if (champion := turn.state.champion) is None:
+        return
+    if champion.results:
+        hardware = home(champion.results, turn.state.fleet.wish(REFERENCE))
+        metric = mean_on(champion.results, hardware)
+        turn.change(champion=replace(champion, metric=metric))
+        turn.facts.append(ev.Measured(champion.experiment, metric, hardware))
     _consider_again(turn)
 
 
+def try_on_reference(turn: Turn, trial: TrialEntry) -> bool:
+    """Run a first trial again that was too large for its slot, where the reference is another.
+
+    There it may fit: what is kept is kept by what it does on the reference.
+    """
+    fleet, entry = turn.state.fleet, turn.state.experiments.get(trial.experiment)
+    elsewhere = trial.accelerator != fleet.wish(REFERENCE) and trial.wants != REFERENCE
+    if entry is None or not elsewhere or not fleet.has(fleet.reference or ""):
+        return False
+    plan(turn, entry.id, trial.number, first=True, wants=REFERENCE)
+    return True
+
+
 def lose_repeat(turn: Turn, trial: TrialEntry, *, blamed: bool) -> None:
-    """A repeat of the champion was lost: it runs again, unless it may be to blame."""
-    if blamed:
+    """A repeat of the champion was lost: it runs again, where it can and may not be to blame."""
+    state, wants = turn.state, trial.wants
+    gone = wants != REFERENCE and not state.fleet.has(wants) and state.slots
+    if blamed or gone:
         take_repeat(turn, trial, None)
     else:
         plan_again(turn, trial)
 
 
-def _crown(turn: Turn, entry: ExperimentEntry, metric: float) -> None:
+def _crown(turn: Turn, entry: ExperimentEntry, metric: float, hardware: str) -> None:
     overtaken, count = turn.state.champion, turn.state.champions + 1
     turn.change(champion=Champion(entry.id, metric, count, entry.results, size=entry.size))
     turn.facts.append(ev.Crowned(entry.id, metric))
     checks.follow_crown(turn, entry.id)
+    if turn.state.fleet.sought:
+        turn.change(fleet=replace(turn.state.fleet, sought=()))
     if overtaken is not None:
         drop(turn, overtaken.open, "its experiment was overtaken")
         past = (replace(overtaken, open=()), *turn.state.overtaken)
         turn.change(overtaken=past[:OVERTAKEN])
     if (criteria := turn.state.policy.criteria) is not None:
-        known = by_number(entry.results, entry.results[0].hardware)
+        known = by_number(entry.results, hardware)
         for number in champion_due(known, criteria):  # every later comparison profits
-            plan(turn, entry.id, number, first=True)
+            plan(turn, entry.id, number, first=True, wants=REFERENCE)
 
 
 def _consider_again(turn: Turn) -> None:
@@ -172,8 +215,12 @@ def _waiting_for_the_champion(turn: Turn) -> list[ExperimentEntry]:
 
 def _ask_for_repeats(turn: Turn, experiment: int, evidence: Evidence) -> None:
     """Plan the trials that are wanted and not under way; they go before what is new."""
-    champion = turn.state.champion
+    champion, fleet, wants = turn.state.champion, turn.state.fleet, evidence.wants
     assert champion is not None, "the baseline is decided by what it has"
+    on = evidence.hardware
+    unknown = evidence.champion_needs and not by_number(champion.results, on)
+    if unknown and on not in fleet.sought:
+        turn.change(fleet=replace(fleet, sought=(*fleet.sought, on)))
     for owner, numbers in (
         (champion.experiment, evidence.champion_needs),
         (experiment, evidence.candidate_needs),
@@ -181,11 +228,11 @@ def _ask_for_repeats(turn: Turn, experiment: int, evidence: Evidence) -> None:
         under_way = {
             t.number
             for t in turn.state.trials.values()
-            if t.experiment == owner and t.kind is TrialKind.USUAL
+            if t.experiment == owner and t.kind is TrialKind.USUAL and t.wants == wants
         }
         for number in numbers:
             if number not in under_way:
-                plan(turn, owner, number, first=True)
+                plan(turn, owner, number, first=True, wants=wants)
                 if owner == experiment:
                     entry = turn.state.experiments[experiment]
                     turn.put(replace(entry, wanted=entry.wanted + 1))
@@ -202,9 +249,11 @@ def learn(turn: Turn, before: tuple[Result, ...], result: Result, *, baseline: b
     turn.change(noise=noise.set(result.hardware, grown))
 
 
-def learn_pairs(turn: Turn, ours: tuple[Result, ...], theirs: tuple[Result, ...]) -> None:
+def learn_pairs(
+    turn: Turn, ours: tuple[Result, ...], theirs: tuple[Result, ...], hardware: str
+) -> None:
     """Take the differences of a decided experiment and the champion into the noise."""
-    hardware, noise = ours[0].hardware, turn.state.noise
+    noise = turn.state.noise
     known = noise.get(hardware, Noise())
     grown = known.taking_pairs(by_number(ours, hardware), by_number(theirs, hardware))
     if grown != known:
@@ -240,12 +289,18 @@ def _set_aside(turn: Turn, entry: ExperimentEntry, reason: str) -> None:
 
 
 def end_experiment(
-    turn: Turn, entry: ExperimentEntry, to: ExperimentState, metric: float | None, reason: str
+    turn: Turn,
+    entry: ExperimentEntry,
+    to: ExperimentState,
+    metric: float | None,
+    reason: str,
+    *,
+    hardware: str = "",
 ) -> None:
     """Record the decision on an experiment, as the next of the study's."""
     decision = turn.state.tally.decided + 1
     turn.tally(decided=decision)
-    turn.facts.append(ev.ExperimentMoved(entry.id, to, metric, reason, decision))
+    turn.facts.append(ev.ExperimentMoved(entry.id, to, metric, reason, decision, hardware))
     answered = to in (ExperimentState.KEEP, ExperimentState.DISCARD)
     instructions.follow_decision(turn, entry.instruction if answered else None)
 

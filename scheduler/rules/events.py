@@ -7,10 +7,11 @@ All plain data. An event carries the time at which it happened, `at` (Unix secon
 the rules never look at a clock. Contents (code, logs) stay outside: the rules need numbers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent import Purpose
 from scheduler.rules.evidence import Criteria, Evidence
+from scheduler.rules.fleet import Ground
 from scheduler.rules.states import (
     ExperimentState,
     InstructionState,
@@ -34,10 +35,14 @@ class Opened:
 
 @dataclass(frozen=True)
 class SlotsCounted:
-    """The cluster offers this many slots now."""
+    """The cluster offers this many slots now.
+
+    `kinds` says how many fit of each kind, by name: in all perhaps more than the study's share.
+    """
 
     at: float
     slots: int
+    kinds: tuple[tuple[str, int], ...] = ()  # (): all are of one kind, without a name
 
 
 @dataclass(frozen=True)
@@ -211,6 +216,7 @@ class ExperimentMoved:
     metric: float | None = None
     reason: str = ""
     decision: int | None = None  # the how-many-eth of the study, where the state is final
+    hardware: str = ""  # the class that the metric was measured on
 
 
 @dataclass(frozen=True)
@@ -223,17 +229,19 @@ class TrialPlanned:
     seed: int
     first: bool = False  # at the front of the queue
     kind: TrialKind = TrialKind.USUAL
+    wants: str = ""  # the kind of slot: "" for any, or "reference"
 
 
 @dataclass(frozen=True)
 class TrialMoved:
-    """A trial changed its state. `slot` is set when it starts."""
+    """A trial changed its state. `slot` and its kind are set when it starts."""
 
     id: int
     state: TrialState
     slot: int | None = None
     reason: str = ""
     blamed: bool = False  # lost, and its experiment may be the cause
+    accelerator: str = ""
 
 
 @dataclass(frozen=True)
@@ -252,14 +260,16 @@ class Judged:
     evidence: Evidence
     champion: int | None = None  # against which; None: it is the baseline
     criteria: Criteria | None = None  # None: the plain comparison
+    ground: Ground = field(default_factory=Ground)  # where things could be compared
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A decided experiment was measured once more; its metric is the mean of all."""
+    """A decided experiment was measured once more; its metric is the mean of all on a class."""
 
     id: int
     metric: float
+    hardware: str = ""
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,8 @@ class Evidence:
     words: str
     candidate_needs: tuple[int, ...] = ()  # numbers of the trials that are to be run next
     champion_needs: tuple[int, ...] = ()
+    hardware: str = ""  # the class within which the two were compared
+    wants: str = ""  # the kind of slot that the trials must run on; see fleet.py
 
 
 def screen(

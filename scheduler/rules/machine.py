@@ -10,16 +10,26 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 
 from agent import Purpose
-from scheduler.rules import ablating, answers, checks, commands, instructions, stopping, supply
+from scheduler.rules import (
+    ablating,
+    answers,
+    checks,
+    commands,
+    instructions,
+    reference,
+    stopping,
+    supply,
+)
 from scheduler.rules import events as ev
-from scheduler.rules.decisions import consider, fail, learn, lose, take_repeat
+from scheduler.rules.decisions import consider, fail, learn, lose, take_repeat, try_on_reference
+from scheduler.rules.placing import next_start
 from scheduler.rules.requests import UNIQUE, mend, request
 from scheduler.rules.state import (
     Ask,
     InstructionEntry,
     Result,
     State,
-    free_slots,
+    TrialEntry,
 )
 from scheduler.rules.states import (
     ExperimentState,
@@ -59,6 +69,7 @@ def step(state: State, event: ev.Event) -> Transition:
         _take(event, turn)
     if turn.state.study.is_open and turn.now - turn.state.tally.seen_at >= NOTE_SECONDS:
         turn.tally(seen_at=turn.now)
+    reference.watch(turn)
     _stop_where_due(turn)
     _start_trials(turn)
     _ask(turn)
@@ -84,7 +95,8 @@ def _(event: ev.Opened, turn: Turn) -> None:
     Slots are forgotten too, until the new driver has counted them.
     """
     state = turn.state
-    turn.change(slots=0, free=(), asked=state.asked.__class__())
+    reference.forget_slots(turn)
+    turn.change(asked=state.asked.__class__())
     tally = state.tally
     # A study that was killed has counted its time up to the last note.
     forgotten = max(0.0, tally.seen_at - tally.opened_at) if state.study.is_open else 0.0
@@ -107,8 +119,7 @@ def _(event: ev.Opened, turn: Turn) -> None:
 
 @_take.register
 def _(event: ev.SlotsCounted, turn: Turn) -> None:
-    """Slots are numbers below the count; a number above it is not used again once it is free."""
-    turn.change(slots=event.slots, free=free_slots(event.slots, turn.state.trials))
+    reference.take_slots(turn, event)
 
 
 @_take.register
@@ -128,10 +139,14 @@ def _(event: ev.Reported, turn: Turn) -> None:
         return  # recorded already, or given up as lost
     if event.status is OutcomeStatus.LOST:
         lose(turn, trial, event.reason, blamed=True)
-        return
-    if trial.kind is TrialKind.LONG:
+    elif trial.kind is TrialKind.LONG:
         checks.take_long(turn, trial)
-        return
+    else:
+        _take_outcome(turn, trial, event)
+
+
+def _take_outcome(turn: Turn, trial: TrialEntry, event: ev.Reported) -> None:
+    """A usual trial has ended."""
     end_trial(turn, trial, TrialState.DONE)
     pace = turn.state.pace
     turn.change(
@@ -140,12 +155,14 @@ def _(event: ev.Reported, turn: Turn) -> None:
     turn.tally(losses_in_row=0, ask_after=0)
     result = None
     if event.metric is not None:
-        result = Result(trial.number, event.metric, event.hardware)
+        result = Result(trial.number, event.metric, event.hardware, trial.accelerator)
     entry = turn.state.experiments.get(trial.experiment)
     if entry is None:
         take_repeat(turn, trial, result)
         return
     if result is None:
+        if event.status is OutcomeStatus.OOM and try_on_reference(turn, trial):
+            return
         fail(turn, entry, FAILURES[event.status], event.reason)
         if event.early and event.status is OutcomeStatus.CRASH:
             mend(turn, entry)
@@ -250,16 +267,19 @@ def _what_is_broken(state: State, reason: StopReason) -> str:
 
 
 def _start_trials(turn: Turn) -> None:
-    while turn.state.free and turn.state.ready:
-        state = turn.state
-        slot, trial = state.free[-1], state.trials[state.ready[0]]
+    while turn.state.free and (chosen := next_start(turn.state)):
+        state, (number, kind) = turn.state, chosen
+        slot, trial = state.free[-1], state.trials[number]
         if not checks.may_start(state, trial):
             return
-        started = replace(trial, slot=slot, state=TrialState.RUNNING)
+        started = replace(trial, slot=slot, state=TrialState.RUNNING, accelerator=kind)
+        place = state.ready.index(number)
         turn.change(
-            free=state.free[:-1], ready=state.ready[1:], trials=state.trials.set(trial.id, started)
+            free=state.free[:-1],
+            ready=state.ready[:place] + state.ready[place + 1 :],
+            trials=state.trials.set(trial.id, started),
         )
-        turn.facts.append(ev.TrialMoved(trial.id, TrialState.RUNNING, slot=slot))
+        turn.facts.append(ev.TrialMoved(trial.id, TrialState.RUNNING, slot=slot, accelerator=kind))
         entry = state.experiments.get(trial.experiment)  # None: a repeat of the champion
         if entry is not None and entry.state is ExperimentState.QUEUED:
             turn.put(replace(entry, state=ExperimentState.RUNNING))

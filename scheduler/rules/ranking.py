@@ -1,18 +1,30 @@
-"""Keep or discard: what an experiment's trials say against the champion.
+"""Keep or discard: what an experiment's trials say against the champion's on the same hardware.
 
 Two rules. The plain one compares means. The other asks for evidence: a first trial that passes the
-noise gate is confirmed with further seeds, beside the champion's (`evidence.py`).
+noise gate is confirmed with further seeds, beside the champion's (`evidence.py`). Both compare
+within one class of hardware, and keep nothing that was not measured on the reference (`fleet.py`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from scheduler.rules.evidence import Criteria, Decision, Evidence, not_worse, screen, weigh
+from scheduler.rules.evidence import (
+    NO_TRIAL,
+    Criteria,
+    Decision,
+    Evidence,
+    not_worse,
+    screen,
+    weigh,
+)
+from scheduler.rules.fleet import REFERENCE, Ground
 from scheduler.rules.noise import SCREENING, Noise, repeats
 from scheduler.rules.state import Champion, Policy, Result
 
 TRIFLE = 0.01  # part of the code by which it has to be smaller to count as simpler
+STRAYS = 3  # trials in a row on other classes, after which one counts as gone
+MOST_TRIALS = 4  # of a candidate for each seed, where slots of one kind are of several classes
 
 
 def judge(
@@ -20,23 +32,56 @@ def judge(
     champion: Champion | None,
     noise: Mapping[str, Noise],
     policy: Policy,
+    ground: Ground,
+    *,
     size: int = 0,
 ) -> Evidence:
     """Whether to keep an experiment, to discard it, or which trials are needed to tell.
 
-    Without a champion the experiment is the baseline, which is kept. `size`: of its code; clearly
-    less than the champion's need not be better, but for the plain comparison.
+    Without a champion the experiment is the baseline, which is kept. Nothing else is kept without
+    a trial on the reference, and nothing is compared across classes of hardware. The class of the
+    reference is that of the experiment's newest trial there. `size`: of its code; clearly less than
+    the champion's need not be better, but for the plain comparison.
     """
     if champion is None:
-        trials = f"{len(results)} trial{'s' if len(results) > 1 else ''}"
-        words = f"the baseline, over {trials}"
-        return Evidence(Decision.KEEP, None, None, len(results), None, words)
-    if policy.criteria is None:
-        return _compare(results, champion, minimize=policy.minimize)
-    smaller = is_smaller(size, champion.size) and policy.criteria.simplicity_margin > 0
-    return _confirm(
-        results, champion, noise, policy.criteria, minimize=policy.minimize, smaller=smaller
-    )
+        hardware = home(results, ground.reference)
+        count = sum(r.hardware == hardware for r in results)
+        words = f"the baseline, over {count} trial{'s' if count > 1 else ''}"
+        return Evidence(Decision.KEEP, None, None, count, None, words, hardware=hardware)
+    smaller = policy.criteria is not None and policy.criteria.simplicity_margin > 0
+    smaller = smaller and is_smaller(size, champion.size)
+    if not results:  # it carries an overtaken win over: screened on its old base
+        there = home(champion.results, ground.reference)
+        return _within(there, results, champion, noise, policy, smaller=smaller)
+    if not any(r.accelerator == ground.reference for r in results):
+        return _screen_elsewhere(results[-1], champion, noise, policy, ground, smaller=smaller)
+    return _on_reference(results, champion, noise, policy, ground, smaller=smaller)
+
+
+def _on_reference(
+    results: tuple[Result, ...],
+    champion: Champion,
+    noise: Mapping[str, Noise],
+    policy: Policy,
+    ground: Ground,
+    *,
+    smaller: bool,
+) -> Evidence:
+    """Compare on the reference, or have the champion measured on what its slots are made of."""
+    hardware = home(results, ground.reference)
+    if by_number(champion.results, hardware):
+        found = _within(hardware, results, champion, noise, policy, smaller=smaller)
+        if not found.champion_needs or not _out_of_reach(hardware, champion, ground):
+            return found
+    elif hardware not in ground.sought or REFERENCE in ground.awaited:
+        return _more(hardware, REFERENCE, champion_needs=(SCREENING + 1,))
+    # Slots of one kind that are of several classes: the champion's trial came to lie on another.
+    if len(results) >= MOST_TRIALS * (1 + _seeds(policy)):
+        words = f"discarded: the champion could not be measured on {hardware}"
+        count = len(by_number(results, hardware))
+        return Evidence(Decision.DISCARD, None, None, count, None, words, hardware=hardware)
+    fresh = 1 + max(r.number for r in results)
+    return _more(hardware, REFERENCE, candidate_needs=(fresh,))
 
 
 def is_smaller(size: int, than: int) -> bool:
@@ -49,49 +94,147 @@ def by_number(results: Iterable[Result], hardware: str) -> dict[int, float]:
     return {r.number: r.metric for r in results if r.hardware == hardware}
 
 
-def _compare(results: tuple[Result, ...], champion: Champion, *, minimize: bool) -> Evidence:
-    """A plain comparison of means. A tie is no win."""
-    difference = fmean(r.metric for r in results) - champion.metric
-    keep = difference < 0 if minimize else difference > 0
-    against = f"experiment {champion.experiment} ({champion.metric:.6f})"
-    where = "below" if difference < 0 else "above"
-    words = f"{abs(difference):.6f} {where} {against}" if difference else f"equal to {against}"
-    verdict = Decision.KEEP if keep else Decision.DISCARD
-    return Evidence(verdict, difference, None, len(results), None, words)
+def mean_on(results: Iterable[Result], hardware: str) -> float:
+    """The mean of what was measured on one class of hardware."""
+    return fmean(r.metric for r in results if r.hardware == hardware)
 
 
-def _confirm(
+def home(results: Sequence[Result], reference: str) -> str:
+    """The class in which an experiment's metric stands: of its newest trial on the reference.
+
+    Without a trial there, of its newest one.
+    """
+    return ([r for r in results if r.accelerator == reference] or results)[-1].hardware
+
+
+def _screen_elsewhere(
+    last: Result,
+    champion: Champion,
+    noise: Mapping[str, Noise],
+    policy: Policy,
+    ground: Ground,
+    *,
+    smaller: bool,
+) -> Evidence:
+    """What was measured on another kind of slot goes to the reference, if it is worth that.
+
+    It is compared with what the champion does on the same class; where no trial of the champion
+    came about there, nothing can be said of it, and it goes to the reference unscreened.
+    """
+    hardware, kind = last.hardware, last.accelerator
+    theirs = by_number(champion.results, hardware)
+    if not theirs and (hardware not in ground.sought or kind in ground.awaited):
+        return _more(hardware, kind, champion_needs=(SCREENING + 1,))
+    if theirs and policy.criteria is None:
+        found = _compare({last.number: last.metric}, theirs, champion.experiment, policy)
+        if found.verdict is Decision.DISCARD:
+            return _on(hardware, found)
+    elif theirs and policy.criteria is not None:
+        known = noise.get(hardware, Noise())
+        worth_it = screen(
+            last.metric, theirs, known, policy.criteria, minimize=policy.minimize, smaller=smaller
+        )
+        if not worth_it:
+            return _on(hardware, _not_worth_it(last.metric, theirs, known, policy.criteria))
+    there = home(champion.results, ground.reference)
+    measured = by_number((r for r in champion.results if r.accelerator == ground.reference), there)
+    if policy.criteria is None:
+        lacking = () if measured else (SCREENING + 1,)
+        return _more(there, REFERENCE, (SCREENING + 1,), lacking)
+    found = weigh({}, measured, Noise(), policy.criteria, minimize=policy.minimize)
+    return _more(there, REFERENCE, found.candidate_needs, found.champion_needs)
+
+
+def _within(
+    hardware: str,
     results: tuple[Result, ...],
     champion: Champion,
     noise: Mapping[str, Noise],
+    policy: Policy,
+    *,
+    smaller: bool,
+) -> Evidence:
+    """Compare on one class, on which both were measured."""
+    ours, theirs = by_number(results, hardware), by_number(champion.results, hardware)
+    if policy.criteria is None:
+        return _on(hardware, _compare(ours, theirs, champion.experiment, policy))
+    known = noise.get(hardware, Noise())
+    found = _confirm(
+        ours, theirs, known, policy.criteria, minimize=policy.minimize, smaller=smaller
+    )
+    return _on(hardware, found)
+
+
+def _compare(
+    ours: Mapping[int, float], theirs: Mapping[int, float], champion: int, policy: Policy
+) -> Evidence:
+    """A plain comparison of means. A tie is no win."""
+    metric = fmean(theirs.values())
+    difference = fmean(ours.values()) - metric
+    keep = difference < 0 if policy.minimize else difference > 0
+    against = f"experiment {champion} ({metric:.6f})"
+    where = "below" if difference < 0 else "above"
+    words = f"{abs(difference):.6f} {where} {against}" if difference else f"equal to {against}"
+    verdict = Decision.KEEP if keep else Decision.DISCARD
+    return Evidence(verdict, difference, None, len(ours), None, words)
+
+
+def _confirm(
+    ours: Mapping[int, float],
+    theirs: Mapping[int, float],
+    known: Noise,
     criteria: Criteria,
     *,
     minimize: bool,
     smaller: bool,
 ) -> Evidence:
-    """Screen by the first trial, then weigh the others. Within one class of hardware, where the
-    champion was measured on it; else the words say that it was not."""
-    hardware = (results or champion.results)[0].hardware
-    ours, theirs = by_number(results, hardware), by_number(champion.results, hardware)
-    elsewhere = ""
-    if not theirs:
-        theirs = {r.number: r.metric for r in champion.results}
-        elsewhere = " (the champion was measured on other hardware)"
-    known, first = noise.get(hardware, Noise()), ours.get(SCREENING)
+    """Screen by the first trial, then weigh the others."""
     # What has no first trial was screened on its old base: it carries an overtaken win over.
-    screened = first is None or screen(
+    first = None if repeats(ours) else ours.get(SCREENING)
+    if first is not None and not screen(
         first, theirs, known, criteria, minimize=minimize, smaller=smaller
-    )
-    if first is not None and not repeats(ours) and not screened:
-        effect = first - fmean((repeats(theirs) or theirs).values())
-        gate = criteria.gate * (known.sigma or 0.0)
-        words = f"discarded: {effect:+.6f} in its first trial, not better by the gate of {gate:.2g}"
-        return Evidence(Decision.DISCARD, effect, None, 0, None, words + elsewhere)
+    ):
+        return _not_worth_it(first, theirs, known, criteria)
     test = not_worse if smaller else weigh
     found = test(ours, theirs, known, criteria, minimize=minimize)
-    return _with_words(found, elsewhere + " (its code is smaller)" * smaller)
+    return replace(found, words=f"{found.words} (its code is smaller)") if smaller else found
 
 
-def _with_words(evidence: Evidence, more: str) -> Evidence:
-    """The same with more words."""
-    return replace(evidence, words=evidence.words + more) if more else evidence
+def _not_worth_it(
+    first: float, theirs: Mapping[int, float], known: Noise, criteria: Criteria
+) -> Evidence:
+    effect = first - fmean((repeats(theirs) or theirs).values())
+    gate = criteria.gate * (known.sigma or 0.0)
+    words = f"discarded: {effect:+.6f} in its first trial, not better by the gate of {gate:.2g}"
+    return Evidence(Decision.DISCARD, effect, None, 0, None, words)
+
+
+def _more(
+    hardware: str,
+    wants: str,
+    candidate_needs: tuple[int, ...] = (),
+    champion_needs: tuple[int, ...] = (),
+) -> Evidence:
+    """Trials that are to be run before anything can be said."""
+    return Evidence(
+        *(Decision.MORE, None, None, 0, None, NO_TRIAL),
+        candidate_needs=candidate_needs,
+        champion_needs=champion_needs,
+        hardware=hardware,
+        wants=wants,
+    )
+
+
+def _on(hardware: str, evidence: Evidence) -> Evidence:
+    """The same, found on this class of hardware; what is missing runs on the reference."""
+    return replace(evidence, hardware=hardware, wants=REFERENCE)
+
+
+def _out_of_reach(hardware: str, champion: Champion, ground: Ground) -> bool:
+    """Whether the champion's newest trials on the reference were all of other classes."""
+    newest = [r.hardware for r in champion.results if r.accelerator == ground.reference][-STRAYS:]
+    return len(newest) == STRAYS and hardware not in newest
+
+
+def _seeds(policy: Policy) -> int:
+    return 0 if policy.criteria is None else policy.criteria.most_seeds

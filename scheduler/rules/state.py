@@ -12,6 +12,7 @@ from immutables import Map
 
 from agent import Purpose
 from scheduler.rules.evidence import Criteria
+from scheduler.rules.fleet import Fleet
 from scheduler.rules.noise import Noise
 from scheduler.rules.states import (
     ExperimentState,
@@ -44,6 +45,7 @@ class Policy:
     audit: bool = False  # what may become champion is measured on the audit split too
     long_leaders: int = 0  # that are run with a longer budget, beside the baseline; 0: none
     ablate: bool = False  # take each kept edit out of the champion, once nothing else is to be run
+    reference: str | None = None  # the kind of slot on which is kept; None: the first largest
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Result:
     number: int  # of the trial within its experiment: trials of equal number share a seed
     metric: float
     hardware: str = ""  # the class of what it ran on: figures compare within one
+    accelerator: str = ""  # the kind of its slot
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class TrialEntry:
     state: TrialState = TrialState.PLANNED
     slot: int | None = None
     kind: TrialKind = TrialKind.USUAL
+    wants: str = ""  # the kind of slot: "" for any, or REFERENCE
+    accelerator: str = ""  # the kind that it was given
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ class Champion:
     """The best confirmed experiment. `count` says how many there have been."""
 
     experiment: int
-    metric: float  # mean of its results
+    metric: float  # mean of its results, of one class of hardware
     count: int
     results: tuple[Result, ...] = ()
     open: tuple[int, ...] = ()  # its repeats without an outcome, planned or running
@@ -174,6 +179,7 @@ class State:
     reason: StopReason | None = None
     slots: int = 0
     free: tuple[int, ...] = ()  # slot numbers without a trial; the last one is used next
+    fleet: Fleet = field(default_factory=Fleet)  # what the slots are made of
     next_experiment: int = 0
     next_trial: int = 1
     next_request: int = 1

@@ -7,6 +7,7 @@ must hold that many, rounded up, and one more; a deeper one only makes proposals
 import math
 
 from agent import Purpose
+from scheduler.rules.placing import ahead
 from scheduler.rules.state import State
 
 
@@ -23,7 +24,7 @@ def missing(state: State, now: float) -> int:
     if now < state.tally.ask_after or state.tally.spent:
         return 0
     under_way = _under_way(state)
-    wanted = state.slots - state.running + depth(state) - len(state.ready) - under_way
+    wanted = state.slots - state.running + depth(state) - ahead(state) - under_way
     if state.policy.max_experiments is not None:
         left = state.policy.max_experiments - state.tally.proposed - under_way
         wanted = min(wanted, left)
@@ -55,7 +56,7 @@ def idle_slots(state: State, now: float) -> int:
     under way, a slot that stands idle is not made to wait for it.
     """
     policy = state.policy
-    if not policy.fill or state.ready or now < state.tally.fill_after or state.tally.spent:
+    if not policy.fill or ahead(state) or now < state.tally.fill_after or state.tally.spent:
         return 0
     filling = sum(a.count for a in state.asked.values() if a.purpose is Purpose.FILL)
     idle = len(state.free) - filling

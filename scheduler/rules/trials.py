@@ -16,10 +16,11 @@ def plan(
     *,
     first: bool = False,
     kind: TrialKind = TrialKind.USUAL,
+    wants: str = "",
 ) -> None:
     """Queue a trial. Equal numbers share a seed over all experiments: they can be paired."""
     state = turn.state
-    trial = TrialEntry(state.next_trial, experiment, number, kind=kind)
+    trial = TrialEntry(state.next_trial, experiment, number, kind=kind, wants=wants)
     turn.change(
         next_trial=trial.id + 1,
         trials=state.trials.set(trial.id, trial),
@@ -27,7 +28,7 @@ def plan(
     )
     _note(turn, trial, is_open=True)
     seed = state.policy.seed + number - 1
-    turn.facts.append(ev.TrialPlanned(trial.id, experiment, number, seed, first, kind))
+    turn.facts.append(ev.TrialPlanned(trial.id, experiment, number, seed, first, kind, wants))
 
 
 def end_trial(
@@ -75,7 +76,7 @@ def plan_again(turn: Turn, trial: TrialEntry) -> None:
     champion, entry = turn.state.champion, turn.state.experiments.get(trial.experiment)
     if entry is None and (champion is None or champion.experiment != trial.experiment):
         return
-    plan(turn, trial.experiment, trial.number, first=True)
+    plan(turn, trial.experiment, trial.number, first=True, wants=trial.wants)
     entry = turn.state.experiments.get(trial.experiment)
     if (
         entry is not None

@@ -73,6 +73,7 @@ class Config(Section):
             audit=self.keep.audit,
             ablate=self.keep.ablate,
             long_leaders=self.keep.long_leaders if self.keep.long_budget else 0,
+            reference=None if self.keep.reference == "auto" else self.keep.reference,
         )
 
     def criteria(self) -> Criteria | None:

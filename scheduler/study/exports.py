@@ -49,6 +49,7 @@ EXPERIMENT_COLUMNS = (
     "rebases",
     "size",
     "ablates",
+    "hardware",
 )
 TRIAL_COLUMNS = (
     "trial",
@@ -74,6 +75,7 @@ TRIAL_COLUMNS = (
     "sandbox",
     "judge",
     "audit_metric",
+    "precision",
 )
 
 
@@ -173,6 +175,7 @@ def _experiment(reader: Reader, experiment: Experiment) -> tuple[object, ...]:
         json.dumps(experiment.rebases),
         experiment.size,
         experiment.ablates,
+        sentence(experiment.hardware, TEXT_LIMIT),
     )
 
 
@@ -205,6 +208,7 @@ def _trial(reader: Reader, experiment: int) -> tuple[object, ...]:
         outcome.sandbox,
         outcome.judge,
         outcome.audit_metric,
+        outcome.precision,
     )
 
 

@@ -130,7 +130,7 @@ def _(fact: ev.ExperimentAdded, db: Connection, event: ev.Event, contents: Conte
 def _(fact: ev.ExperimentMoved, db: Connection, event: ev.Event, contents: Contents) -> None:
     db.execute(
         "UPDATE experiment SET state = ?, metric = ?, reason = ?, decided_at = ?, decision = ?,"
-        " lesson = ? WHERE id = ?",
+        " lesson = ?, hardware = ? WHERE id = ?",
         (
             fact.state,
             fact.metric,
@@ -138,6 +138,7 @@ def _(fact: ev.ExperimentMoved, db: Connection, event: ev.Event, contents: Conte
             event.at if fact.state.is_final else None,
             fact.decision,
             contents.lessons.get(fact.id, ""),
+            fact.hardware,
             fact.id,
         ),
     )
@@ -151,8 +152,8 @@ def _(fact: ev.ExperimentStarted, db: Connection, event: ev.Event, contents: Con
 @write_fact.register
 def _(fact: ev.TrialPlanned, db: Connection, event: ev.Event, contents: Contents) -> None:
     db.execute(
-        "INSERT INTO trial (id, experiment, number, seed, rank, state, planned_at, kind)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO trial (id, experiment, number, seed, rank, state, planned_at, kind, wants)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             fact.id,
             fact.experiment,
@@ -162,6 +163,7 @@ def _(fact: ev.TrialPlanned, db: Connection, event: ev.Event, contents: Contents
             TrialState.PLANNED,
             event.at,
             fact.kind,
+            fact.wants,
         ),
     )
 
@@ -170,8 +172,8 @@ def _(fact: ev.TrialPlanned, db: Connection, event: ev.Event, contents: Contents
 def _(fact: ev.TrialMoved, db: Connection, event: ev.Event, contents: Contents) -> None:
     if fact.state is TrialState.RUNNING:
         db.execute(
-            "UPDATE trial SET state = ?, slot = ?, assigned_at = ? WHERE id = ?",
-            (fact.state, fact.slot, event.at, fact.id),
+            "UPDATE trial SET state = ?, slot = ?, assigned_at = ?, accelerator = ? WHERE id = ?",
+            (fact.state, fact.slot, event.at, fact.accelerator, fact.id),
         )
         return
     db.execute(
@@ -206,7 +208,10 @@ def _(fact: ev.Judged, db: Connection, event: ev.Event, contents: Contents) -> N
 
 @write_fact.register
 def _(fact: ev.Measured, db: Connection, event: ev.Event, contents: Contents) -> None:
-    db.execute("UPDATE experiment SET metric = ? WHERE id = ?", (fact.metric, fact.id))
+    db.execute(
+        "UPDATE experiment SET metric = ?, hardware = ? WHERE id = ?",
+        (fact.metric, fact.hardware, fact.id),
+    )
 
 
 @write_fact.register
@@ -244,7 +249,7 @@ def _(fact: ev.InstructionMoved, db: Connection, event: ev.Event, contents: Cont
 def _write_outcome(db: Connection, outcome: Outcome) -> None:
     timings = outcome.timings
     db.execute(
-        "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             outcome.trial,
             outcome.status,
@@ -270,6 +275,7 @@ def _write_outcome(db: Connection, outcome: Outcome) -> None:
             outcome.judge,
             outcome.log[-LOG_TAIL:],
             outcome.audit_metric,
+            outcome.precision,
         ),
     )
 

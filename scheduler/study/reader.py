@@ -68,7 +68,7 @@ class Reader:
         scalars = read_scalars(self._db)
         totals = read_totals(self._db)
         baseline = self.champion(1)
-        tally = scalars.get("tally", {})
+        tally, fleet = scalars.get("tally", {}), scalars.get("fleet", {})
         reason = scalars.get("reason")
         return Study(
             state=StudyState(scalars.get("study", StudyState.STOPPED)),
@@ -95,7 +95,21 @@ class Reader:
             arms=self.arms(),
             troubles=scalars.get("troubles", {}),
             open_instructions=len(self.instructions(open_only=True)),
+            kinds=dict(fleet.get("kinds", ())),
+            reference=fleet.get("reference"),
+            hardware=self._classes(),
         )
+
+    def _classes(self) -> tuple[str, ...]:
+        """The classes of hardware that metrics were measured on, one step of the index for each."""
+        rows = self._db.execute(
+            "WITH RECURSIVE class (name) AS ("
+            " SELECT min(hardware) FROM experiment WHERE metric IS NOT NULL UNION ALL SELECT"
+            " (SELECT min(hardware) FROM experiment WHERE metric IS NOT NULL AND hardware > name)"
+            " FROM class WHERE name IS NOT NULL)"
+            " SELECT name FROM class WHERE name IS NOT NULL"
+        )
+        return tuple(row["name"] for row in rows)
 
     def _lost_between_trials(self) -> float | None:
         """Median seconds from the end of a trial to the start of the next on its slot."""
@@ -273,13 +287,21 @@ class Reader:
         return list(self._experiments(query, (after, *values, limit)))
 
     def leaders(self, count: int, *, minimize: bool = True) -> list[Experiment]:
-        """The best by metric, the best first. Failures have no metric and no rank."""
+        """The best by metric, the best first, of today's champion's class of hardware.
+
+        Failures have no metric and no rank, and across classes figures don't compare.
+        """
         order = "ASC" if minimize else "DESC"
-        return list(
-            self._experiments(
-                f"WHERE metric IS NOT NULL ORDER BY metric {order}, id LIMIT ?", (count,)
-            )
-        )
+        query = f"WHERE metric IS NOT NULL AND hardware = ? ORDER BY metric {order}, id LIMIT ?"
+        return list(self._experiments(query, (self._reference_class(), count)))
+
+    def _reference_class(self) -> str | None:
+        """The class of hardware that the champion's metric was measured on."""
+        row = self._db.execute(
+            "SELECT hardware FROM champion JOIN experiment ON experiment.id = experiment"
+            " ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else str(row["hardware"])
 
     def kept(self) -> Iterator[Experiment]:
         """All that were kept, in order of their numbers."""
@@ -291,9 +313,14 @@ class Reader:
         return list(self._experiments(query, (number, count)))
 
     def fates(self) -> Iterator[tuple[int, ExperimentState, float | None]]:
-        """Number, state and metric of all that are decided, in order of their numbers."""
+        """Number, state and metric of all that are decided, in order of their numbers.
+
+        Of what was discarded, only those of today's champion's class of hardware.
+        """
         rows = self._db.execute(
-            "SELECT id, state, metric FROM experiment WHERE decided_at IS NOT NULL ORDER BY id"
+            "SELECT id, state, metric FROM experiment WHERE decided_at IS NOT NULL"
+            " AND (state != 'discard' OR hardware = ?) ORDER BY id",
+            (self._reference_class(),),
         )
         for row in rows:
             yield row["id"], ExperimentState(row["state"]), row["metric"]
@@ -327,13 +354,29 @@ class Reader:
         )
 
     def metrics(self, numbers: Collection[int]) -> dict[int, float | None]:
-        """The metrics of these experiments."""
+        """The metrics of these experiments, as far as they are of the champion's class."""
         marks = ", ".join("?" * len(numbers))
         rows = self._db.execute(
-            f"SELECT id, metric FROM experiment WHERE id IN ({marks})",  # noqa: S608
-            tuple(numbers),
+            f"SELECT id, metric FROM experiment WHERE id IN ({marks}) AND hardware = ?",  # noqa: S608
+            (*numbers, self._reference_class()),
         )
         return {row["id"]: row["metric"] for row in rows}
+
+    def estimates(self, numbers: Collection[int]) -> dict[int, float]:
+        """What these would measure on the reference, if the effect is what it was elsewhere.
+
+        The metric of the champion that they faced with the difference that they were judged by.
+        """
+        marks = ", ".join("?" * len(numbers))
+        rows = self._db.execute(
+            "SELECT judgement.experiment AS id, json_extract(evidence, '$.effect')"  # noqa: S608
+            " + (SELECT crowned.metric FROM champion JOIN experiment AS crowned"
+            " ON crowned.id = champion.experiment WHERE champion.at <= judgement.at"
+            " AND crowned.hardware = ? ORDER BY champion.number DESC LIMIT 1) AS value"
+            f" FROM judgement WHERE judgement.experiment IN ({marks})",
+            (self._reference_class(), *numbers),
+        )
+        return {row["id"]: row["value"] for row in rows if row["value"] is not None}
 
     def lineage(self, number: int) -> set[int]:
         """An experiment, its parent, and so on, for `LINEAGE` generations."""
@@ -415,6 +458,7 @@ class Reader:
                 rebases=tuple(json.loads(row["rebases"])),
                 size=row["size"],
                 ablates=row["ablates"],
+                hardware=row["hardware"],
             )
 
     # ---- trials -----------------------------------------------------------------------------
@@ -463,6 +507,8 @@ class Reader:
                 ended_at=row["ended_at"],
                 outcome=_outcome(row) if row["trial"] is not None else None,
                 kind=TrialKind(row["kind"]),
+                wants=row["wants"],
+                accelerator=row["accelerator"],
             )
             for row in rows
         ]
@@ -484,6 +530,7 @@ def _outcome(row: sqlite3.Row) -> Outcome:
         peak_memory_bytes=row["peak_memory_bytes"],
         peak_device_memory_bytes=row["peak_device_memory_bytes"],
         device=row["device"],
+        precision=row["precision"],
         gpu_ids=tuple(filter(None, row["gpu_ids"].split(","))),
         node=row["node"],
         sandbox=row["sandbox"],

@@ -8,12 +8,12 @@ nothing that was decided is taken on trust. It decides nothing and writes nothin
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Any
 
 from scheduler.rules.decisions import learn, learn_pairs
 from scheduler.rules.evidence import Criteria, Decision, Evidence
-from scheduler.rules.ranking import judge
+from scheduler.rules.fleet import Ground
+from scheduler.rules.ranking import judge, mean_on
 from scheduler.rules.state import Champion, Policy, Result, State
 from scheduler.rules.states import ExperimentState, TrialKind
 from scheduler.rules.turn import Turn
@@ -68,6 +68,7 @@ class _Course:
         self._experiments = {each.id: each for each in reader.experiments()}
         self._trials = {each.id: each for each in reader.trials()}
         self._results: dict[int, tuple[Result, ...]] = {}  # of what is not decided
+        self._hardware: dict[int, str] = {}  # on which class it was decided
         self._decided: set[int] = set()
         self._failed: set[int] = set()  # champions of which a repeat failed
 
@@ -95,12 +96,11 @@ class _Course:
             if owns:
                 self._failed.add(number)
             return
-        result = Result(trial.number, outcome.metric, outcome.hardware)
+        result = Result(trial.number, outcome.metric, outcome.hardware, trial.accelerator)
         if champion is not None and owns:
             learn(self._turn, champion.results, result, baseline=champion.count == 1)
             results = (*champion.results, result)
-            metric = fmean(each.metric for each in results)
-            self._turn.change(champion=replace(champion, results=results, metric=metric))
+            self._turn.change(champion=replace(champion, results=results))
         elif number not in self._decided:
             before = self._results.get(number, ())
             baseline = self._experiments[number].parent is None
@@ -114,7 +114,8 @@ class _Course:
         policy = replace(state.policy, criteria=Criteria(**criteria) if criteria else None)
         results = self._results.get(experiment.id, ())
         champion = state.champion
-        again = judge(results, champion, state.noise, policy, experiment.size)
+        again = judge(results, champion, state.noise, policy, _ground(data), size=experiment.size)
+        self._hardware[experiment.id] = again.hardware
         if again.verdict is Decision.MORE and champion and champion.experiment in self._failed:
             return Rechecked(experiment.id, recorded, None, "a repeat of the champion failed")
         return Rechecked(experiment.id, recorded, again)
@@ -125,14 +126,22 @@ class _Course:
         champion, results = self._turn.state.champion, self._results.get(experiment, ())
         final = self._experiments[experiment].state
         if champion is not None and results and final in MEASURED:
-            learn_pairs(self._turn, results, champion.results)
+            hardware = self._hardware.get(experiment, "")
+            learn_pairs(self._turn, results, champion.results, hardware)
 
     def _crown(self, experiment: Experiment) -> None:
         results = self._results[experiment.id]
-        metric = fmean(each.metric for each in results)
+        metric = mean_on(results, self._hardware[experiment.id])
         count = self._turn.state.champions + 1
         champion = Champion(experiment.id, metric, count, results, size=experiment.size)
         self._turn.change(champion=champion)
+
+
+def _ground(data: Mapping[str, Any]) -> Ground:
+    """Where things could be compared; a study of an older version has one kind of slot."""
+    ground = data.get("ground") or {}
+    lists = {name: tuple(ground.get(name, ())) for name in ("sought", "awaited")}
+    return Ground(ground.get("reference", ""), **lists)
 
 
 def _alike(one: float | None, other: float | None) -> bool:

@@ -47,6 +47,7 @@ class Experiment:
     rebases: tuple[int, ...] = ()  # overtaken wins whose edits it carries over to its parent's code
     ablates: int | None = None  # the kept experiment whose edit it takes out of its parent's code
     size: int = 0  # of its code, in nodes of the syntax tree; 0: not counted
+    hardware: str = ""  # the class that its metric was measured on; "" without a metric
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ class TrialRecord:
     ended_at: float | None
     outcome: Outcome | None
     kind: TrialKind = TrialKind.USUAL
+    wants: str = ""  # the kind of slot that it must have: "" any, "reference", or a name
+    accelerator: str = ""  # the kind of its slot, a Ray accelerator type; "" where it has no name
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,9 @@ class Study:
     arms: tuple[ArmRecord, ...] = ()  # each model's record and the tuner's
     troubles: Mapping[str, str] = field(default_factory=dict)  # arm -> why it gives nothing now
     open_instructions: int = 0
+    kinds: Mapping[str, int] = field(default_factory=dict)  # slots that fit of each kind, by name
+    reference: str | None = None  # the kind on which is kept; "": slots have no names
+    hardware: tuple[str, ...] = ()  # classes that metrics were measured on
 
     @property
     def experiments(self) -> int:

@@ -11,6 +11,7 @@ from immutables import Map
 from agent import Purpose
 from agent.proposal import NOT_MODELS
 from scheduler.rules import events as ev
+from scheduler.rules.fleet import Fleet
 from scheduler.rules.noise import Noise
 from scheduler.rules.state import (
     OVERTAKEN,
@@ -96,6 +97,7 @@ def load_state(db: sqlite3.Connection, policy: Policy) -> State:
         asked=Map({int(request): _ask(ask) for request, ask in scalars["asked"].items()}),
         instructions=Map(_open_instructions(db)),
         pace=Pace(**scalars["pace"]),
+        fleet=_fleet(scalars.get("fleet", {})),
         noise=Map({name: Noise(**found) for name, found in scalars.get("noise", {}).items()}),
         checks=_checks(db, policy, scalars.get("checks", {})),
         tally=Tally(**{**scalars["tally"], "decided": _next(db, "experiment", 1, "decision") - 1}),
@@ -113,6 +115,11 @@ def _next(db: sqlite3.Connection, table: str, first: int, column: str = "id") ->
 def _ask(written: Mapping[str, Any]) -> Ask:
     wins = tuple(written.get("wins", ()))
     return Ask(**{**written, "purpose": Purpose(written["purpose"]), "wins": wins})
+
+
+def _fleet(written: Mapping[str, Any]) -> Fleet:
+    kinds = tuple((name, count) for name, count in written.get("kinds", ()))
+    return Fleet(**{**written, "kinds": kinds, "sought": tuple(written.get("sought", ()))})
 
 
 def _open_instructions(db: sqlite3.Connection) -> dict[int, InstructionEntry]:
@@ -176,14 +183,20 @@ def _checks(db: sqlite3.Connection, policy: Policy, written: Mapping[str, Any]) 
 def _results(db: sqlite3.Connection, experiment: int) -> tuple[Result, ...]:
     """What the usual trials of an experiment measured, in the order in which they ended."""
     rows = db.execute(
-        "SELECT number, outcome.metric, device, gpu_ids FROM trial JOIN outcome"
+        "SELECT number, outcome.metric, device, gpu_ids, precision, accelerator"
+        " FROM trial JOIN outcome"
         " ON outcome.trial = trial.id WHERE experiment = ? AND outcome.metric IS NOT NULL"
         " AND kind = 'usual'"
         " ORDER BY trial.ended_at, trial.id",
         (experiment,),
     )
     return tuple(
-        Result(row["number"], row["metric"], hardware(row["device"], row["gpu_ids"].split(",")))
+        Result(
+            row["number"],
+            row["metric"],
+            hardware(row["device"], row["gpu_ids"].split(","), row["precision"]),
+            row["accelerator"],
+        )
         for row in rows
     )
 
@@ -193,12 +206,10 @@ def _open_trials(db: sqlite3.Connection) -> dict[int, TrialEntry]:
     rows = db.execute("SELECT * FROM trial WHERE state IN ('planned', 'running') ORDER BY rank")
     return {
         row["id"]: TrialEntry(
-            row["id"],
-            row["experiment"],
-            row["number"],
-            TrialState(row["state"]),
-            row["slot"],
-            TrialKind(row["kind"]),
+            *(row["id"], row["experiment"], row["number"], TrialState(row["state"]), row["slot"]),
+            kind=TrialKind(row["kind"]),
+            wants=row["wants"],
+            accelerator=row["accelerator"],
         )
         for row in rows
     }

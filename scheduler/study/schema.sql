@@ -24,7 +24,7 @@ CREATE TABLE experiment (
     origin      TEXT NOT NULL,  -- baseline, tuner, person, or a model's name
     request     INTEGER,        -- the request for proposals that it answers
     state       TEXT NOT NULL,
-    metric      REAL,           -- mean over its trials, once decided
+    metric      REAL,           -- mean over its trials on one class of hardware, once decided
     reason      TEXT NOT NULL DEFAULT '',
     wanted      INTEGER NOT NULL DEFAULT 1,  -- outcomes that its decision needs
     losses      INTEGER NOT NULL DEFAULT 0,  -- trials lost for which it may be to blame
@@ -45,10 +45,12 @@ CREATE TABLE experiment (
     decision    INTEGER,  -- the how-many-eth of the study, once decided
     rebases     TEXT NOT NULL DEFAULT '[]',  -- JSON: overtaken wins whose edits it carries over
     ablates     INTEGER,  -- the kept experiment whose edit it takes out of its parent's code
-    size        INTEGER NOT NULL DEFAULT 0   -- of its code, in tokens of Python; 0: not counted
+    size        INTEGER NOT NULL DEFAULT 0,  -- of its code, in nodes of the syntax tree; 0: not counted
+    hardware    TEXT NOT NULL DEFAULT ''  -- the class that its metric was measured on
 );
 CREATE INDEX experiment_baseline ON experiment (id) WHERE parent IS NULL;
 CREATE INDEX experiment_by_metric ON experiment (metric) WHERE metric IS NOT NULL;
+CREATE INDEX experiment_by_class ON experiment (hardware, metric) WHERE metric IS NOT NULL;
 CREATE INDEX experiment_by_decision ON experiment (decided_at) WHERE decided_at IS NOT NULL;
 CREATE INDEX experiment_open ON experiment (id) WHERE decided_at IS NULL;
 CREATE INDEX experiment_by_fingerprint ON experiment (fingerprint);
@@ -74,7 +76,9 @@ CREATE TABLE trial (
     planned_at  REAL NOT NULL,
     assigned_at REAL,              -- when it was given a slot
     ended_at    REAL,
-    kind        TEXT NOT NULL DEFAULT 'usual'  -- or long: with a longer budget, decides nothing
+    kind        TEXT NOT NULL DEFAULT 'usual',  -- or long: with a longer budget, decides nothing
+    wants       TEXT NOT NULL DEFAULT '',  -- the kind of slot: a Ray accelerator type, reference
+    accelerator TEXT NOT NULL DEFAULT ''   -- of the slot that it was given; empty: nameless
 );
 CREATE INDEX trial_by_experiment ON trial (experiment);
 CREATE INDEX trial_open ON trial (rank) WHERE state IN ('planned', 'running');
@@ -103,7 +107,8 @@ CREATE TABLE outcome (        -- at most one for each trial: its id is the idemp
     sandbox     TEXT NOT NULL,  -- the level in force: strict or basic
     judge       TEXT NOT NULL,  -- which path computed the metric; empty: none did
     log_tail    TEXT NOT NULL,  -- the whole log lies in experiments/ID/run.log
-    audit_metric REAL           -- of the same model on the audit split, where that was asked
+    audit_metric REAL,          -- of the same model on the audit split, where that was asked
+    precision   TEXT NOT NULL DEFAULT ''  -- of the arithmetic on the device
 );
 
 CREATE TABLE champion (       -- the line of the best; a later one overtakes, none is revoked

@@ -404,6 +404,14 @@ class KeepSection(Section):
         "stop.max_experiments or want of ideas. Costs about champion_seeds trials for each edit.",
     )
 
+    reference: Annotated[str, Field(min_length=1)] = Field(
+        default="auto",
+        description="On a cluster of several accelerator types, the one on which things are kept: "
+        "any may try an experiment, and what wins there is measured again on this one. A Ray "
+        "accelerator type, for which is waited where it is gone; or auto: the one with the most "
+        "slots when the study begins, and another once that has been gone for half an hour.",
+    )
+
     @model_validator(mode="after")
     def keys_fit(self) -> Self:
         """Refuse what has no meaning."""

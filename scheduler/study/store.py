@@ -169,6 +169,7 @@ def _scalars(state: State) -> dict[str, object]:
         "tally": state.tally,
         "noise": state.noise,
         "checks": state.checks,
+        "fleet": state.fleet,
     }
 
 

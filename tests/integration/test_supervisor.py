@@ -94,6 +94,7 @@ def test_an_honest_candidate_is_done(run: Run, reports: list[Progress], level: L
     assert (outcome.status, outcome.metric, outcome.reason) == (OutcomeStatus.DONE, 1.25, "")
     assert (outcome.steps, outcome.tokens, outcome.parameters) == (2, 20, 7)
     assert (outcome.train_loss, outcome.device, outcome.log) == (2.25, "test device", "hello\n")
+    assert outcome.hardware == "test device, float32"
     assert outcome.judge == "referee, host memory"
     assert outcome.sandbox == level
     assert list(dict.fromkeys(report.phase for report in reports)) == list(Phase)

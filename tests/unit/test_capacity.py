@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from scheduler.errors import UsageError
+from scheduler.nodes import count_kinds
 from scheduler.session import measure_capacity
 from scheduler.study.config import Config
 from scheduler.study.config_file import load_config
@@ -39,3 +40,26 @@ def test_memory_is_shared_by_the_slots_of_a_node_not_of_the_cluster() -> None:
 def test_where_nothing_fits_it_says_what_is_there() -> None:
     with pytest.raises(UsageError, match="claims 4 CPU and 1 GPU, and no node offers that"):
         measure_capacity(gpu_config(), [node(2, 0, GB)])
+
+
+def of_type(accelerator: str, gpus: float, *, alive: bool = True) -> dict[str, Any]:
+    made = node(64, gpus, 512 * GB, alive=alive)
+    made["Resources"][f"accelerator_type:{accelerator}"] = 1.0
+    return made
+
+
+def test_slots_are_told_apart_by_the_type_of_their_nodes_accelerator() -> None:
+    claims = gpu_config().trial_resources(0, 1)
+    nodes = [of_type("H200", 8), of_type("A100", 4), of_type("H200", 2), node(64, 1, GB)]
+    assert count_kinds(nodes, claims) == (("", 1), ("A100", 4), ("H200", 10))
+    assert count_kinds([of_type("H200", 8), of_type("A100", 4, alive=False)], claims) == (
+        ("H200", 8),
+    )
+    assert count_kinds([of_type("A100", 4), node(2, 1, GB)], claims) == (("A100", 4),), "too small"
+
+
+def test_without_types_or_gpus_there_is_one_kind_without_a_name() -> None:
+    claims = gpu_config().trial_resources(0, 1)
+    assert count_kinds([node(64, 8, GB), node(64, 4, GB)], claims) == ()
+    on_cpus = gpu_config("workers.gpus_per_trial=0").trial_resources(0, 1)
+    assert count_kinds([of_type("H200", 8), of_type("A100", 4)], on_cpus) == ()

@@ -91,7 +91,7 @@ def test_the_token_the_cache_and_empty_variables_are_no_keys() -> None:
             (
                 "my.yaml:1: keep.model: unknown key; keep has baseline_repeats, most_seeds, "
                 "champion_seeds, false_keep_rate, smallest_effect, gate, simplicity_margin, audit, "
-                "long_budget, long_leaders"
+                "long_budget, long_leaders, ablate, reference"
             ),
         ),
         ("seed: 1\nseed: 2", "", "my.yaml:2: seed: given twice, first on line 1"),

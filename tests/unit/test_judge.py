@@ -42,6 +42,12 @@ def ruled(judge: Judge) -> tuple[OutcomeStatus, str, float | None]:
     return judge.verdict.status, judge.verdict.reason, judge.verdict.metric
 
 
+def test_the_harness_names_its_device_and_its_precision() -> None:
+    judge = Judge(BUDGET, 0.0)
+    judge.hear(replace(message(Kind.HELLO), text="NVIDIA H200\nbfloat16"), 1.0)
+    assert (judge.figures.device, judge.figures.precision) == ("NVIDIA H200", "bfloat16")
+
+
 def test_the_timings_are_the_time_between_the_messages() -> None:
     judge = in_the_exam()
     judge.hear_referee(message(Kind.SCORED, 1.0), 112.0)

@@ -8,7 +8,7 @@ import pytest
 from agent import Answer
 from scheduler import loop as module
 from scheduler.correspondence import Posted
-from scheduler.loop import Loop
+from scheduler.loop import Loop, Room
 from scheduler.results import Item
 from scheduler.rules import events as ev
 from scheduler.rules.states import StudyState
@@ -66,8 +66,8 @@ class Books:
 
 
 class NoSlots:
-    async def slots(self, *, resting: bool) -> int:
-        return 0
+    async def slots(self, *, resting: bool) -> Room:
+        return Room(0)
 
     async def run(self, trial: Trial) -> Outcome:
         raise AssertionError(trial)

@@ -84,6 +84,20 @@ def test_the_letters_of_an_old_study_have_their_replies(old: Path) -> None:
     assert {key: reply and reply.number for key, reply in replies.items()} == dict(told)
 
 
+def test_the_classes_of_an_old_study_have_the_precision_that_they_had(old: Path) -> None:
+    store = Store(old)
+    state = store.load(Policy())
+    store.close()
+    with Reader(old) as reader:
+        assert reader.study().hardware == ("NVIDIA H100 80GB HBM3, bfloat16",)
+        leaders = reader.leaders(100)
+        measured = [each for each in reader.experiments() if each.metric is not None]
+    assert len(leaders) == len(measured) > 1
+    assert set(state.noise) <= {"NVIDIA H100 80GB HBM3, bfloat16"}
+    assert state.champion is not None
+    assert {r.hardware for r in state.champion.results} == {"NVIDIA H100 80GB HBM3, bfloat16"}
+
+
 def test_an_old_study_is_read_without_a_change_to_its_file(old: Path) -> None:
     before = old.read_bytes()
     with Reader(old) as reader:

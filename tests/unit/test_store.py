@@ -77,6 +77,35 @@ def test_after_every_event_the_database_holds_the_rules_state(
     }
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_so_it_does_on_a_cluster_of_several_kinds(store: Store, seed: int) -> None:
+    luck = random.Random(seed)
+    criteria = Criteria(most_seeds=3) if seed % 2 else None
+    policy = Policy(max_experiments=40, baseline_repeats=2, seed=seed, criteria=criteria)
+    course = Course(policy, store)
+    world = World(course, luck, losses=0.1)
+    world.open(slots=0)
+    seen = set()
+    for number in range(400):
+        if number % 9 == 0:
+            kinds = tuple((kind, luck.randint(number > 9, 3)) for kind in ("A100", "H200"))
+            kinds = tuple(each for each in kinds if each[1])
+            slots = sum(count for _, count in kinds)
+            world.send(ev.SlotsCounted(world.now, slots, kinds))
+        elif number % 130 == 129:
+            world.open(slots=0)
+        elif not world.happen():
+            world.send(ev.Ticked(world.now + 1000.0))
+        loaded = store.load(policy)
+        assert loaded == course.state
+        seen |= {(t.wants, t.accelerator) for t in loaded.trials.values()}
+    assert {("reference", "H200"), ("", "A100"), ("A100", "A100")} <= seen or {
+        ("reference", "A100"),
+        ("", "H200"),
+        ("H200", "H200"),
+    } <= seen
+
+
 def test_the_outbox_holds_the_actions_of_the_newest_event(store: Store) -> None:
     course = Course(Policy(), store)
     course.begin_session(START)

@@ -50,9 +50,11 @@ def add_page(visitors: Visitors) -> None:
         keep_up(visitor, update)
 
 
-def _champion_metric(reader: Reader) -> float | None:
+def _reference(reader: Reader) -> tuple[float | None, str]:
+    """What differences are taken from: the champion's metric, and the class it was measured on."""
     champion = reader.champion()
-    return champion.metric if champion else None
+    found = None if champion is None else reader.experiment(champion.experiment)
+    return (None, "") if champion is None or found is None else (champion.metric, found.hardware)
 
 
 class _Listing:
@@ -102,7 +104,7 @@ class _Listing:
             )
         )
         self._last = found[PAGE - 1] if len(found) > PAGE else None
-        self._table.show(found[:PAGE], await self._context.read(_champion_metric))
+        self._table.show(found[:PAGE], *await self._context.read(_reference))
         self._place.set_text(f"page {len(self._pages)}" if found else "nothing fits")
         self._back.set_enabled(len(self._pages) > 1)
         self._on.set_enabled(self._last is not None)

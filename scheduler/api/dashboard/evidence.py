@@ -49,7 +49,7 @@ def add_trial(trial: TrialRecord) -> None:
             "steps": f"{outcome.steps:,}",
             "tokens": f"{outcome.tokens:,}",
             "memory": f"{memory / 1e9:.2f} GB",
-            "device": outcome.device or words.NONE,
+            "device": outcome.hardware or words.NONE,
             "sandbox": outcome.sandbox or words.NONE,
         }
         Facts(figures, many=True).show(figures)

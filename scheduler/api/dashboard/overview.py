@@ -13,6 +13,7 @@ from scheduler.api.dashboard.snapshot import Snapshot
 from scheduler.api.dashboard.tables import Arms, Experiments
 from scheduler.api.dashboard.told import Told
 from scheduler.api.dashboard.visitor import Visitor, Visitors
+from scheduler.study.records import Study
 
 FACTS = (
     *("champion", "baseline", "experiments", "slots"),
@@ -81,8 +82,9 @@ class _Page:
         self._slots.show(now)
         self._told.show(now)
         self._queue.show(now.queue, None)
-        self._leaders.show(now.leaders, reference)
-        self._recent.show(now.recent, reference)
+        on = now.leaders[0].hardware if now.leaders else ""  # today's champion's class
+        self._leaders.show(now.leaders, reference, on)
+        self._recent.show(now.recent, reference, on)
         self._lineage.show(now.kept, best.experiment if best else None)
         self._arms.show(now.study.arms)
         if now.notebook is not None:
@@ -98,9 +100,17 @@ def _figures(now: Snapshot) -> dict[str, str]:
         "champion": f"{champion.metric:.6f} (#{champion.experiment})" if champion else none,
         "baseline": words.metric(study.baseline),
         "experiments": words.experiments(study) if study.counts else none,
-        "slots": f"{study.slots:,}, {now.budget} a trial",
+        "slots": f"{study.slots:,}{_kinds(study)}, {now.budget} a trial",
         "open for": words.duration(study.elapsed(now.at)),
         "training": none if share is None else f"{share:.1f} % of the slots' busy time",
         "between trials": none if lost is None else f"{lost:.2f} s lost (median)",
         "models": f"{words.count(study.calls, 'call')}, {tokens}" if study.calls else none,
     }
+
+
+def _kinds(study: Study) -> str:
+    """How many there are of each kind, where there are several."""
+    if len(study.kinds) < 2:
+        return ""
+    kinds = ", ".join(f"{count} x {kind or 'other'}" for kind, count in study.kinds.items())
+    return f" ({kinds}; kept on {study.reference or 'any'})"

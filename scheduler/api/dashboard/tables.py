@@ -64,12 +64,19 @@ class Experiments:
         self._table.add_slot("no-data", EMPTY)
         self._shown: object = None
 
-    def show(self, experiments: Sequence[Experiment], reference: float | None) -> None:
-        """Show these; `reference`: the metric that differences are taken from."""
-        if self._shown == (experiments, reference):
+    def show(
+        self, experiments: Sequence[Experiment], reference: float | None, on: str = ""
+    ) -> None:
+        """Show these; `reference`: the metric that differences are taken from, measured `on` this.
+
+        Across classes of hardware nothing is compared.
+        """
+        if self._shown == (experiments, reference, on):
             return
-        self._shown = (experiments, reference)
-        self._table.rows = [self._row(each, reference) for each in experiments]
+        self._shown = (experiments, reference, on)
+        self._table.rows = [
+            self._row(each, reference if each.hardware == on else None) for each in experiments
+        ]
 
     def _row(self, experiment: Experiment, reference: float | None) -> dict[str, Any]:
         icon, colour = words.SIGNS[experiment.state]
