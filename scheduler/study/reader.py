@@ -154,7 +154,7 @@ class Reader:
         """What was measured of the newest champions and of the baseline, trial by trial."""
         rows = self._db.execute(
             "SELECT champion.number AS champion, trial.*, outcome.metric, audit_metric, device,"
-            " gpu_ids FROM champion JOIN trial ON trial.experiment = champion.experiment"
+            " gpu_ids, precision FROM champion JOIN trial ON trial.experiment = champion.experiment"
             " JOIN outcome ON outcome.trial = trial.id WHERE outcome.metric IS NOT NULL"
             " AND (champion.number = 1 OR champion.number >"
             " (SELECT max(number) FROM champion) - ?) ORDER BY champion.number, trial.id",
@@ -168,7 +168,7 @@ class Reader:
                 kind=TrialKind(row["kind"]),
                 metric=row["metric"],
                 audit=row["audit_metric"],
-                hardware=hardware(row["device"], row["gpu_ids"].split(",")),
+                hardware=hardware(row["device"], row["gpu_ids"].split(","), row["precision"]),
             )
             for row in rows
         ]

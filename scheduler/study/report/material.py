@@ -146,7 +146,7 @@ def _kept(reader: Reader, noise: Mapping[str, Noise]) -> list[Kept]:
 def _measured(reader: Reader) -> dict[int, list[tuple[int, float, str]]]:
     """Of each kept experiment, in the order in which its trials ended: number, metric, hardware."""
     rows = reader._db.execute(
-        "SELECT experiment, number, outcome.metric, device, gpu_ids FROM experiment"
+        "SELECT experiment, number, outcome.metric, device, gpu_ids, precision FROM experiment"
         " JOIN trial ON trial.experiment = experiment.id JOIN outcome ON outcome.trial = trial.id"
         " WHERE experiment.state = ? AND outcome.metric IS NOT NULL AND kind = 'usual'"
         " ORDER BY trial.ended_at, trial.id",
@@ -154,7 +154,7 @@ def _measured(reader: Reader) -> dict[int, list[tuple[int, float, str]]]:
     )
     found: dict[int, list[tuple[int, float, str]]] = {}
     for row in rows:
-        on = hardware(row["device"], row["gpu_ids"].split(","))
+        on = hardware(row["device"], row["gpu_ids"].split(","), row["precision"])
         found.setdefault(row["experiment"], []).append((row["number"], row["metric"], on))
     return found
 
