@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -23,12 +23,10 @@ from agent.ledger import Intent, Settlement
 from agent.proposal import NOT_MODELS
 from scheduler.briefings import Circumstances, write_briefing
 from scheduler.correspondence import Posted, finish_reply, take_up
-from scheduler.errors import StudyFull
 from scheduler.memory import Memory
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import TrialEntry
-from scheduler.rules.states import StudyState
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
 from scheduler.study.database import has_no_room
@@ -39,6 +37,7 @@ from scheduler.study.lock import StudyLock
 from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from scheduler.study.records import Live, SlotView
+from scheduler.study.room import full, rest
 from scheduler.study.store import Session, Store
 from workers import Outcome, Progress, Resources, Trial
 
@@ -84,28 +83,34 @@ class Results:
     """One study, opened for writing."""
 
     def __init__(self, path: Path, config: Config, plan: Plan) -> None:
-        """Open or make the database; raises StudyInUse where another process has it."""
+        """Open or make the database; raises StudyInUse where another process has it, StudyFull."""
         self._folder = StudyFolder(path)
         self._config = config
         self._plan = plan
+        self._full = ""  # why nothing can be recorded now
         self._lock = StudyLock(self._folder)
         # Without a name of its own: whoever asks is to hear of the driver, also after a restart.
         self._lock.acquire(timeout=LOCK_SECONDS, named=False)
-        self._store = Store(self._folder.database)
-        self._reader = Reader(self._folder.database)
+        with ExitStack() as undo:
+            undo.callback(self._lock.release)
+            self._store = Store(self._folder.database)
+            undo.callback(self._store.close)
+            self._reader = Reader(self._folder.database)
+            undo.callback(self._reader.close)
+            self._state = self._store.load(config.policy())
+            self._program = self._folder.program.read_text("utf-8")
+            with self._room():
+                self._calls = self._store.calls(config.call_limits())
+            undo.pop_all()
         self._artifacts = Artifacts(self._folder, self._reader)
-        self._state = self._store.load(config.policy())
-        self._program = self._folder.program.read_text("utf-8")
         self._progress: dict[int, Progress] = {}
         self._assigned: dict[int, float] = {}  # trial -> when it was given its slot
         self._titles: dict[int, str] = {}  # of running experiments
         self._briefed: dict[int, _Briefed] = {}  # by request
         self._mailbox = Mailbox(self._folder.inbox)
         self._held: tuple[int, ev.Event, Contents] | None = None  # translated, not yet recorded
-        self._full = ""  # why nothing can be recorded now
         self._unwritten: deque[Callable[[], None]] = deque()
         self._posted: set[str] = set()  # keys of letters that the driver was given
-        self._calls = self._store.calls(config.call_limits())
         self._memory = Memory(self._reader, config)
         self._write_missing()
 
@@ -118,6 +123,7 @@ class Results:
         session = Session(pid, host, plan.task, plan.data, _versions())
         with self._room():
             self._store.begin_session(time.time(), session)
+        self._full = ""
 
     def handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:
         """Take in one event and return what is to be done now."""
@@ -156,8 +162,9 @@ class Results:
         except sqlite3.OperationalError as error:
             if not has_no_room(error):
                 raise
-            self._full = f"there is no room on the disk of {self._folder.path} ({error})"
-            raise StudyFull(self._full) from error
+            no_room = full(self._folder.path, error)
+            self._full = str(no_room)
+            raise no_room from error
 
     def mail(self) -> tuple[Posted, ...]:
         """The letters that have come since the last time."""
@@ -235,9 +242,6 @@ class Results:
         """The study at this moment; also left in the study's folder for other processes."""
         self._write_late()
         study = self._reader.study()
-        if self._full:
-            text = f"{self._full}; it goes on when there is some"
-            study = replace(study, state=StudyState.PAUSED, text=text)
         queue = self._reader.queue(SHOWN_QUEUE)
         live = Live(
             at=time.time(),
@@ -249,6 +253,8 @@ class Results:
             metric=self._config.task.metric.name,
             budget=self._config.budget_words(),
         )
+        if self._full:
+            live = rest(live, self._full, live.at)
         with suppress(OSError):  # a full disk should not end a study for the sake of a view
             write_live(self._folder.live, live)
         return live

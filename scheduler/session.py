@@ -19,7 +19,7 @@ from agent import Proposal
 from agent.llm.keys import Keys
 from agent.source import identify
 from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults, head_watched
-from scheduler.errors import UsageError
+from scheduler.errors import StudyFull, UsageError
 from scheduler.job import stop_grace
 from scheduler.loop import Loop
 from scheduler.nodes import count_slots, slots_of
@@ -30,6 +30,7 @@ from scheduler.study.config import Config
 from scheduler.study.data import PackedData, baseline_files, prepare_data, task_folder
 from scheduler.study.folder import StudyFolder
 from scheduler.study.records import Live
+from scheduler.study.room import AGAIN, FULL_SECONDS, waiting
 from scheduler.webhook import Webhook
 from workers import Resources
 from workers.bundle import cache_folder, pack
@@ -173,7 +174,7 @@ async def run_session(
         name = f"{socket.gethostname()}:{folder.path.absolute()}"
         shared = SharedCluster(name, most=limit, priority=config.workers.priority)
     results = RayResults(folder.path, config, plan)
-    await results.begin_session(os.getpid(), socket.gethostname())
+    await _begin(results, say)
     executor = RayExecutor(
         capacity.resources,
         limit,
@@ -204,6 +205,23 @@ async def run_session(
                 if shared is not None:
                     await shared.leave()
     return last[0]
+
+
+async def _begin(results: RayResults, say: Callable[[str], None]) -> None:
+    """Take the study up, once its disk has room for that."""
+    told = False
+    while True:
+        try:
+            await results.begin_session(os.getpid(), socket.gethostname())
+        except StudyFull as error:
+            if not told:
+                say(waiting(error))
+            told = True
+            await asyncio.sleep(FULL_SECONDS)
+        else:
+            if told:
+                say(AGAIN)
+            return
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from scheduler.rules.machine import Transition
 from scheduler.rules.state import Policy, State
 from scheduler.study import resume
 from scheduler.study.calls import Calls
-from scheduler.study.database import open_for_writing
+from scheduler.study.database import has_no_room, open_for_writing
 from scheduler.study.facts import Contents, set_scalars, write_contents, write_fact
 
 CHANGED = {
@@ -48,8 +48,13 @@ class Store:
 
     def close(self) -> None:
         """Merge the write-ahead log into the database and close it."""
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._db.close()
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:
+            if not has_no_room(error):  # else it stays beside the database, which is whole with it
+                raise
+        finally:
+            self._db.close()
 
     def load(self, policy: Policy) -> State:
         """The rules' state as the newest event left it, under a policy that may have changed."""
