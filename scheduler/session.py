@@ -153,12 +153,14 @@ async def run_session(
     interrupted: Callable[[int], None],
     abandon: Callable[[str], NoReturn],
     say: Callable[[str], None] = lambda _: None,
+    make_executor: type[RayExecutor] = RayExecutor,
 ) -> Live:
     """Run the study until it stops, pauses, or is interrupted; return its last state.
 
     `interrupted` is told of each signal: the first drains, the second cuts short. `abandon` is to
     end the process at once, with these words: Ray is gone, and no call of it comes back. The study
     is then as after any kill: whole. `say` is told what a person should know beside the study.
+    `make_executor` decides what runs in a slot: tests put cheaper trials there.
     """
     plan = Plan(
         baseline=materials.baseline,
@@ -175,7 +177,7 @@ async def run_session(
         shared = SharedCluster(name, most=limit, priority=config.workers.priority)
     results = RayResults(folder.path, config, plan)
     await _begin(results, say)
-    executor = RayExecutor(
+    executor = make_executor(
         capacity.resources,
         limit,
         materials.bundles,
