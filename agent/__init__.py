@@ -13,6 +13,7 @@ from agent.briefing import (
     Instruction,
     PastExperiment,
     Purpose,
+    Win,
 )
 from agent.errors import AgentError, EditError, ModelError, SourceError, SpentError
 from agent.proposal import Answer, Cost, Proposal
@@ -37,4 +38,5 @@ __all__ = [
     "Researcher",
     "SourceError",
     "SpentError",
+    "Win",
 ]

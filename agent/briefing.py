@@ -19,6 +19,7 @@ class Purpose(StrEnum):
     IMPROVE = "improve"  # the usual one: better code than the champion's
     FILL = "fill"  # a slot is idle now and no proposal is there: whatever comes at once
     MEND = "mend"  # an experiment crashed in its first seconds: the same idea, without the fault
+    REBASE = "rebase"  # wins that a new champion overtook: their edits, carried over to its code
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,18 @@ class Broken:
 
 
 @dataclass(frozen=True)
+class Win:
+    """An experiment that was better than what it was written for, and is overtaken meanwhile."""
+
+    code: Code
+    base: Mapping[str, str]  # its parent's files, which it edited
+    hypothesis: str = ""
+    expected: str = ""
+    instruction: int | None = None
+    origin: str = ""  # who wrote it
+
+
+@dataclass(frozen=True)
 class ArmRecord:
     """What one arm (a model, the tuner) has done for the study so far.
 
@@ -133,6 +146,8 @@ class Briefing:
     free_slots: int = 0  # slots that would be idle without this answer
     arms: Mapping[str, ArmRecord] = field(default_factory=dict)  # by name, the tuner included
     broken: Broken | None = None  # where the purpose is to mend
+    wins: tuple[Win, ...] = ()  # where the purpose is to rebase, the best first
+    conflict: str = ""  # where the text of the one win clashes with the champion's
 
     def past(self) -> tuple[PastExperiment, ...]:
         """Every finished experiment that the briefing knows, each once, in order of id."""

@@ -49,6 +49,7 @@ def complete(
         fingerprint=identity.fingerprint,
         skeleton=identity.skeleton,
         constants=identity.constants,
+        size=identity.size,
     )
 
 

@@ -28,7 +28,7 @@ class Intent:
 
     request: int  # the briefing that it serves
     model: str
-    purpose: str  # "improve", "mend", or "repair" of an answer that could not be used
+    purpose: str  # "improve", "mend", "rebase", or "repair" of an answer that could not be used
     prompt: tuple[Message, ...]
     input_tokens: int  # counted beforehand
     most_output_tokens: int  # that the model may write

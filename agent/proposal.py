@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from agent.briefing import Constants
 
-BASELINE, TUNER, PERSON = "baseline", "tuner", "person"
-NOT_MODELS = frozenset({BASELINE, TUNER, PERSON})
+BASELINE, TUNER, PERSON, REBASE = "baseline", "tuner", "person", "rebase"
+NOT_MODELS = frozenset({BASELINE, TUNER, PERSON, REBASE})
 """Origins of proposals that are no model's name."""
 
 
@@ -28,15 +28,17 @@ class Proposal:
     hypothesis: str  # what is expected, and why
     parent: int  # the experiment whose code was edited
     files: Mapping[str, str]  # the changed files whole: relative path -> text
-    origin: str  # "tuner", "person", or a model's name
+    origin: str  # "tuner", "person", "rebase" (wins of several), or a model's name
     fingerprint: str = ""  # see agent.source
     skeleton: str = ""
     constants: Constants = field(default_factory=dict)
+    size: int = 0  # of all its code, the unchanged files too; 0: not counted
     expected: str = ""  # the effect on the metric that its author expects, in the author's words
     instruction: int | None = None  # the instruction that it serves
     combines: int | None = None  # another experiment whose change it brings to the parent's code
     mends: int | None = None  # the crashed experiment whose idea it carries on
     call: int | None = None  # the call of the model that it came from, by the ledger's number
+    rebases: tuple[int, ...] = ()  # overtaken wins whose edits it carries over to its parent's code
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ class that knows nothing of Ray; the scheduler makes an actor of it, and may sta
 time, as it remembers nothing between briefings but which models did not answer lately.
 """
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from agent.check import Checker
 from agent.errors import ModelError, SpentError
 from agent.portfolio import FLOOR, TRIAL_DOLLARS, choose
 from agent.proposal import Answer, Cost
+from agent.rebasing import rebase
 
 
 class Proposer(Protocol):
@@ -62,6 +64,8 @@ class Researcher:
         """
         begun = time.monotonic()
         checker = Checker(briefing)
+        if briefing.purpose is Purpose.REBASE:
+            return await self._rebase(briefing, checker)
         down = {name: why for name, arm in self._models.items() if (why := arm.trouble())}
         answer = Answer(briefing.request, (), troubles=down)
         for arm in self._order(briefing, [name for name in self._models if name not in down]):
@@ -82,6 +86,31 @@ class Researcher:
         cost = replace(answer.cost, seconds=time.monotonic() - begun)
         return replace(answer, cost=cost)
 
+    async def _rebase(self, briefing: Briefing, checker: Checker) -> Answer:
+        """The edits of overtaken wins on today's champion; where texts clash, a model is asked."""
+        begun = time.monotonic()
+        found = await asyncio.to_thread(rebase, briefing, checker)
+        answer = Answer(briefing.request, found.proposals, refused=found.refused)
+        for win, conflict in found.clashing:
+            alone = replace(briefing, wins=(win,), conflict=conflict, count=1)
+            for arm in self._menders(
+                win.origin, [n for n, a in self._models.items() if not a.trouble()]
+            ):
+                try:
+                    brought = await arm.propose(alone, checker)
+                except (ModelError, SpentError) as error:
+                    answer = _with_trouble(answer, arm.name, str(error))
+                    continue
+                together = (*answer.proposals, *brought.proposals)
+                answer = replace(_with_brought(answer, arm.name, brought), proposals=together)
+                if brought.proposals:
+                    break
+            else:
+                title = f"#{win.code.experiment} on #{briefing.champion.experiment}"
+                answer = replace(answer, refused=(*answer.refused, f"{title}: their edits clash"))
+        cost = replace(answer.cost, seconds=time.monotonic() - begun)
+        return replace(answer, cost=cost)
+
     def _order(self, briefing: Briefing, up: Sequence[str]) -> Iterator[Arm]:
         """The arm that answers this briefing, then those that stand in for it.
 
@@ -89,7 +118,7 @@ class Researcher:
         by all others, the tuner too.
         """
         if briefing.purpose is Purpose.MEND:
-            yield from self._menders(briefing, up)
+            yield from self._menders(briefing.broken.origin if briefing.broken else "", up)
             return  # the tuner mends nothing
         if briefing.purpose is Purpose.FILL or not up:
             yield self._tuner
@@ -114,9 +143,8 @@ class Researcher:
             trial_dollars=rules.trial_dollars,
         )
 
-    def _menders(self, briefing: Briefing, up: Sequence[str]) -> Iterator[Arm]:
+    def _menders(self, origin: str, up: Sequence[str]) -> Iterator[Arm]:
         """Who wrote it first: it knows what it meant."""
-        origin = briefing.broken.origin if briefing.broken else ""
         yield from (self._models[name] for name in sorted(up, key=lambda name: name != origin))
 
 

@@ -32,11 +32,12 @@ class Identity:
     fingerprint: str  # equal for code that differs in layout, comments and docstrings only
     skeleton: str  # equal also where the values of the constants differ
     constants: Constants  # of all files; see `constants_of`
+    size: int  # see `size_of`
 
 
 def identify(files: Mapping[str, str]) -> Identity:
-    """Fingerprint, skeleton and constants of the files; SourceError if one does not parse."""
-    return Identity(fingerprint(files), skeleton(files), constants_of(files))
+    """Fingerprint, skeleton, constants and size of the files; SourceError if one does not parse."""
+    return Identity(fingerprint(files), skeleton(files), constants_of(files), size_of(files))
 
 
 def read_constants(text: str) -> dict[str, int | float]:
@@ -120,6 +121,17 @@ def skeleton(files: Mapping[str, str]) -> str:
     return _hash(files, masked=True)
 
 
+def size_of(files: Mapping[str, str]) -> int:
+    """How much code it is: nodes of the syntax trees, words of files that are not Python.
+
+    Layout, comments, docstrings and how a constant is written do not count. SourceError as above.
+    """
+    return sum(
+        sum(1 for _ in ast.walk(_tree(text, path))) if _is_python(path) else len(text.split())
+        for path, text in files.items()
+    )
+
+
 def _hash(files: Mapping[str, str], *, masked: bool) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(files):
@@ -131,7 +143,15 @@ def _hash(files: Mapping[str, str], *, masked: bool) -> str:
 
 
 def _normal(text: str, path: str, masked: bool) -> str:
-    """The syntax tree in writing, without docstrings and with the constants computed."""
+    """The syntax tree in writing."""
+    try:
+        return ast.dump(_tree(text, path, masked=masked))
+    except RecursionError:
+        raise SourceError(f"{path}: an expression is nested too deeply") from None
+
+
+def _tree(text: str, path: str, *, masked: bool = False) -> ast.Module:
+    """The syntax tree, without docstrings and with the constants computed."""
     tree = _parse(text, path)
     for name, node, value in list(_constants(tree)):
         written: ast.expr = ast.Constant(value)
@@ -140,15 +160,12 @@ def _normal(text: str, path: str, masked: bool) -> str:
         for statement in tree.body:
             if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is node:
                 statement.value = written
-    try:
-        for place in ast.walk(tree):
-            if isinstance(
-                place, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-            ) and (ast.get_docstring(place, clean=False) is not None):
-                place.body = place.body[1:]
-        return ast.dump(tree)
-    except RecursionError:
-        raise SourceError(f"{path}: an expression is nested too deeply") from None
+    for place in ast.walk(tree):
+        if isinstance(
+            place, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        ) and (ast.get_docstring(place, clean=False) is not None):
+            place.body = place.body[1:]
+    return tree
 
 
 def _lines(text: str) -> str:

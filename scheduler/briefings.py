@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from agent import ArmRecord, Briefing, Broken, Code, Instruction, PastExperiment
+from agent import ArmRecord, Briefing, Broken, Code, Instruction, PastExperiment, Win
 from scheduler.rules import events as ev
 from scheduler.study.artifacts import unified_diff
 from scheduler.study.config import Config
@@ -77,6 +77,7 @@ def write_briefing(
         free_slots=now.free_slots,
         arms=now.arms,
         broken=None if request.broken is None else _broken(reader, request.broken),
+        wins=tuple(_win(reader, number) for number in request.wins),
     )
 
 
@@ -129,6 +130,20 @@ def _other_codes(
     lineage = reader.lineage(champion.id)
     others = [each for each in best if each.id not in lineage and each.parent is not None]
     return tuple(_code(reader, each, reader.files(each.id)) for each in others[:OTHER_CODES])
+
+
+def _win(reader: Reader, number: int) -> Win:
+    experiment = reader.experiment(number)
+    assert experiment is not None, f"no experiment {number}"
+    assert experiment.parent is not None, "a baseline is overtaken by nobody before it is decided"
+    return Win(
+        code=_code(reader, experiment, reader.files(number)),
+        base=reader.files(experiment.parent),
+        hypothesis=experiment.hypothesis,
+        expected=experiment.expected,
+        instruction=experiment.instruction,
+        origin=experiment.origin,
+    )
 
 
 def _broken(reader: Reader, number: int) -> Broken | None:

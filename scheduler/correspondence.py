@@ -131,5 +131,5 @@ def _understand_edit(
         return ev.Ticked(at), Contents(), whole.reason
     if (same := reader.same_code(whole.fingerprint)) is not None:
         return ev.Ticked(at), Contents(), same_code(f"experiment {same}")
-    draft = ev.Draft(parent.id, state.champions, instruction=letter.instruction)
+    draft = ev.Draft(parent.id, state.champions, instruction=letter.instruction, size=whole.size)
     return ev.Submitted(at, draft), Contents(proposals=(whole,)), ""

@@ -286,6 +286,8 @@ class Results:
             return event, Contents(outcome=outcome)
         if isinstance(item, Posted):
             return take_up(item, self._state, self._reader)
+        if isinstance(item, ev.Opened):
+            item = replace(item, size=self._plan.baseline.size)
         if isinstance(item, ev.AnswerFailed):
             self._briefed.pop(item.request, None)
             self._memory.forget(item.request)
@@ -305,15 +307,27 @@ class Results:
             answer.request, _Briefed(state.champions, state.tally.decided, ())
         )
         by_model = answer.arm not in NOT_MODELS
+        ask = state.asked.get(answer.request)
+        says_nothing = ask is not None and ask.purpose is Purpose.REBASE
+        if by_model or not self._config.agent.models:
+            seconds = None if says_nothing else item.seconds
+        else:  # where models work too, the tuner's tenth of a second says nothing of their pace
+            seconds = None
         event = ev.Answered(
             item.at,
             answer.request,
             tuple(
-                ev.Draft(p.parent, briefed.champions, p.origin not in NOT_MODELS, p.instruction)
+                ev.Draft(
+                    p.parent,
+                    briefed.champions,
+                    p.origin not in NOT_MODELS,
+                    p.instruction,
+                    p.rebases,
+                    p.size,
+                )
                 for p in fresh
             ),
-            # Where models work too, the tuner's tenth of a second says nothing of their pace.
-            item.seconds if by_model or not self._config.agent.models else None,
+            seconds,
             troubled=bool(answer.troubles or refused),
             spent=answer.spent,
             told=briefed.told if by_model and answer.arm else (),

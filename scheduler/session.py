@@ -82,6 +82,7 @@ def gather_materials(config: Config) -> Materials:
         fingerprint=identity.fingerprint,
         skeleton=identity.skeleton,
         constants=identity.constants,
+        size=identity.size,
     )
     data, exam = split_data(packed.folder)
     fixed = pack(task, name="train_template", exclude=config.task.editable)

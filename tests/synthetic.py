@@ -10,11 +10,11 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from agent import Answer, Proposal
+from agent import Answer, Proposal, Purpose
 from agent.proposal import Cost
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
@@ -107,6 +107,7 @@ class World:
     _cancelled: set[int] = field(default_factory=set)
     _metrics: dict[int, float] = field(default_factory=dict)  # by experiment, without noise
     _constants: dict[int, dict[str, float]] = field(default_factory=dict)
+    _parents: dict[int, int] = field(default_factory=dict)
     finished: bool = False
 
     def open(self, slots: int) -> None:
@@ -138,6 +139,8 @@ class World:
                     self._plan(self.luck.gauss(BUDGET + 25, 3), partial(self._end, trial))
                 case ev.CancelTrial(trial):
                     self._cancelled.add(trial)
+                case ev.RequestProposals(request=request, purpose=Purpose.REBASE, wins=wins):
+                    self._plan(self.luck.uniform(1, 5), partial(self._rebase, request, wins))
                 case ev.RequestProposals(request=request, count=count):
                     self._plan(self.luck.uniform(5, 60), partial(self._answer, request, count))
                 case ev.Finish():
@@ -161,7 +164,35 @@ class World:
             change = self.luck.gauss(0.004, 0.006) * (before - BEST_METRIC) / 0.2
             self._metrics[number] = before + change + (0.15 if self.luck.random() < 0.05 else 0)
         event = ev.Answered(self.now, request, drafts, 9.0)
+        self._parents |= dict.fromkeys(range(first, first + count), parent)
         self.send(event, Contents(proposals=proposals, answer=answer))
+
+    def _rebase(self, request: int, wins: tuple[int, ...]) -> None:
+        """The edits of overtaken wins on the champion; now and then they can't be carried over."""
+        champion = self.course.state.champion
+        assert champion is not None
+        groups = [wins] if self.luck.random() < 0.8 else [(win,) for win in wins[1:]]
+        proposals = tuple(
+            replace(self._proposal(champion.experiment), title=f"{group} again", rebases=group)
+            for group in groups
+        )
+        first = self.course.state.next_experiment
+        for number, group in enumerate(groups, first):
+            self._constants[number] = dict(self._constants.get(champion.experiment, CONSTANTS))
+            self._metrics[number] = self._metric(champion.experiment) + sum(
+                self._metric(win) - self._metric(self._parents[win]) for win in group
+            )
+            self._parents[number] = champion.experiment
+        drafts = tuple(
+            ev.Draft(p.parent, champion.count, p.origin != "tuner", rebases=p.rebases)
+            for p in proposals
+        )
+        event = ev.Answered(self.now, request, drafts, None)
+        self.send(event, Contents(proposals=proposals, answer=Answer(request, proposals)))
+
+    def _metric(self, experiment: int) -> float:
+        """Its true metric, without noise."""
+        return self._metrics.get(experiment, BASELINE_METRIC)
 
     def _proposal(self, parent: int) -> Proposal:
         constants = dict(self._constants.get(parent, CONSTANTS))

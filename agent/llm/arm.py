@@ -23,6 +23,9 @@ from agent.llm.prompt import write_prompt
 from agent.llm.repair import write_repair
 from agent.notebook import accept
 from agent.proposal import Cost, Proposal
+from agent.rebasing import as_rebase
+
+ASKED_FOR_ITSELF = frozenset({Purpose.MEND, Purpose.REBASE})
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class ModelArm:
         except AgentError as error:
             raise ModelError(f"{self.name}: {error}", lasting=True) from error
         messages = prompt.messages
-        purpose = "mend" if briefing.purpose is Purpose.MEND else "improve"
+        purpose = briefing.purpose if briefing.purpose in ASKED_FOR_ITSELF else Purpose.IMPROVE
         harvest = _Harvest(wants_notebook=prompt.notebook)
         for repair in range(self._bounds.repairs + 1):
             try:
@@ -158,6 +161,8 @@ class ModelArm:
         )
         if briefing.broken is not None:
             proposal = _mended(proposal, briefing)
+        elif briefing.purpose is Purpose.REBASE:
+            proposal = as_rebase(proposal, briefing.wins)
         return checker.take(proposal)
 
 
@@ -165,7 +170,7 @@ def _base(draft: Draft, briefing: Briefing) -> Code | None:
     """The code that a draft edits: what is to be mended, else its parent, else the champion."""
     if briefing.broken is not None:
         return briefing.broken.code
-    if draft.parent is None:
+    if draft.parent is None or briefing.purpose is Purpose.REBASE:
         return briefing.champion
     return briefing.codes().get(draft.parent)
 

@@ -42,6 +42,7 @@ class Move(StrEnum):
     GRID = "grid"
     INSTRUCTION = "instruction"
     MEND = "mend"
+    REBASE = "rebase"  # carry an overtaken win over to the champion's code
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Plan:
 
 def make_plan(briefing: Briefing) -> Plan:
     """The plan of this request; equal briefings give equal plans."""
-    if briefing.purpose is Purpose.MEND and briefing.broken is not None:
-        return _mend(briefing)
+    if given := _given(briefing):
+        return given
     draw = random.Random(briefing.seed)
     kind, nudged, choice = draw.random(), draw.random(), draw.random()
     if instruction := _next_instruction(briefing):
@@ -95,6 +96,13 @@ def improve(briefing: Briefing, boldness: int = 0, choice: float = 0.0) -> Plan:
     )
 
 
+def _given(briefing: Briefing) -> Plan | None:
+    """The plan of a request that leaves no choice."""
+    if briefing.purpose is Purpose.MEND and briefing.broken is not None:
+        return _mend(briefing)
+    return _rebase(briefing) if briefing.purpose is Purpose.REBASE else None
+
+
 def _mend(briefing: Briefing) -> Plan:
     broken = briefing.broken
     assert broken is not None
@@ -115,6 +123,19 @@ def _mend(briefing: Briefing) -> Plan:
         (broken.code,) if broken.code.diff else (),
         instruction=broken.instruction,
     )
+
+
+def _rebase(briefing: Briefing) -> Plan:
+    champion, (win,) = briefing.champion, briefing.wins
+    task = (
+        f"Carry the change of {_named(win.code, briefing)} over to the code of the champion, "
+        f"{_named(champion, briefing)}. It was better than the code that it was written for, and "
+        "the champion overtook it meanwhile. Its diff is shown above, and where the two texts "
+        "clash. Make the same change to the champion's code, keep what the champion has gained, "
+        "and add no other idea. If the champion has the change already, or the two can't stand "
+        "together, say so and give no proposal. Give one proposal at most."
+    )
+    return Plan(Move.REBASE, task, champion.experiment, (champion,), (win.code,))
 
 
 def _instruction(briefing: Briefing, instruction: Instruction) -> Plan:

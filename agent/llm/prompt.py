@@ -80,7 +80,7 @@ def write_prompt(
     page = _Page(briefing, plan, count, room)
     if page.shrink() or page.cut_program():
         return page.prompt()
-    if plan.move not in (Move.IMPROVE, Move.MEND, Move.INSTRUCTION):
+    if plan.move not in (Move.IMPROVE, Move.MEND, Move.REBASE, Move.INSTRUCTION):
         return write_prompt(briefing, improve(briefing), count=count, room=room)
     raise AgentError(
         f"the prompt needs {page.tokens:,} tokens at the least (the contract and the rules "
@@ -100,7 +100,7 @@ class _Page:
         self._levels = dict(FULL)
         self._ask_notebook = (
             briefing.condense
-            and plan.move is not Move.MEND
+            and plan.move not in (Move.MEND, Move.REBASE)
             and len(briefing.lessons) <= MOST_CONDENSED
         )
         if self._ask_notebook:
@@ -192,6 +192,9 @@ class _Page:
         if plan.move is Move.MEND:
             crash = partial(sections.crash, briefing, level["crash"])
             return {**start, "instructions": told, "crash": crash}
+        if plan.move is Move.REBASE:
+            clash = partial(sections.clash, briefing, level["crash"])
+            return {**start, "instructions": told, "crash": clash}
         bounded = {
             "notebook": sections.notebook,
             "lessons": sections.lessons,
@@ -218,6 +221,7 @@ class _Page:
         ]
         role = {
             Move.MEND: "What it had changed in its parent's code",
+            Move.REBASE: "The change to carry over",
         }.get(plan.move, "The change to combine with it")
         changes = [sections.change(code, briefing, role) for code in plan.changes]
         return "\n\n".join((*whole, *changes))

@@ -181,6 +181,9 @@ def _facts(
             grid.add_row(name, texts.block(value))
     if experiment.mends is not None:
         grid.add_row("mends", f"#{experiment.mends}, which crashed")
+    if experiment.rebases:
+        edits = ", ".join(f"#{number}" for number in experiment.rebases)
+        grid.add_row("rebases", f"{edits}, overtaken before they were confirmed")
     if experiment.combines is not None:
         grid.add_row("combines", f"its parent with #{experiment.combines}")
     if experiment.instruction is not None:

@@ -3,13 +3,12 @@
 from dataclasses import replace
 from statistics import fmean
 
-from agent import Purpose
 from scheduler.rules import events as ev
-from scheduler.rules import instructions
+from scheduler.rules import instructions, rebasing
 from scheduler.rules.evidence import Decision, Evidence, champion_due
 from scheduler.rules.noise import SCREENING, Noise, repeats
 from scheduler.rules.ranking import by_number, judge
-from scheduler.rules.state import Ask, Champion, ExperimentEntry, Result, TrialEntry
+from scheduler.rules.state import OVERTAKEN, Champion, ExperimentEntry, Result, TrialEntry
 from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
 from scheduler.rules.trials import drop, end_trial, plan, plan_again
 from scheduler.rules.turn import Turn
@@ -17,35 +16,50 @@ from scheduler.rules.turn import Turn
 LOSSES_ALLOWED = 1  # per experiment; the second one is taken for its own fault
 
 
-def consider(turn: Turn, entry: ExperimentEntry) -> None:
-    """Decide an experiment, or ask for the repeats that its decision needs."""
+def consider(turn: Turn, entry: ExperimentEntry, *, rebase: bool = True) -> None:
+    """Decide an experiment, or ask for the repeats that its decision needs.
+
+    `rebase`: where it won against a parent that is overtaken, its edit may be tried on today's
+    champion instead.
+    """
     state = turn.state
-    evidence = judge(entry.results, state.champion, state.noise, state.policy)
+    evidence = judge(entry.results, state.champion, state.noise, state.policy, entry.size)
     if evidence.verdict is Decision.MORE:
-        turn.put(replace(entry, state=ExperimentState.CONFIRMING))
+        to = ExperimentState.CONFIRMING if entry.results else entry.state  # the latter: a rebase
+        turn.put(replace(entry, state=to))
         _ask_for_repeats(turn, entry.id, evidence)
+    elif rebase and rebasing.beats_an_overtaken_parent(state, entry, evidence):
+        rebasing.run_again(turn, [entry])
     else:
         decide(turn, entry, evidence)
 
 
-def decide(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
-    """Keep or discard an experiment on this evidence."""
+def decide(turn: Turn, entry: ExperimentEntry, evidence: Evidence, *, apart: bool = True) -> None:
+    """Keep or discard an experiment on this evidence.
+
+    `apart`: edits that it carried over together are tried one by one where it is not kept.
+    """
     _forget(turn, entry)
     keep = evidence.verdict is Decision.KEEP
     to = ExperimentState.KEEP if keep else ExperimentState.DISCARD
-    metric = fmean(r.metric for r in entry.results)
+    metric = fmean(r.metric for r in entry.results) if entry.results else None
     turn.facts.append(ev.Judged(entry.id, evidence))
     end_experiment(turn, entry, to, metric, evidence.words)
     turn.tally(failures_in_row=0, plain_failures_in_row=0)
-    if turn.state.champion is not None:
+    if turn.state.champion is not None and entry.results:
         learn_pairs(turn, entry.results, turn.state.champion.results)
     if keep:
+        assert metric is not None, "nothing is kept unmeasured"
         _crown(turn, entry, metric)
     _count_decision(turn, entry, new_champion=keep)
     if entry.parent is None:
         decide_waiting(turn)
+    elif keep and turn.state.policy.criteria is not None:
+        rebasing.run_again(turn, rebasing.contenders(turn.state))
     elif keep:
         _consider_again(turn)
+    elif apart:
+        rebasing.run_apart(turn, entry)
 
 
 def decide_waiting(turn: Turn) -> None:
@@ -85,10 +99,12 @@ def lose_repeat(turn: Turn, trial: TrialEntry, *, blamed: bool) -> None:
 
 def _crown(turn: Turn, entry: ExperimentEntry, metric: float) -> None:
     overtaken, count = turn.state.champion, turn.state.champions + 1
-    turn.change(champion=Champion(entry.id, metric, count, entry.results))
+    turn.change(champion=Champion(entry.id, metric, count, entry.results, size=entry.size))
     turn.facts.append(ev.Crowned(entry.id, metric))
     if overtaken is not None:
         drop(turn, overtaken.open, "its experiment was overtaken")
+        past = (replace(overtaken, open=()), *turn.state.overtaken)
+        turn.change(overtaken=past[:OVERTAKEN])
     if (criteria := turn.state.policy.criteria) is not None:
         known = by_number(entry.results, entry.results[0].hardware)
         for number in champion_due(known, criteria):  # every later comparison profits
@@ -104,14 +120,7 @@ def _consider_again(turn: Turn) -> None:
 
 def _waiting_for_the_champion(turn: Turn) -> list[ExperimentEntry]:
     """What is being confirmed and has no trial of its own under way, in order of its ids."""
-    state = turn.state
-    return [
-        entry
-        for number, entry in sorted(state.experiments.items())
-        if entry.state is ExperimentState.CONFIRMING
-        and not entry.open
-        and number not in state.waiting
-    ]
+    return [entry for entry in rebasing.contenders(turn.state) if not entry.open]
 
 
 def _ask_for_repeats(turn: Turn, experiment: int, evidence: Evidence) -> None:
@@ -161,6 +170,7 @@ def fail(turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str) -
         plain_failures_in_row=tally.plain_failures_in_row + (not entry.by_model),
     )
     _count_decision(turn, entry, new_champion=False)
+    rebasing.run_apart(turn, entry)
     if entry.parent is None and turn.state.champion is None:
         text = f"the baseline failed ({to}): {reason}"
         turn.move_study(StudyState.PAUSED, StopReason.BASELINE_FAILED, text)
@@ -168,6 +178,7 @@ def fail(turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str) -
 
 def give_up(turn: Turn, entry: ExperimentEntry, reason: str) -> None:
     """Set an experiment aside that nobody wants decided any more; it says nothing of its idea."""
+    rebasing.give_back(turn, entry.id)
     _forget(turn, entry)
     end_experiment(turn, entry, ExperimentState.CANCELLED, None, reason)
 
@@ -181,21 +192,6 @@ def end_experiment(
     turn.facts.append(ev.ExperimentMoved(entry.id, to, metric, reason, decision))
     answered = to in (ExperimentState.KEEP, ExperimentState.DISCARD)
     instructions.follow_decision(turn, entry.instruction if answered else None)
-
-
-def mend(turn: Turn, entry: ExperimentEntry) -> None:
-    """Send an early crash back to who wrote it, if it may be sent and there is room for more."""
-    policy, tally = turn.state.policy, turn.state.tally
-    full = policy.max_experiments is not None and tally.proposed >= policy.max_experiments
-    if entry.by_model and entry.mended < policy.mends and not full:
-        request(turn, Ask(1, Purpose.MEND, entry.id, entry.mended + 1))
-
-
-def request(turn: Turn, ask: Ask) -> None:
-    """Ask the agent."""
-    number = turn.state.next_request
-    turn.change(next_request=number + 1, asked=turn.state.asked.set(number, ask))
-    turn.actions.append(ev.RequestProposals(number, ask.count, ask.purpose, ask.broken))
 
 
 def _count_decision(turn: Turn, entry: ExperimentEntry, *, new_champion: bool) -> None:

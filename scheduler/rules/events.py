@@ -28,6 +28,7 @@ class Opened:
     """A driver took the study up, for the first time or again."""
 
     at: float
+    size: int = 0  # of the code that a baseline would have
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Draft:
     champions: int  # how many champions there had been when its briefing was written
     by_model: bool = False  # whoever wrote it can be asked to mend it
     instruction: int | None = None  # the one that it serves
+    rebases: tuple[int, ...] = ()  # overtaken wins whose edits it carries over
+    size: int = 0  # of its code, in nodes of the syntax tree; 0: not counted
 
 
 @dataclass(frozen=True)
@@ -326,6 +329,7 @@ class RequestProposals:
     count: int
     purpose: Purpose = Purpose.IMPROVE
     broken: int | None = None  # the experiment that is to be mended
+    wins: tuple[int, ...] = ()  # those whose edits are to be carried over to the champion's code
 
 
 @dataclass(frozen=True)

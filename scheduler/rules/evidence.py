@@ -67,7 +67,7 @@ class Criteria:
     most_seeds: int = 16  # that confirm, beside the screening trial; 0: plain comparison
     champion_seeds: int = 4  # that a new champion is run with; every later test profits
     gate: float = 1.0  # sigmas by which a first trial has to be better than the champion
-    simplicity_margin: float = 0.001  # by which smaller code may be worse
+    simplicity_margin: float = 1.0  # sigmas by which smaller code may be worse; 0: by nothing
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
@@ -116,14 +116,19 @@ def screen(
     criteria: Criteria,
     *,
     minimize: bool,
+    smaller: bool = False,
 ) -> bool:
     """Whether a first trial with this metric is worth a confirmation.
 
-    Where the noise is unknown, every win is.
+    Where the noise is unknown, every win is. `smaller` code need not win: it may be worse by less
+    than the simplicity margin.
     """
     reference = _mean(repeats(champion) or champion)
     gain = reference - candidate if minimize else candidate - reference
-    return gain > criteria.gate * (noise.sigma or 0.0)
+    sigma = noise.sigma or 0.0
+    if smaller and gain > -criteria.simplicity_margin * sigma:
+        return sigma > 0
+    return gain > criteria.gate * sigma
 
 
 def weigh(
@@ -159,9 +164,9 @@ def not_worse(
     A non-inferiority test: the same as `weigh`, against a champion that is worse by the margin.
     `false_keep_rate` holds for candidates that are worse by the margin or more; one that is equal
     is kept four times out of five if most_seeds is 13 (sigma / margin)^2. Kept edits may add up:
-    ten of them can cost ten margins.
+    ten of them can cost ten margins. Where the noise is unknown, it has to be better.
     """
-    margin = criteria.size(criteria.simplicity_margin, _mean(champion))
+    margin = criteria.simplicity_margin * (noise.sigma or 0.0)
     words = f"not worse by {margin:.2g}"
     return _weigh(
         candidate, champion, noise, criteria, claim=words, margin=margin, minimize=minimize

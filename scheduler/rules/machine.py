@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 
 from agent import Purpose
-from scheduler.rules import commands, instructions, stopping, supply
+from scheduler.rules import answers, commands, instructions, stopping, supply
 from scheduler.rules import events as ev
-from scheduler.rules.decisions import consider, fail, learn, lose, mend, request, take_repeat
+from scheduler.rules.decisions import consider, fail, learn, lose, take_repeat
+from scheduler.rules.requests import UNIQUE, mend, request
 from scheduler.rules.state import (
     Ask,
-    ExperimentEntry,
     InstructionEntry,
     Result,
     State,
@@ -28,13 +28,11 @@ from scheduler.rules.states import (
     StudyState,
     TrialState,
 )
-from scheduler.rules.trials import end_trial, plan
+from scheduler.rules.trials import end_trial
 from scheduler.rules.turn import Turn
 from workers import OutcomeStatus
 
-SMOOTHING = 0.2  # weight of the newest measurement in the averages of `Pace`
 NOTE_SECONDS = 30.0  # of open time that a killed study may forget
-LONGEST_SILENCE = 60.0  # seconds for which an agent without ideas is left alone
 
 FAILURES = {
     OutcomeStatus.CRASH: ExperimentState.CRASH,
@@ -96,11 +94,11 @@ def _(event: ev.Opened, turn: Turn) -> None:
     ):
         lose(turn, trial, "the study was interrupted while it ran", blamed=False)
     for ask in state.asked.values():  # what only one answer can bring is asked for again
-        if ask.purpose is Purpose.MEND:
+        if ask.purpose in UNIQUE:
             request(turn, ask)
     baseline_alive = any(e.parent is None for e in turn.state.experiments.values())
     if turn.state.champion is None and not baseline_alive:
-        _add_baseline(turn)
+        answers.add_baseline(turn, event.size)
 
 
 @_take.register
@@ -111,46 +109,12 @@ def _(event: ev.SlotsCounted, turn: Turn) -> None:
 
 @_take.register
 def _(event: ev.Answered, turn: Turn) -> None:
-    if event.request not in turn.state.asked:
-        return  # asked in an earlier session, or answered twice
-    state = turn.state
-    ask = state.asked[event.request]
-    turn.change(asked=state.asked.delete(event.request))
-    if event.seconds is not None:
-        answer_seconds = _average(state.pace.answer_seconds, event.seconds)
-        turn.change(pace=replace(state.pace, answer_seconds=answer_seconds))
-    turn.tally(agent_failures_in_row=0, agent_failure="")
-    for number in event.told:
-        instructions.move(turn, number, InstructionState.IN_USE)
-    _note_emptiness(turn, ask, event)
-    limit = state.policy.max_experiments
-    for number, draft in enumerate(event.drafts):
-        if limit is not None and turn.state.tally.proposed >= limit:
-            break
-        turn.tally(proposed=turn.state.tally.proposed + 1)
-        _add_experiment(turn, number, draft, ask)
-    if event.spent and state.policy.stop_when_spent:
-        turn.tally(spent=event.spent)  # what was paid for still runs
+    answers.take(turn, event)
 
 
 @_take.register
 def _(event: ev.AnswerFailed, turn: Turn) -> None:
-    if (ask := turn.state.asked.get(event.request)) is not None:
-        turn.change(asked=turn.state.asked.delete(event.request))
-        tally = turn.state.tally
-        # An agent that dies takes all its requests with it: that is one failure, not many.
-        if event.request >= tally.failed_before:
-            failures = tally.agent_failures_in_row + 1
-            turn.tally(
-                agent_failures_in_row=failures,
-                agent_failure=event.reason,
-                failed_before=turn.state.next_request,
-            )
-            _hush(turn, failures)
-        if ask.purpose is Purpose.FILL:
-            turn.tally(fill_after=turn.state.tally.ask_after)
-        elif ask.purpose is Purpose.MEND and stopping.broken(turn.state) is None:
-            request(turn, ask)  # what only one answer can bring
+    answers.take_failure(turn, event)
 
 
 @_take.register
@@ -163,7 +127,9 @@ def _(event: ev.Reported, turn: Turn) -> None:
         return
     end_trial(turn, trial, TrialState.DONE)
     pace = turn.state.pace
-    turn.change(pace=replace(pace, trial_seconds=_average(pace.trial_seconds, event.seconds)))
+    turn.change(
+        pace=replace(pace, trial_seconds=answers.average(pace.trial_seconds, event.seconds))
+    )
     turn.tally(losses_in_row=0, ask_after=0)
     result = None
     if event.metric is not None:
@@ -179,9 +145,10 @@ def _(event: ev.Reported, turn: Turn) -> None:
         return
     learn(turn, entry.results, result, baseline=entry.parent is None)
     entry = replace(turn.state.experiments[entry.id], results=(*entry.results, result))
+    turn.put(entry)
     if len(entry.results) < entry.wanted:
-        turn.put(entry)
-    elif turn.state.champion is None and entry.parent is not None:
+        return
+    if turn.state.champion is None and entry.parent is not None:
         turn.put(replace(entry, state=ExperimentState.CONFIRMING))
         turn.change(waiting=(*turn.state.waiting, entry.id))
     else:
@@ -214,11 +181,7 @@ def _(event: ev.Withdrawn, turn: Turn) -> None:
 def _(event: ev.Submitted, turn: Turn) -> None:
     """It goes first: a person waits for it. A limit of experiments does not refuse it."""
     turn.tally(proposed=turn.state.tally.proposed + 1)
-    draft = event.draft
-    entry = ExperimentEntry(
-        turn.state.next_experiment, draft.parent, draft.champions, instruction=draft.instruction
-    )
-    _add(turn, entry, 0, first=True)
+    answers.add(turn, answers.entry_of(turn.state, event.draft), 0, first=True)
 
 
 @_take.register
@@ -249,45 +212,6 @@ def _(event: ev.CancelAsked, turn: Turn) -> None:
 @_take.register
 def _(_event: ev.Ticked, _turn: Turn) -> None:
     """Only the time has changed: limits and silences are looked at after every event."""
-
-
-# ---- new experiments -----------------------------------------------------------------------
-
-
-def _add_baseline(turn: Turn) -> None:
-    state = turn.state
-    wanted = state.policy.baseline_repeats
-    _add(turn, ExperimentEntry(state.next_experiment, None, 0, wanted=wanted), None)
-
-
-def _add_experiment(turn: Turn, number: int, draft: ev.Draft, ask: Ask) -> None:
-    entry = ExperimentEntry(
-        turn.state.next_experiment,
-        draft.parent,
-        draft.champions,
-        by_model=draft.by_model,
-        instruction=draft.instruction,
-        mended=ask.mended,
-    )
-    _add(turn, entry, number, mends=ask.broken)
-
-
-def _add(
-    turn: Turn,
-    entry: ExperimentEntry,
-    draft: int | None,
-    mends: int | None = None,
-    *,
-    first: bool = False,
-) -> None:
-    """Take an experiment in and queue its trials; who mends goes before what is new."""
-    turn.change(next_experiment=entry.id + 1)
-    turn.put(entry)
-    turn.facts.append(
-        ev.ExperimentAdded(entry.id, draft, entry.parent, entry.wanted, mends, entry.mended)
-    )
-    for number in range(1, entry.wanted + 1):
-        plan(turn, entry.id, number, first=first or mends is not None)
 
 
 # ---- what follows every event ---------------------------------------------------------------
@@ -350,33 +274,3 @@ def _finish(turn: Turn) -> None:
     paused = state.study is StudyState.PAUSED and not stopping.waits_for_a_person(state)
     if over or (paused and state.running == 0):
         turn.actions.append(ev.Finish())
-
-
-def _note_emptiness(turn: Turn, ask: Ask, event: ev.Answered) -> None:
-    """Leave an agent that brought nothing alone for a while; where that was no fault, count it."""
-    tally = turn.state.tally
-    if ask.purpose is Purpose.FILL:
-        empty = 0 if event.drafts else tally.empty_fills + 1
-        turn.tally(empty_fills=empty, fill_after=turn.now + _silence(empty) if empty else 0.0)
-    elif ask.purpose is Purpose.IMPROVE:
-        if event.drafts:
-            turn.tally(empty_in_row=0, troubled_in_row=0)
-        elif event.troubled:
-            turn.tally(troubled_in_row=tally.troubled_in_row + 1)
-            _hush(turn, tally.troubled_in_row + 1)
-        else:
-            turn.tally(empty_in_row=tally.empty_in_row + 1)
-            _hush(turn, tally.empty_in_row + 1)
-
-
-def _hush(turn: Turn, times: int) -> None:
-    """The agent brought nothing, so many times in a row: leave it alone, longer each time."""
-    turn.tally(ask_after=turn.now + _silence(times))
-
-
-def _silence(times: int) -> float:
-    return min(LONGEST_SILENCE, 2.0 ** min(times - 1, 16))
-
-
-def _average(before: float | None, newest: float) -> float:
-    return newest if before is None else before + SMOOTHING * (newest - before)

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from statistics import fmean
 
-from scheduler.rules.evidence import Criteria, Decision, Evidence, screen, weigh
+from scheduler.rules.evidence import Criteria, Decision, Evidence, not_worse, screen, weigh
 from scheduler.rules.noise import SCREENING, Noise, repeats
 from scheduler.rules.state import Champion, Policy, Result
+
+TRIFLE = 0.01  # part of the code by which it has to be smaller to count as simpler
 
 
 def judge(
@@ -18,10 +20,12 @@ def judge(
     champion: Champion | None,
     noise: Mapping[str, Noise],
     policy: Policy,
+    size: int = 0,
 ) -> Evidence:
     """Whether to keep an experiment, to discard it, or which trials are needed to tell.
 
-    Without a champion the experiment is the baseline, which is kept.
+    Without a champion the experiment is the baseline, which is kept. `size`: of its code; clearly
+    less than the champion's need not be better, but for the plain comparison.
     """
     if champion is None:
         trials = f"{len(results)} trial{'s' if len(results) > 1 else ''}"
@@ -29,7 +33,15 @@ def judge(
         return Evidence(Decision.KEEP, None, None, len(results), None, words)
     if policy.criteria is None:
         return _compare(results, champion, minimize=policy.minimize)
-    return _confirm(results, champion, noise, policy.criteria, minimize=policy.minimize)
+    smaller = is_smaller(size, champion.size) and policy.criteria.simplicity_margin > 0
+    return _confirm(
+        results, champion, noise, policy.criteria, minimize=policy.minimize, smaller=smaller
+    )
+
+
+def is_smaller(size: int, than: int) -> bool:
+    """Whether code is smaller by more than a trifle; 0 is a size that was not counted."""
+    return 0 < size <= (1 - TRIFLE) * than
 
 
 def by_number(results: Iterable[Result], hardware: str) -> dict[int, float]:
@@ -55,23 +67,29 @@ def _confirm(
     criteria: Criteria,
     *,
     minimize: bool,
+    smaller: bool,
 ) -> Evidence:
     """Screen by the first trial, then weigh the others. Within one class of hardware, where the
     champion was measured on it; else the words say that it was not."""
-    hardware = results[0].hardware
+    hardware = (results or champion.results)[0].hardware
     ours, theirs = by_number(results, hardware), by_number(champion.results, hardware)
     elsewhere = ""
     if not theirs:
         theirs = {r.number: r.metric for r in champion.results}
         elsewhere = " (the champion was measured on other hardware)"
-    known, first = noise.get(hardware, Noise()), ours.get(SCREENING, results[0].metric)
-    if not repeats(ours) and not screen(first, theirs, known, criteria, minimize=minimize):
+    known, first = noise.get(hardware, Noise()), ours.get(SCREENING)
+    # What has no first trial was screened on its old base: it carries an overtaken win over.
+    screened = first is None or screen(
+        first, theirs, known, criteria, minimize=minimize, smaller=smaller
+    )
+    if first is not None and not repeats(ours) and not screened:
         effect = first - fmean((repeats(theirs) or theirs).values())
         gate = criteria.gate * (known.sigma or 0.0)
         words = f"discarded: {effect:+.6f} in its first trial, not better by the gate of {gate:.2g}"
         return Evidence(Decision.DISCARD, effect, None, 0, None, words + elsewhere)
-    found = weigh(ours, theirs, known, criteria, minimize=minimize)
-    return _with_words(found, elsewhere)
+    test = not_worse if smaller else weigh
+    found = test(ours, theirs, known, criteria, minimize=minimize)
+    return _with_words(found, elsewhere + " (its code is smaller)" * smaller)
 
 
 def _with_words(evidence: Evidence, more: str) -> Evidence:

@@ -66,6 +66,8 @@ class ExperimentEntry:
     by_model: bool = False
     instruction: int | None = None  # the one that it serves
     mended: int = 0  # how many crashed before it in this line
+    rebases: tuple[int, ...] = ()  # overtaken wins whose edits it carries over to its parent's code
+    size: int = 0  # of its code, in nodes of the syntax tree; 0: not counted
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Ask:
     purpose: Purpose = Purpose.IMPROVE
     broken: int | None = None
     mended: int = 0  # of what it will bring
+    wins: tuple[int, ...] = ()  # overtaken ones whose edits are to be carried over
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,11 @@ class Champion:
     count: int
     results: tuple[Result, ...] = ()
     open: tuple[int, ...] = ()  # its repeats without an outcome, planned or running
+    size: int = 0  # of its code
+
+
+OVERTAKEN = 8
+"""Champions of the past that are remembered: what was written for an older one faces today's."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,7 @@ class State:
     next_trial: int = 1
     next_request: int = 1
     champion: Champion | None = None
+    overtaken: tuple[Champion, ...] = ()  # the last of those before, the newest first
     experiments: Map[int, ExperimentEntry] = field(default_factory=Map)
     trials: Map[int, TrialEntry] = field(default_factory=Map)
     ready: tuple[int, ...] = ()  # planned trials, the next one first

@@ -1,5 +1,6 @@
 """When a study ends by itself, and when it pauses because something is broken."""
 
+from scheduler.rules import rebasing
 from scheduler.rules.state import State
 from scheduler.rules.states import StopReason
 
@@ -27,7 +28,7 @@ def limit_reached(state: State, now: float) -> StopReason | None:
 
 def exhausted(state: State) -> StopReason | None:
     """Why nothing is left to run, where that is so."""
-    if state.trials or state.waiting:
+    if state.trials or state.waiting or rebasing.held(state):
         return None
     policy, tally = state.policy, state.tally
     if tally.spent and not state.asked:  # what is under way is paid for

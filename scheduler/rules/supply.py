@@ -38,7 +38,8 @@ def calls(state: State, now: float) -> list[int]:
     """
     sizes = []
     wanted = missing(state, now)
-    calls_under_way = sum(ask.purpose is not Purpose.FILL for ask in state.asked.values())
+    others = (Purpose.FILL, Purpose.REBASE)
+    calls_under_way = sum(ask.purpose not in others for ask in state.asked.values())
     for _ in range(max(0, state.policy.calls_in_flight - calls_under_way)):
         if wanted <= 0:
             break
@@ -65,5 +66,6 @@ def idle_slots(state: State, now: float) -> int:
 
 
 def _under_way(state: State) -> int:
-    """Proposals that were asked for and have not come."""
-    return sum(ask.count for ask in state.asked.values())
+    """New proposals that were asked for and have not come."""
+    asks = state.asked.values()
+    return sum(ask.count for ask in asks if ask.purpose is not Purpose.REBASE)

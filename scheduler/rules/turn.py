@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from scheduler.rules import events as ev
 from scheduler.rules.state import ExperimentEntry, State
-from scheduler.rules.states import StopReason, StudyState
+from scheduler.rules.states import ExperimentState, StopReason, StudyState
 
 
 class Turn:
@@ -34,6 +34,11 @@ class Turn:
         self.change(experiments=self.state.experiments.set(entry.id, entry))
         if before is not None and before.state is not entry.state:
             self.facts.append(ev.ExperimentMoved(entry.id, entry.state))
+
+    def hold(self, entry: ExperimentEntry) -> None:
+        """Keep an undecided experiment for later; it asks for no more trials until then."""
+        confirming = ExperimentState.CONFIRMING
+        self.put(replace(entry, state=confirming, wanted=len(entry.results)))
 
     def move_study(self, to: StudyState, reason: StopReason | None = None, text: str = "") -> None:
         """Change the state of the study; its clock stands still while it is not open."""

@@ -45,6 +45,8 @@ EXPERIMENT_COLUMNS = (
     "combines",
     "mends",
     "call",
+    "rebases",
+    "size",
 )
 TRIAL_COLUMNS = (
     "trial",
@@ -165,6 +167,8 @@ def _experiment(reader: Reader, experiment: Experiment) -> tuple[object, ...]:
         experiment.combines,
         experiment.mends,
         experiment.call,
+        json.dumps(experiment.rebases),
+        experiment.size,
     )
 
 

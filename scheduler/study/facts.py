@@ -85,8 +85,8 @@ def _(fact: ev.ExperimentAdded, db: Connection, event: ev.Event, contents: Conte
     db.execute(
         "INSERT INTO experiment (id, parent, title, hypothesis, origin, request, state, wanted,"
         " champions, fingerprint, skeleton, constants, created_at, expected, instruction,"
-        " combines, mends, mended, call)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " combines, mends, mended, call, rebases, size)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             fact.id,
             fact.parent,
@@ -107,6 +107,8 @@ def _(fact: ev.ExperimentAdded, db: Connection, event: ev.Event, contents: Conte
             fact.mends,
             fact.mended,
             proposal.call,
+            json.dumps(proposal.rebases),
+            proposal.size,
         ),
     )
     if fact.parent is not None:

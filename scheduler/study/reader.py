@@ -379,6 +379,8 @@ class Reader:
                 combines=row["combines"],
                 mends=row["mends"],
                 call=row["call"],
+                rebases=tuple(json.loads(row["rebases"])),
+                size=row["size"],
             )
 
     # ---- trials -----------------------------------------------------------------------------

@@ -43,6 +43,8 @@ class Experiment:
     combines: int | None = None  # another experiment whose change it brings in
     mends: int | None = None  # the crashed experiment whose idea it carries on
     call: int | None = None  # the call of the model that it came from
+    rebases: tuple[int, ...] = ()  # overtaken wins whose edits it carries over to its parent's code
+    size: int = 0  # of its code, in nodes of the syntax tree; 0: not counted
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from agent.proposal import NOT_MODELS
 from scheduler.rules import events as ev
 from scheduler.rules.noise import Noise
 from scheduler.rules.state import (
+    OVERTAKEN,
     Ask,
     Champion,
     ExperimentEntry,
@@ -65,6 +66,7 @@ def load_outbox(db: sqlite3.Connection) -> tuple[ev.Action, ...]:
 def _action(name: str, fields: dict[str, Any]) -> ev.Action:
     if "purpose" in fields:
         fields["purpose"] = Purpose(fields["purpose"])
+        fields["wins"] = tuple(fields.get("wins", ()))
     return ACTIONS[name](**fields)
 
 
@@ -83,6 +85,7 @@ def load_state(db: sqlite3.Connection, policy: Policy) -> State:
         next_trial=_next(db, "trial", 1),
         next_request=_next(db, "request", 1),
         champion=_champion(db, trials),
+        overtaken=_overtaken(db),
         experiments=Map(_open_experiments(db, trials)),
         trials=Map(trials),
         ready=tuple(t.id for t in trials.values() if t.state is TrialState.PLANNED),
@@ -105,7 +108,8 @@ def _next(db: sqlite3.Connection, table: str, first: int, column: str = "id") ->
 
 
 def _ask(written: Mapping[str, Any]) -> Ask:
-    return Ask(**{**written, "purpose": Purpose(written["purpose"])})
+    wins = tuple(written.get("wins", ()))
+    return Ask(**{**written, "purpose": Purpose(written["purpose"]), "wins": wins})
 
 
 def _open_instructions(db: sqlite3.Connection) -> dict[int, InstructionEntry]:
@@ -118,14 +122,33 @@ def _open_instructions(db: sqlite3.Connection) -> dict[int, InstructionEntry]:
 
 def _champion(db: sqlite3.Connection, trials: Mapping[int, TrialEntry]) -> Champion | None:
     row = db.execute(
-        "SELECT experiment, number, experiment.metric FROM champion JOIN experiment"
+        "SELECT experiment, number, experiment.metric, size FROM champion JOIN experiment"
         " ON experiment.id = experiment ORDER BY number DESC LIMIT 1"
     ).fetchone()
     if row is None:
         return None
     number = row["experiment"]
     repeats = tuple(sorted(t.id for t in trials.values() if t.experiment == number))
-    return Champion(number, row["metric"], row["number"], _results(db, number), repeats)
+    results = _results(db, number)
+    return Champion(number, row["metric"], row["number"], results, repeats, row["size"])
+
+
+def _overtaken(db: sqlite3.Connection) -> tuple[Champion, ...]:
+    rows = db.execute(
+        "SELECT experiment, number, experiment.metric, size FROM champion JOIN experiment"
+        " ON experiment.id = experiment ORDER BY number DESC LIMIT ? OFFSET 1",
+        (OVERTAKEN,),
+    ).fetchall()
+    return tuple(
+        Champion(
+            row["experiment"],
+            row["metric"],
+            row["number"],
+            _results(db, row["experiment"]),
+            size=row["size"],
+        )
+        for row in rows
+    )
 
 
 def _results(db: sqlite3.Connection, experiment: int) -> tuple[Result, ...]:
@@ -172,5 +195,7 @@ def _open_experiments(
             row["origin"] not in NOT_MODELS,
             row["instruction"],
             row["mended"],
+            tuple(json.loads(row["rebases"])),
+            row["size"],
         )
     return entries

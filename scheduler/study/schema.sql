@@ -42,7 +42,9 @@ CREATE TABLE experiment (
     mends       INTEGER,  -- the crashed experiment whose idea it carries on
     mended      INTEGER NOT NULL DEFAULT 0,  -- how many crashed before it in this line
     call        INTEGER,  -- the call of the model that it came from
-    decision    INTEGER  -- the how-many-eth of the study, once decided
+    decision    INTEGER,  -- the how-many-eth of the study, once decided
+    rebases     TEXT NOT NULL DEFAULT '[]',  -- JSON: overtaken wins whose edits it carries over
+    size        INTEGER NOT NULL DEFAULT 0   -- of its code, in tokens of Python; 0: not counted
 );
 CREATE INDEX experiment_baseline ON experiment (id) WHERE parent IS NULL;
 CREATE INDEX experiment_by_metric ON experiment (metric) WHERE metric IS NOT NULL;
@@ -120,7 +122,7 @@ CREATE TABLE request (        -- calls to the agent
     input_tokens  INTEGER,
     output_tokens INTEGER,
     dollars     REAL,
-    purpose     TEXT NOT NULL DEFAULT 'improve',  -- or fill, mend
+    purpose     TEXT NOT NULL DEFAULT 'improve',  -- or fill, mend, rebase
     arm         TEXT NOT NULL DEFAULT ''  -- whose answer it mainly was
 );
 
@@ -128,7 +130,7 @@ CREATE TABLE call (           -- attempts to have a model answer, the failed one
     id          INTEGER PRIMARY KEY,
     request     INTEGER NOT NULL,
     model       TEXT NOT NULL,
-    purpose     TEXT NOT NULL,  -- improve, mend, repair
+    purpose     TEXT NOT NULL,  -- improve, mend, rebase, repair
     at          REAL NOT NULL,
     prompt      BLOB NOT NULL,  -- zlib: JSON, a list of [role, text]
     answer      BLOB,           -- zlib: text, as far as it came

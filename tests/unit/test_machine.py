@@ -8,6 +8,7 @@ from agent import Purpose
 from scheduler.rules import events as ev
 from scheduler.rules.evidence import Criteria
 from scheduler.rules.machine import Transition, step
+from scheduler.rules.rebasing import held as held_wins
 from scheduler.rules.state import Policy, State
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
 from scheduler.rules.stopping import EMPTY_ANSWERS, LOSSES_IN_ROW
@@ -430,8 +431,11 @@ def happen(play: Play, kind: int, pick: int) -> Transition | None:  # noqa: PLR0
     if kind < 62 and running:
         return play.lost(running[pick % len(running)], blamed=pick % 3 > 0, memory=pick % 2 > 0)
     if kind < 84 and play.state.asked:
-        wanted = min(play.state.asked.items())[1].count
-        return play.answer(min(pick % 6, wanted))
+        request, ask = min(play.state.asked.items())
+        if ask.purpose is Purpose.REBASE and pick % 7 == 0:
+            drafts = play.rebases(ask, 1, stale=True)
+            return play.send(ev.Answered(play.tick(), request, drafts, 1.0))
+        return play.answer(min(pick % 6, ask.count))
     if kind < 87 and play.state.asked:
         return play.send(ev.AnswerFailed(play.tick(), min(play.state.asked), "no connection"))
     if kind < 91:
@@ -485,13 +489,16 @@ def check_now(play: Play, transition: Transition | None) -> None:
         waits = entry.id in state.waiting
         assert waits or len(trials) + len(entry.results) == entry.wanted
         if entry.state is ExperimentState.CONFIRMING and not waits:
-            assert trials or (champion and champion.open), "nothing will ever decide it"
+            carried = entry.id in held_wins(state)
+            assert carried or trials or (champion and champion.open), "nothing will ever decide it"
     if state.study is StudyState.RUNNING:
         assert not (state.free and state.ready), "an idle slot beside a ready trial"
     if state.policy.max_experiments is not None:
-        under_way = sum(a.count for a in state.asked.values() if a.purpose is not Purpose.MEND)
+        new = (Purpose.IMPROVE, Purpose.FILL)
+        under_way = sum(a.count for a in state.asked.values() if a.purpose in new)
         running = state.study is StudyState.RUNNING and not state.policy.mends
-        most = state.policy.max_experiments + play.submitted  # a person is not refused
+        rebases = sum(isinstance(f, ev.ExperimentAdded) and f.wanted == 0 for f in play.facts)
+        most = state.policy.max_experiments + play.submitted + rebases  # these are not refused
         assert state.tally.proposed + under_way * running <= most
     if transition and state.study is not StudyState.RUNNING:
         assert not of_kind(transition.actions, ev.StartTrial)

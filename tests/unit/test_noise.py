@@ -352,7 +352,7 @@ def test_a_kept_effect_is_overstated_by_less_than_a_sigma_and_less_the_larger_it
 
 
 def test_smaller_code_that_is_worse_by_the_margin_is_seldom_kept_and_an_equal_one_mostly() -> None:
-    criteria = Criteria(gate=-100.0, simplicity_margin=1.5 * SIGMA, relative=False)
+    criteria = Criteria(gate=-100.0, simplicity_margin=1.5, relative=False)
     worse = Trials(effect=1.5 * SIGMA, criteria=criteria, test=not_worse).run(1000)
     assert len(worse.kept) / 1000 < 0.08 + 0.026
     equal = Trials(criteria=criteria, test=not_worse).run(400)

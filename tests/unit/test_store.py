@@ -12,6 +12,7 @@ import pytest
 from agent import Proposal
 from scheduler.errors import NothingYet, StudyError, UsageError
 from scheduler.rules import events as ev
+from scheduler.rules.evidence import Criteria
 from scheduler.rules.machine import step
 from scheduler.rules.state import Policy
 from scheduler.rules.states import ExperimentState, StudyState, TrialState
@@ -35,13 +36,19 @@ def store(path: Path) -> Iterator[Store]:
     store.close()
 
 
+@pytest.mark.parametrize("confirmed", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 def test_after_every_event_the_database_holds_the_rules_state(
-    store: Store, path: Path, seed: int
+    store: Store, path: Path, seed: int, confirmed: bool
 ) -> None:
     luck = random.Random(seed)
     policy = Policy(
-        max_experiments=40, baseline_repeats=1 + seed % 3, seed=seed, fill=seed > 1, mends=seed % 2
+        max_experiments=40,
+        baseline_repeats=1 + seed % 3,
+        seed=seed,
+        fill=seed > 1,
+        mends=seed % 2,
+        criteria=Criteria(most_seeds=3, champion_seeds=1, gate=0.0) if confirmed else None,
     )
     course = Course(policy, store)
     world = World(course, luck, losses=0.15)
@@ -57,6 +64,8 @@ def test_after_every_event_the_database_holds_the_rules_state(
         assert store.last_event() == course.event
     with Reader(path) as reader:
         assert reader.study().counts == Counter(each.state for each in reader.experiments())
+    if confirmed and seed == 0:
+        assert any(isinstance(f, ev.ExperimentAdded) and f.wanted == 0 for f in course.facts)
     assert {f.state for f in course.facts if isinstance(f, ev.TrialMoved)} == {
         TrialState.RUNNING,
         TrialState.DONE,

@@ -216,6 +216,11 @@ def _add_kin(whole: Whole) -> None:
         if number is not None:
             heading(3, name)
             link_to(number)
+    if one.rebases:
+        heading(3, "Carries over what was overtaken")
+        with ui.row().classes("gap-3 items-baseline"):
+            for number in one.rebases:
+                link_to(number)
     if whole.children:
         heading(3, "Kept on top of it")
         with ui.row().classes("gap-3 items-baseline"):
