@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from agent import ArmRecord, Briefing, Broken, Code, Instruction, PastExperiment, Win
 from scheduler.rules import events as ev
-from scheduler.study.artifacts import unified_diff
 from scheduler.study.config import Config
+from scheduler.study.patch import unified_diff
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment
 

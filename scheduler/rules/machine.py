@@ -19,6 +19,7 @@ from scheduler.rules.state import (
     InstructionEntry,
     Result,
     State,
+    UnderWay,
     free_slots,
 )
 from scheduler.rules.states import (
@@ -80,7 +81,7 @@ def _(event: ev.Opened, turn: Turn) -> None:
     Slots are forgotten too, until the new driver has counted them.
     """
     state = turn.state
-    turn.change(slots=0, free=(), asked=state.asked.__class__())
+    turn.change(slots=0, free=(), asked=state.asked.__class__(), under_way=UnderWay())
     tally = state.tally
     # A study that was killed has counted its time up to the last note.
     forgotten = max(0.0, tally.seen_at - tally.opened_at) if state.study.is_open else 0.0

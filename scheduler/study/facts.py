@@ -329,7 +329,12 @@ def write_arms(db: Connection, arms: Iterable[ArmRecord]) -> None:
 
 def set_scalars(db: Connection, values: Mapping[str, object]) -> None:
     """Put values of the rules' state that stand in no table of their own."""
+    put_scalars(db, {name: json.dumps(value) for name, value in values.items()})
+
+
+def put_scalars(db: Connection, values: Mapping[str, str]) -> None:
+    """The same with values that are JSON already."""
     db.executemany(
         "INSERT INTO scalar VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-        [(name, json.dumps(value)) for name, value in values.items()],
+        list(values.items()),
     )

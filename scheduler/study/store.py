@@ -7,8 +7,9 @@ holds all of an event or nothing of it. Reading the rules' state back is `resume
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from scheduler.rules.state import Policy, State
 from scheduler.study import resume
 from scheduler.study.calls import Calls
 from scheduler.study.database import has_no_room, open_for_writing
-from scheduler.study.facts import Contents, set_scalars, write_contents, write_fact
+from scheduler.study.facts import Contents, put_scalars, set_scalars, write_contents, write_fact
 
 CHANGED = {
     "task": "task's fixed files (its harness or its scoring) have",
@@ -112,7 +113,9 @@ class Store:
                 for name, value in scalars.items()
                 if name not in self._written or self._written[name] is not value
             }
-            set_scalars(self._db, {"event": number, **{n: _plain(v) for n, v in changed.items()}})
+            put_scalars(
+                self._db, {"event": str(number), **{n: _encoded(v) for n, v in changed.items()}}
+            )
         self._written = scalars
 
     def calls(self, limits: Limits) -> Calls:
@@ -125,16 +128,15 @@ class Store:
     def _note(self, at: float, fact: ev.Fact) -> None:
         self._db.execute(
             "INSERT INTO journal (at, fact, data) VALUES (?, ?, ?)",
-            (at, type(fact).__name__, json.dumps(asdict(fact))),
+            (at, type(fact).__name__, _as_json(fact)),
         )
 
     def _write_outbox(self, at: float, actions: Iterable[ev.Action]) -> None:
         self._db.execute("DELETE FROM outbox")
         for action in actions:
-            data = asdict(action)
             self._db.execute(
                 "INSERT INTO outbox (action, data) VALUES (?, ?)",
-                (type(action).__name__, json.dumps(data)),
+                (type(action).__name__, _as_json(action)),
             )
             if isinstance(action, ev.RequestProposals):
                 self._db.execute(
@@ -176,8 +178,18 @@ def _scalars(state: State) -> dict[str, object]:
     }
 
 
-def _plain(part: Any) -> object:
-    """A part of the state as JSON can hold it."""
+def _encoded(part: Any) -> str:
+    """A part of the state as JSON. A mapping may be long, and most of it is as it was."""
     if isinstance(part, Mapping):
-        return {str(key): _plain(value) for key, value in part.items()}
-    return asdict(part) if is_dataclass(part) and not isinstance(part, type) else part
+        return f"{{{', '.join(f'{json.dumps(str(k))}: {_entry(v)}' for k, v in part.items())}}}"
+    return _as_json(part)
+
+
+@lru_cache(4096)
+def _entry(part: Hashable) -> str:
+    return _as_json(part)
+
+
+def _as_json(part: object) -> str:
+    """Plain data as JSON. Dataclasses as objects: `asdict` would copy every value first."""
+    return json.dumps(part, default=vars)
