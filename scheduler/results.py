@@ -26,7 +26,8 @@ from scheduler.correspondence import Posted, finish_reply, take_up
 from scheduler.memory import Memory
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
-from scheduler.rules.state import TrialEntry
+from scheduler.rules.state import State, TrialEntry
+from scheduler.rules.states import TrialState
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
 from scheduler.study.database import has_no_room
@@ -105,7 +106,7 @@ class Results:
         self._artifacts = Artifacts(self._folder, self._reader)
         self._progress: dict[int, Progress] = {}
         self._assigned: dict[int, float] = {}  # trial -> when it was given its slot
-        self._titles: dict[int, str] = {}  # of running experiments
+        self._titles: dict[int, str] = {}  # of undecided experiments
         self._briefed: dict[int, _Briefed] = {}  # by request
         self._mailbox = Mailbox(self._folder.inbox)
         self._held: tuple[int, ev.Event, Contents] | None = None  # translated, not yet recorded
@@ -139,8 +140,8 @@ class Results:
             contents = self._memory.remember(self._state, transition, contents)
             self._commit(number, event, transition, contents)
             self._memory.keep()
-            self._state = transition.state
-            self._follow(transition, contents)
+            before, self._state = self._state, transition.state
+            self._follow(before, transition, contents)
         self._held = None
         if isinstance(item, Posted):
             self._mailbox.remove(item.letter.key)
@@ -340,38 +341,43 @@ class Results:
         )
         return event, contents
 
-    def _follow(self, transition: Transition, contents: Contents) -> None:
+    def _follow(self, before: State, transition: Transition, contents: Contents) -> None:
         """Do beside the database what the facts ask for."""
         for fact in transition.facts:
             match fact:
                 case ev.ExperimentAdded():
+                    if fact.draft is not None:
+                        self._titles[fact.id] = contents.proposals[fact.draft].title
                     self._write(partial(self._artifacts.write_experiment, fact.id))
                 case ev.TrialMoved(slot=int()):
                     self._begin_trial(self._state.trials[fact.id])
                 case ev.TrialMoved():
                     self._end_trial(fact.id)
+                    if contents.outcome is not None and fact.state is TrialState.DONE:
+                        self._keep_log(before.trials[fact.id].experiment, contents.outcome)
+                case ev.ExperimentMoved() if fact.state.is_final:
+                    self._titles.pop(fact.id, None)
                 case ev.Crowned():
                     self._write(partial(self._artifacts.write_best, fact.experiment))
-        if contents.outcome is not None:
-            self._keep_log(contents.outcome)
 
     def _begin_trial(self, trial: TrialEntry) -> None:
-        experiment = self._reader.experiment(trial.experiment)
-        assert experiment is not None
         self._assigned[trial.id] = time.time()
-        self._titles[trial.id] = experiment.title
         self._write(partial(self._artifacts.start_log, trial.experiment, trial.id))
 
     def _end_trial(self, trial: int) -> None:
         self._progress.pop(trial, None)
         self._assigned.pop(trial, None)
-        self._titles.pop(trial, None)
 
-    def _keep_log(self, outcome: Outcome) -> None:
-        record = self._reader.trial(outcome.trial)
-        if record is not None and record.outcome is not None:
-            finish = self._artifacts.finish_log
-            self._write(partial(finish, record.experiment, outcome.trial, outcome.log))
+    def _keep_log(self, experiment: int, outcome: Outcome) -> None:
+        finish = self._artifacts.finish_log
+        self._write(partial(finish, experiment, outcome.trial, outcome.log))
+
+    def _title(self, experiment: int) -> str:
+        """The baseline's, and that of what was added before a restart, are read."""
+        if experiment not in self._titles:
+            found = self._reader.experiment(experiment)
+            self._titles[experiment] = found.title if found else ""
+        return self._titles[experiment]
 
     def _write(self, artifact: Callable[[], None]) -> None:
         """Write a file beside the database, or later where there is no room now."""
@@ -402,7 +408,7 @@ class Results:
                 slot=trial.slot,
                 trial=trial.id,
                 experiment=trial.experiment,
-                title=self._titles.get(trial.id, ""),
+                title=self._title(trial.experiment),
                 seconds=time.time() - self._assigned.get(trial.id, time.time()),
             )
             if progress is not None:

@@ -21,8 +21,11 @@ class Turn:
         self.actions: list[ev.Action] = []
 
     def change(self, **fields: object) -> None:
-        """Replace fields of the state."""
-        self.state = replace(self.state, **fields)  # type: ignore[arg-type]
+        """Replace fields of the state. There are a dozen of such changes in an event."""
+        changed = object.__new__(State)
+        # As `dataclasses.replace` does, which takes five times as long for so many fields.
+        changed.__dict__.update(self.state.__dict__, **fields)
+        self.state = changed
 
     def tally(self, **fields: float | str) -> None:
         """Replace counters of the state."""

@@ -74,6 +74,9 @@ class Artifacts:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Line ends stay as they are: the hash of a file is taken over its very characters.
-    path.write_text(text, "utf-8", newline="")
+    try:
+        path.write_text(text, "utf-8", newline="")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8", newline="")

@@ -323,7 +323,7 @@ def write_arms(db: Connection, arms: Iterable[ArmRecord]) -> None:
     """Put the records of arms in the place of the older ones."""
     db.executemany(
         "INSERT INTO arm VALUES (?, ?) ON CONFLICT DO UPDATE SET record = excluded.record",
-        [(record.name, json.dumps(asdict(record))) for record in arms],
+        [(record.name, json.dumps(vars(record))) for record in arms],
     )
 
 

@@ -36,10 +36,14 @@ def _differences(old: list[str], new: list[str], path: str) -> Iterator[str]:
 
 def _equal(old: list[str], new: list[str], most: int) -> int:
     """How many lines are the same from the beginning on."""
-    for number in range(most):
-        if old[number] != new[number]:
-            return number
-    return most
+    least = 0
+    while least < most:
+        middle = (least + most + 1) // 2
+        if old[least:middle] == new[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
 
 
 def _moved(heading: str, by: int) -> str:

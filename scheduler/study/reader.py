@@ -388,9 +388,11 @@ class Reader:
         return next(iter(self._trials("WHERE trial.id = ?", (number,))), None)
 
     def device(self) -> str:
-        """What the newest trial ran on; "" before the first."""
+        """What the newest trial ran on; "" before the first, or where none of late had any."""
         row = self._db.execute(
-            "SELECT device FROM outcome WHERE device != '' ORDER BY trial DESC LIMIT 1"
+            "SELECT device FROM (SELECT device FROM outcome ORDER BY trial DESC LIMIT ?)"
+            " WHERE device != '' LIMIT 1",
+            (GAPS,),
         ).fetchone()
         return "" if row is None else str(row["device"])
 

@@ -104,7 +104,7 @@ class Store:
         with self._transaction():
             for fact in transition.facts:
                 write_fact(fact, self._db, event, contents)
-                self._note(event.at, fact)
+            self._note(event.at, transition.facts)
             write_contents(self._db, event, contents)
             self._write_outbox(event.at, transition.actions)
             scalars = _scalars(transition.state)
@@ -125,10 +125,10 @@ class Store:
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._db)
 
-    def _note(self, at: float, fact: ev.Fact) -> None:
-        self._db.execute(
+    def _note(self, at: float, facts: Iterable[ev.Fact]) -> None:
+        self._db.executemany(
             "INSERT INTO journal (at, fact, data) VALUES (?, ?, ?)",
-            (at, type(fact).__name__, _as_json(fact)),
+            [(at, type(fact).__name__, _as_json(fact)) for fact in facts],
         )
 
     def _write_outbox(self, at: float, actions: Iterable[ev.Action]) -> None:
