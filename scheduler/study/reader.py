@@ -371,8 +371,9 @@ class Reader:
 
     def _experiments(self, rest: str, values: Sequence[object] = ()) -> Iterator[Experiment]:
         query = f"SELECT {EXPERIMENT} FROM experiment {rest}"  # noqa: S608 - from this file only
-        for row in self._db.execute(query, tuple(values)):
-            yield _experiment(tuple(row))
+        cursor = self._db.cursor()
+        cursor.row_factory = None  # plain tuples, which can be looked up
+        yield from map(_experiment, cursor.execute(query, tuple(values)))
 
     # ---- trials -----------------------------------------------------------------------------
 
