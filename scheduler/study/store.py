@@ -7,9 +7,9 @@ holds all of an event or nothing of it. Reading the rules' state back is `resume
 
 import json
 import sqlite3
-from collections.abc import Hashable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = open_for_writing(path)
+        self._entries: defaultdict[str, _Entries] = defaultdict(_Entries)
         self._written: dict[str, object] = {}  # scalars of the newest commit, as they are stored
 
     def close(self) -> None:
@@ -113,14 +114,18 @@ class Store:
                 for name, value in scalars.items()
                 if name not in self._written or self._written[name] is not value
             }
-            put_scalars(
-                self._db, {"event": str(number), **{n: _encoded(v) for n, v in changed.items()}}
-            )
+            encoded = {name: self._encode(name, value) for name, value in changed.items()}
+            put_scalars(self._db, {"event": str(number), **encoded})
         self._written = scalars
 
     def calls(self, limits: Limits) -> Calls:
         """The ledger of the calls to models, under these limits."""
         return Calls(self._db, limits, self._transaction)
+
+    def _encode(self, name: str, part: object) -> str:
+        if isinstance(part, Mapping):
+            return self._entries[name].encode(part)
+        return _as_json(part)
 
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._db)
@@ -178,16 +183,22 @@ def _scalars(state: State) -> dict[str, object]:
     }
 
 
-def _encoded(part: Any) -> str:
-    """A part of the state as JSON. A mapping may be long, and most of it is as it was."""
-    if isinstance(part, Mapping):
-        return f"{{{', '.join(f'{json.dumps(str(k))}: {_entry(v)}' for k, v in part.items())}}}"
-    return _as_json(part)
+class _Entries:
+    """A mapping as JSON. It may be long, and most of it is as it was: that is not made again."""
 
+    def __init__(self) -> None:
+        self._known: dict[object, tuple[object, str]] = {}
 
-@lru_cache(4096)
-def _entry(part: Hashable) -> str:
-    return _as_json(part)
+    def encode(self, mapping: Mapping[Any, object]) -> str:
+        """The whole of it."""
+        known, none = self._known, (None, "")
+        self._known = {
+            key: found
+            if (found := known.get(key, none))[0] is value
+            else (value, f"{json.dumps(str(key))}: {_as_json(value)}")
+            for key, value in mapping.items()
+        }
+        return f"{{{', '.join([text for _, text in self._known.values()])}}}"
 
 
 def _as_json(part: object) -> str:
