@@ -19,6 +19,7 @@ class Purpose(StrEnum):
     IMPROVE = "improve"  # the usual one: better code than the champion's
     FILL = "fill"  # a slot is idle now and no proposal is there: whatever comes at once
     MEND = "mend"  # an experiment crashed in its first seconds: the same idea, without the fault
+    ABLATE = "ablate"  # the champion's code, with each kept edit taken out in turn
     REBASE = "rebase"  # wins that a new champion overtook: their edits, carried over to its code
 
 
@@ -146,7 +147,7 @@ class Briefing:
     free_slots: int = 0  # slots that would be idle without this answer
     arms: Mapping[str, ArmRecord] = field(default_factory=dict)  # by name, the tuner included
     broken: Broken | None = None  # where the purpose is to mend
-    wins: tuple[Win, ...] = ()  # where the purpose is to rebase, the best first
+    wins: tuple[Win, ...] = ()  # to be carried over, the best first; or to be taken out
     conflict: str = ""  # where the text of the one win clashes with the champion's
 
     def past(self) -> tuple[PastExperiment, ...]:

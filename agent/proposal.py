@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from agent.briefing import Constants
 
-BASELINE, TUNER, PERSON, REBASE = "baseline", "tuner", "person", "rebase"
-NOT_MODELS = frozenset({BASELINE, TUNER, PERSON, REBASE})
+BASELINE, TUNER, PERSON = "baseline", "tuner", "person"
+REBASE, ABLATION = "rebase", "ablation"
+NOT_MODELS = frozenset({BASELINE, TUNER, PERSON, REBASE, ABLATION})
 """Origins of proposals that are no model's name."""
 
 
@@ -28,7 +29,7 @@ class Proposal:
     hypothesis: str  # what is expected, and why
     parent: int  # the experiment whose code was edited
     files: Mapping[str, str]  # the changed files whole: relative path -> text
-    origin: str  # "tuner", "person", "rebase" (wins of several), or a model's name
+    origin: str  # "tuner", "person", "rebase" (wins of several), "ablation", or a model's name
     fingerprint: str = ""  # see agent.source
     skeleton: str = ""
     constants: Constants = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Proposal:
     combines: int | None = None  # another experiment whose change it brings to the parent's code
     mends: int | None = None  # the crashed experiment whose idea it carries on
     call: int | None = None  # the call of the model that it came from, by the ledger's number
+    ablates: int | None = None  # the kept experiment whose edit it takes out of its parent's code
     rebases: tuple[int, ...] = ()  # overtaken wins whose edits it carries over to its parent's code
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from agent.ablating import ablate
 from agent.arm import Arm, Brought, TunerArm
 from agent.briefing import Briefing, Purpose
 from agent.check import Checker
@@ -66,6 +67,9 @@ class Researcher:
         checker = Checker(briefing)
         if briefing.purpose is Purpose.REBASE:
             return await self._rebase(briefing, checker)
+        if briefing.purpose is Purpose.ABLATE:
+            made, refused = await asyncio.to_thread(ablate, briefing, checker)
+            return Answer(briefing.request, tuple(made), refused=tuple(refused))
         down = {name: why for name, arm in self._models.items() if (why := arm.trouble())}
         answer = Answer(briefing.request, (), troubles=down)
         for arm in self._order(briefing, [name for name in self._models if name not in down]):

@@ -84,7 +84,7 @@ def print_line(name: str, seconds: Sequence[float]) -> None:
 
 def act(folder: Path, pipe: Connection) -> None:
     """The study's process: takes in events at its pace until it is told that it is enough."""
-    config = load_config("local", ["stop.max_experiments=100000"], {})
+    config = load_config("local", ["stop.max_experiments=100000", "keep.most_seeds=0"], {})
     first = replace(proposal("honest(2.0)", "baseline"), origin=BASELINE)
     results = Results(folder, config, Plan(first, "task", "data", Resources()))
     results.begin_session(1, "here")

@@ -188,7 +188,13 @@ async def run_study(folder: StudyFolder, seconds: float, count: int) -> list[Sha
     """Run it to its end; the CPU times of once a second."""
     config = load_config(
         "cluster",
-        [f"stop.max_experiments={count}", "agent.models=[a-model]", "agent.fill=false", CALLS],
+        [
+            f"stop.max_experiments={count}",
+            "agent.models=[a-model]",
+            "agent.fill=false",
+            "keep.most_seeds=0",
+            CALLS,
+        ],
         {},
     )
     folder.create(config, "# Sleep\n")

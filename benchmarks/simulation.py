@@ -47,7 +47,12 @@ class Simulation:
     """One study in virtual time."""
 
     def __init__(self, path: Path, slots: int, experiments: int) -> None:
-        settings = [f"stop.max_experiments={experiments}", "agent.models=[m]", "agent.fill=false"]
+        settings = [
+            f"stop.max_experiments={experiments}",
+            "agent.models=[m]",
+            "agent.fill=false",
+            "keep.most_seeds=0",
+        ]
         settings.append(f"agent.calls_in_flight={max(4, slots // 8)}")
         config = load_config("cluster", settings, {})
         folder = StudyFolder(path)

@@ -24,10 +24,11 @@ from agent.proposal import NOT_MODELS
 from scheduler.briefings import Circumstances, write_briefing
 from scheduler.correspondence import Posted, finish_reply, take_up
 from scheduler.memory import Memory
+from scheduler.rules import checks
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import State, TrialEntry
-from scheduler.rules.states import TrialState
+from scheduler.rules.states import TrialKind, TrialState
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
 from scheduler.study.database import has_no_room
@@ -78,6 +79,7 @@ class Plan:
     data: str  # content hash of the packed data
     resources: Resources
     guide: str = ""  # the task's own words on its contract, for the agent
+    audits: bool = True  # the audit split is long enough to be scored
 
 
 class Results:
@@ -181,6 +183,7 @@ class Results:
         """Everything that a worker needs to run a trial."""
         record = self._reader.trial(number)
         assert record is not None, f"no trial {number}"
+        entry = self._state.trials.get(number)  # None: it was cut short meanwhile
         return Trial(
             id=record.id,
             experiment=record.experiment,
@@ -190,11 +193,12 @@ class Results:
             files=self._reader.files(record.experiment),
             task=self._plan.task,
             data=self._plan.data,
-            budget=self._config.trial_budget(),
+            budget=self._config.trial_budget(record.kind),
             resources=self._plan.resources,
             settings=self._config.trial_settings(),
             progress_seconds=max(1.0, self._state.slots / REPORTS_PER_SECOND),
             sandbox=self._config.workers.sandbox,
+            audit=checks.audit_range(self._state, entry) if entry and self._plan.audits else None,
         )
 
     def briefing(self, request: ev.RequestProposals) -> Briefing:
@@ -372,12 +376,14 @@ class Results:
         finish = self._artifacts.finish_log
         self._write(partial(finish, experiment, outcome.trial, outcome.log))
 
-    def _title(self, experiment: int) -> str:
-        """The baseline's, and that of what was added before a restart, are read."""
+    def _title(self, trial: TrialEntry) -> str:
+        """The baseline's title, and that of what was added before a restart, are read."""
+        experiment = trial.experiment
         if experiment not in self._titles:
             found = self._reader.experiment(experiment)
             self._titles[experiment] = found.title if found else ""
-        return self._titles[experiment]
+        longer = " (longer budget)" if trial.kind is TrialKind.LONG else ""
+        return self._titles[experiment] + longer
 
     def _write(self, artifact: Callable[[], None]) -> None:
         """Write a file beside the database, or later where there is no room now."""
@@ -408,7 +414,7 @@ class Results:
                 slot=trial.slot,
                 trial=trial.id,
                 experiment=trial.experiment,
-                title=self._title(trial.experiment),
+                title=self._title(trial),
                 seconds=time.time() - self._assigned.get(trial.id, time.time()),
             )
             if progress is not None:

@@ -169,7 +169,10 @@ async def run_session(
         data=materials.bundles.data.hash,
         resources=capacity.resources,
         guide=materials.guide,
+        audits=materials.packed.can_audit(config.data.sequence_length),
     )
+    if config.keep.audit and not plan.audits:
+        say("keep.audit: the audit split is too short for two windows, so it is not scored")
     slots = config.workers.slots
     limit = None if slots == "auto" else slots
     shared = None

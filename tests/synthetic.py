@@ -17,6 +17,7 @@ from pathlib import Path
 from agent import Answer, Proposal, Purpose
 from agent.proposal import Cost
 from scheduler.rules import events as ev
+from scheduler.rules.evidence import Criteria
 from scheduler.rules.machine import Transition, step
 from scheduler.rules.state import Policy, State
 from scheduler.study.config import Config
@@ -281,14 +282,20 @@ def _ending(chance: float) -> tuple[OutcomeStatus, str]:
     return OutcomeStatus.DONE, ""
 
 
-def make_study(folder: Path, experiments: int = 20, seed: int = 0, slots: int = 2) -> Path:
+def make_study(
+    folder: Path,
+    experiments: int = 20,
+    seed: int = 0,
+    slots: int = 2,
+    criteria: Criteria | None = None,
+) -> Path:
     """Make a study of the baseline and so many experiments, all decided; return its folder."""
     study = StudyFolder(folder)
     study.create(Config(), "# Research directions\n")
     store = Store(study.database)
     # A synthetic study may be lost in a power cut: without fsync it is made 20 times faster.
     store._db.execute("PRAGMA synchronous = OFF")
-    course = Course(Policy(max_experiments=experiments, seed=seed), store)
+    course = Course(Policy(max_experiments=experiments, seed=seed, criteria=criteria), store)
     world = World(course, random.Random(seed))
     while course.state.tally.proposed < experiments or course.state.experiments or not course.event:
         world.open(slots)  # again where many failures in a row paused it

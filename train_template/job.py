@@ -6,7 +6,8 @@
                              "eval_batch_tokens": 65536},
                 "progress_seconds": 1.0}
     referee    {"socket": 5, "exam": 6, "questions": 7, "answers": 8, "tokens": 9,
-                "token_bytes": 10, "settings": {...}, "secret": 1234567890}
+                "token_bytes": 10, "settings": {...}, "secret": 1234567890,
+                "audit": {"start": 240000, "above": -Infinity, "below": 1.234} or null}
 
 Numbers of descriptors are those of inherited ones; for sizes of the buffers see `exam`. What grows
 with the data comes as a descriptor: Linux takes no argument over 128 KiB. Plain data, checked once
@@ -60,6 +61,15 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """A second exam of the same model, where its metric is of interest."""
+
+    start: int  # the tokens from this one on are the audit split's
+    above: float  # it is held where the metric lies between these two
+    below: float
+
+
+@dataclass(frozen=True)
 class RefereeJob:
     """One exam of one candidate."""
 
@@ -67,10 +77,11 @@ class RefereeJob:
     exam: int  # inherited descriptor: the stream socket to the candidate
     questions: int  # inherited descriptors of the buffers that are shared with the candidate
     answers: int
-    tokens: int | None  # inherited descriptor of the validation tokens; None: comes with GO
+    tokens: int | None  # inherited descriptor of the exam's tokens; None: comes with GO
     token_bytes: int  # inherited descriptor: a uint32 for each token id, the bytes of its text
     settings: Settings
     secret: int  # from os.urandom: order and places of the probes
+    audit: Audit | None = None
 
 
 def parse_referee_job(text: str) -> RefereeJob:
@@ -78,6 +89,8 @@ def parse_referee_job(text: str) -> RefereeJob:
     try:
         raw = json.loads(text)
         raw["settings"] = Settings(**raw["settings"])
+        if raw.get("audit") is not None:
+            raw["audit"] = Audit(**raw["audit"])
         return RefereeJob(**raw)
     except (KeyError, TypeError) as error:
         raise ValueError(f"the job does not have the keys that it should: {error}") from error

@@ -4,8 +4,9 @@ In: a job, the validation tokens, a socket to the supervisor (see `wire`) and th
 candidate (see `exam`). Out, to the supervisor: HELLO when it could ask; PROGRESS while it does,
 with the share that was answered and the seconds that went by waiting for answers, so that the
 supervisor can tell a slow candidate from a referee that hangs; then SCORED with val_bpb, or FAILED
-with a status and one sentence. It begins on GO, which brings the tokens along where the job has
-none.
+with a status and one sentence. Where the job wants it, the same model is then asked the audit split
+in the same way, with probes of its own, and AUDITED follows. It begins on GO, which brings the
+tokens along where the job has none.
 
 It imports NumPy and none of the edited code, so that it is there in a tenth of a second, and it
 believes nothing that the candidate says. It ends at once when the supervisor goes away. It keeps no
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -74,8 +76,11 @@ def examine(
     threads: int,
     report: Callable[[float, float], None],
     patience: Patience = Patience(),
+    first: int = 0,
 ) -> float:
     """Ask everything that the plan holds; return the candidate's bits per byte.
+
+    `first` is the number of the first batch: numbers go on through all that a candidate is asked.
 
     `report` is called with the share that was answered, 0 to 1, and the seconds spent waiting for
     answers, after each batch and about every `exam.LOOK_SECONDS` of a wait. Raises RejectedError
@@ -90,15 +95,15 @@ def examine(
     idle = 0.0  # of them, those in which there was nothing to do but wait
     asked = time.monotonic()
     with ThreadPoolExecutor(threads) as pool:
-        end.ask(0, questions[0])
+        end.ask(first, questions[0])
         for batch in range(len(questions)):
             watch = _Watch(report, batch / len(questions), idle)
-            answer = end.receive(batch, watch.look)
+            answer = end.receive(first + batch, watch.look)
             idle = watch.idle
             waits.append(time.monotonic() - asked)
             asked = time.monotonic()
             if batch + 1 < len(questions):  # the candidate computes while this one is judged
-                end.ask(batch + 1, questions[batch + 1])
+                end.ask(first + batch + 1, questions[batch + 1])
             part = slice(batch * shape.windows, (batch + 1) * shape.windows)
             flat = log_probabilities(answer, targets[part].reshape(-1, 2), pool)
             log_p[part] = flat.reshape(-1, shape.length, 2)
@@ -141,10 +146,13 @@ def judge(
     token_bytes: npt.NDArray[np.uint32],
     settings: Settings,
     connection: socket.socket,
+    *,
+    audit: Callable[[float], Plan | None] = lambda _: None,
 ) -> bool:
     """Hold the exam to its end and report how it ended; return whether there is a metric.
 
-    Raises OSError where the supervisor is gone.
+    `audit` makes the plan of a second exam from the metric; None: there is none. Raises OSError
+    where the supervisor is gone.
     """
     last = 0.0
 
@@ -156,15 +164,20 @@ def judge(
             message = wire.Message(wire.Kind.PROGRESS, fraction=fraction, value=waited)
             wire.send(connection, message)
 
+    hold = partial(
+        examine,
+        end,
+        token_bytes=token_bytes,
+        threads=available_threads(),
+        patience=Patience(settings.patience_seconds, settings.first_answer_seconds),
+        report=report,
+    )
     try:
-        value = examine(
-            end,
-            plan,
-            token_bytes,
-            threads=available_threads(),
-            patience=Patience(settings.patience_seconds, settings.first_answer_seconds),
-            report=report,
-        )
+        said = wire.Message(wire.Kind.SCORED, value=hold(plan))
+        if (again := audit(said.value)) is not None:
+            wire.send(connection, said)
+            asked = len(plan.windows) // end.shape.windows
+            said = wire.Message(wire.Kind.AUDITED, value=hold(again, first=asked))
     except (RejectedError, LeftError, DataError) as error:
         # Who has left may have failed in its own code, and then says so to the supervisor itself.
         status = "rejected" if isinstance(error, RejectedError) else "crash"
@@ -173,7 +186,7 @@ def judge(
     finally:
         with contextlib.suppress(OSError):  # it may be gone
             end.end()
-    wire.send(connection, wire.Message(wire.Kind.SCORED, value=value))
+    wire.send(connection, said)
     return True
 
 
@@ -225,18 +238,28 @@ def run(job: RefereeJob, connection: socket.socket) -> bool:
     shape = exam.batch_shape(job.settings, len(token_bytes))
     end = RefereeEnd(socket.socket(fileno=job.exam), job.questions, job.answers, shape)
 
-    def prepare(tokens: int | None) -> Plan | None:
-        if tokens is None:
+    wanted = job.audit
+
+    def prepare(descriptor: int | None) -> tuple[Plan, Ids] | None:
+        if descriptor is None:
             return None
-        return make_plan(map_tokens(tokens), job.settings, shape.windows, job.secret)
+        tokens = map_tokens(descriptor)
+        start = len(tokens) if wanted is None else wanted.start
+        return make_plan(tokens[:start], job.settings, shape.windows, job.secret), tokens[start:]
+
+    def audit(value: float) -> Plan | None:
+        if wanted is None or not wanted.above < value < wanted.below:
+            return None
+        return make_plan(rest, job.settings, shape.windows, job.secret + 1)
 
     try:
-        plan = prepare(job.tokens)  # now, while the candidate trains
+        made = prepare(job.tokens)  # now, while the candidate trains
         wire.send(connection, wire.Message(wire.Kind.HELLO, text=NAME))
-        plan = prepare(await_go(connection)) or plan
-        if plan is None:
+        made = prepare(await_go(connection)) or made
+        if made is None:
             raise ConnectionError("GO came without the validation tokens, and so did the job")
-        return judge(end, plan, token_bytes, job.settings, connection)
+        plan, rest = made
+        return judge(end, plan, token_bytes, job.settings, connection, audit=audit)
     except DataError as error:
         wire.send(connection, wire.Message(wire.Kind.FAILED, text=f"crash\n{error}"))
         return False

@@ -10,6 +10,8 @@ stands alone, so the layout is written down in both, and a test holds them equal
                               TRAINED   the budget is used, or train() returned
                               SCORED    value: the validation metric
                               FAILED    text: "<status>\n<one sentence>"
+                              AUDITED   value: the metric on the audit split, after SCORED and
+                                        only where the job asks for it; from a referee alone
     supervisor -> candidate   GO        carries one file descriptor: the training tokens
 
 The training clock runs from GO to TRAINED.
@@ -36,6 +38,7 @@ class Kind(IntEnum):
     TRAINED = 4
     SCORED = 5
     FAILED = 6
+    AUDITED = 7
     GO = 16
 
 

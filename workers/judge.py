@@ -11,7 +11,9 @@ one that broke it. So the candidate has `LAST_WORD_SECONDS` to fail or to end by
 to blame. Where it does not, or ends in good order, a referee that died is `lost`, since a
 candidate reaches it by messages of a fixed size alone; and a referee that was left is a `crash`.
 Where the exam outlasts its limit, whoever took most of it is to blame: the referee says how long it
-has waited for answers, and what it does not account for is its own time.
+has waited for answers, and what it does not account for is its own time. Where the audit split is
+measured too, that is a second exam, with a limit of its own, and the verdict waits for it: a model
+that does not answer it is judged like one that does not answer the first.
 """
 
 import math
@@ -47,6 +49,7 @@ class Verdict:
     status: OutcomeStatus
     reason: str = ""
     metric: float | None = None
+    audit_metric: float | None = None
 
 
 @dataclass
@@ -72,7 +75,9 @@ class _Asked:
 class Judge:
     """Follows one trial from its start to its verdict."""
 
-    def __init__(self, budget: Budget, now: float) -> None:
+    def __init__(
+        self, budget: Budget, now: float, audit: tuple[float, float] | None = None
+    ) -> None:
         self.phase = Phase.STARTUP
         self.verdict: Verdict | None = None
         self.figures = Figures()
@@ -82,6 +87,8 @@ class Judge:
         self.referee_ready = False  # it said HELLO
         self._exam_began: float | None = None
         self._asked = _Asked()
+        self._audit = audit
+        self._score: float | None = None  # once it is known and the audit is under way
         self._hung_up = False
         self._ended: Verdict | None = None  # if nobody scores: how the candidate ended in EVAL
         self._broken_off: Verdict | None = None  # if the candidate says nothing
@@ -115,7 +122,7 @@ class Judge:
         if message.kind is Kind.FAILED:
             self._hear_failure(message.text, now)
             return
-        if message.kind is Kind.SCORED:
+        if message.kind in (Kind.SCORED, Kind.AUDITED):
             reason = f"it sent a score of its own in {self.phase}"
             self.rule(OutcomeStatus.REJECTED, reason, now)
             return
@@ -152,8 +159,10 @@ class Judge:
             return
         if message.kind is Kind.HELLO:
             self.referee_ready = True
-        elif message.kind is Kind.SCORED and self.exam_begun:
+        elif message.kind is Kind.SCORED and self.exam_begun and self._score is None:
             self._hear_score(message.value, now)
+        elif message.kind is Kind.AUDITED and self._score is not None:
+            self._finish(self._score, now, audit=message.value)
         elif message.kind is Kind.FAILED:
             self._hear_refusal(message.text, now)
         elif message.kind is Kind.PROGRESS:
@@ -277,11 +286,16 @@ class Judge:
             self.rule(OutcomeStatus.TIMEOUT, reason, now)
 
     def rule(
-        self, status: OutcomeStatus, reason: str, now: float, metric: float | None = None
+        self,
+        status: OutcomeStatus,
+        reason: str,
+        now: float,
+        metric: float | None = None,
+        audit: float | None = None,
     ) -> None:
         """Reach a verdict, unless there is one."""
         if not self.verdict:
-            self.verdict = Verdict(status, reason, metric)
+            self.verdict = Verdict(status, reason, metric, audit)
             self._enter(Phase.TEARDOWN, now)
             self.deadline = now  # nothing to wait for, unless the caller grants it
 
@@ -304,10 +318,18 @@ class Judge:
         self.deadline = now + TEARDOWN_SECONDS
 
     def _hear_score(self, value: float, now: float) -> None:
-        if math.isfinite(value) and value >= 0.0:
-            self.rule(OutcomeStatus.DONE, "", now, metric=value)
+        if self._audit is None or not self._audit[0] < value < self._audit[1]:
+            self._finish(value, now)
+            return
+        self._score, self._asked, self._exam_began = value, _Asked(), now
+        self.deadline = now + self._budget.eval_seconds
+
+    def _finish(self, value: float, now: float, audit: float | None = None) -> None:
+        if all(math.isfinite(each) and each >= 0.0 for each in (value, audit or 0.0)):
+            self.rule(OutcomeStatus.DONE, "", now, value, audit)
         else:
-            self.rule(OutcomeStatus.REJECTED, f"its metric is {value}, which is no score", now)
+            said = f"its metric is {value}" if audit is None else f"its audit is {audit}"
+            self.rule(OutcomeStatus.REJECTED, f"{said}, which is no score", now)
         self.deadline = now + TEARDOWN_SECONDS
 
     def _note(self, message: Message) -> None:

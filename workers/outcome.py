@@ -97,6 +97,7 @@ class Outcome:
     log: str = ""  # what it printed: head and tail, cleaned of terminal escapes
     sandbox: str = ""  # the level in force: "strict" or "basic"
     judge: str = ""  # which path computed the metric: "referee, host memory"; empty: none did
+    audit_metric: float | None = None  # of the same model on the audit split, where it was asked
 
     @property
     def hardware(self) -> str:
@@ -107,3 +108,5 @@ class Outcome:
         """A failure has no score: never 0, never a rank."""
         if (self.metric is not None) != (self.status is OutcomeStatus.DONE):
             raise ValueError(f"a {self.status} outcome with metric {self.metric}")
+        if self.audit_metric is not None and self.metric is None:
+            raise ValueError("an audit without a metric")

@@ -1,6 +1,7 @@
 """The referee of a trial: the buffers it shares with the candidate, its tokens, its start, its GO.
 
-In: the trial, what meta.json says, and how to fetch the validation tokens. Out: the descriptors for
+In: the trial, what meta.json says, and how to fetch the exam's tokens, those of the validation
+split and, where the trial has an audit, those of the audit split after them. Out: descriptors for
 the candidate's job, and a referee's Process to listen to. What the referee asks and computes is its
 own business (`train_template/referee.py`); what its messages amount to is the judge's.
 
@@ -40,6 +41,7 @@ class Meta:
     vocab_size: int
     token_bytes: tuple[int, ...]
     withheld: tuple[str, ...]
+    validation_tokens: int  # of the whole split; in an exam's text the audit split begins there
 
 
 def read_meta(path: Path) -> Meta:
@@ -50,6 +52,7 @@ def read_meta(path: Path) -> Meta:
             vocab_size=int(raw["vocab_size"]),
             token_bytes=tuple(map(int, raw["token_bytes"])),
             withheld=tuple(map(str, raw["withheld"])),
+            validation_tokens=int(raw["splits"]["validation"]["tokens"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ExamError(f"{path} describes no packed data: {error!r}") from error
@@ -137,12 +140,17 @@ class Exam:
     def _start(self, environment: Mapping[str, str], cores: frozenset[int] | None) -> None:
         held = self._tokens if self._level is Level.STRICT else None
         end = self._end(self._ours)
+        audit = None
+        if self._trial.audit is not None:
+            above, below = self._trial.audit
+            audit = {"start": self._meta.validation_tokens, "above": above, "below": below}
         job = {
             **end,
             "tokens": held,
             "token_bytes": self._sizes,
             "settings": dict(self._trial.settings),
             "secret": int.from_bytes(os.urandom(8), "little"),
+            "audit": audit,
         }
         program = Program(
             name="referee",

@@ -24,8 +24,7 @@ from workers.parents import watch_parents
 from workers.supervisor import run_trial
 from workers.trial import Trial
 
-VALIDATION = "validation.bin"
-EXAM_FILES = (VALIDATION, "audit.bin")
+EXAM_FILES = (VALIDATION, AUDIT) = ("validation.bin", "audit.bin")
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,10 @@ def receive(shipment: Shipment, cache: Cache) -> Path:
     return cache.unpack(_fetch(shipment))
 
 
-def receive_exam(shipment: Shipment) -> bytes:
+def receive_exam(shipment: Shipment, *, audit: bool = False) -> bytes:
     """The validation tokens, from the object store into memory and nowhere else.
 
-    Raises BundleError if they can't be had.
+    With `audit`, the audit tokens follow them. Raises BundleError if they can't be had.
     """
     try:
         bundle = _fetch(shipment)
@@ -77,10 +76,10 @@ def receive_exam(shipment: Shipment) -> bytes:
         raise BundleError(f"the exam can't be fetched: {error}") from error
     if content_hash(bundle.files) != bundle.hash:
         raise BundleError(f"the bundle {bundle.name!r} does not match its hash")
-    tokens = dict(bundle.files).get(VALIDATION)
-    if tokens is None:
-        raise BundleError(f"the bundle {bundle.name!r} holds no {VALIDATION}")
-    return tokens
+    found, wanted = dict(bundle.files), EXAM_FILES if audit else (VALIDATION,)
+    if missing := [name for name in wanted if name not in found]:
+        raise BundleError(f"the bundle {bundle.name!r} holds no {missing[0]}")
+    return b"".join(found[name] for name in wanted)
 
 
 def _fetch(shipment: Shipment) -> Bundle:
@@ -128,7 +127,7 @@ def _run(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any
         trial,
         task=task_folder,
         data=data_folder,
-        exam=functools.partial(receive_exam, exam),
+        exam=functools.partial(receive_exam, exam, audit=trial.audit is not None),
         report=report,
         orphaned=orphaned,
     )

@@ -61,11 +61,12 @@ def run_trial(
     """Run one trial and return its Outcome. Call it from the main thread.
 
     `task` is the folder that contains `train_template/`, `data` holds `train.bin` and `meta.json`.
-    `exam` gives the validation tokens (uint16, little-endian) when they are wanted, which at the
-    basic level is after the training; it is called in a thread of its own, at most once, and
-    raises OSError or WorkerError if they can't be had. `report` is called on every change of
-    phase and at most every `trial.progress_seconds` besides; it must not block. `orphaned` is asked
-    at every turn of the loop and says why nobody waits for the outcome any more, or "".
+    `exam` gives the validation tokens (uint16, little-endian), and where the trial has an audit the
+    audit split's after them. It is called when they are wanted, which at the basic level is after
+    the training, in a thread of its own, at most once, and raises OSError or WorkerError if
+    they can't be had. `report` is called on every change of phase and at most every
+    `trial.progress_seconds` besides; it must not block. `orphaned` is asked at every turn of the
+    loop and says why nobody waits for the outcome any more, or "".
 
     What the machine lacks (disk, processes, the task, the data) makes the Outcome LOST; raises
     nothing but what `report` raises and KeyboardInterrupt.
@@ -107,6 +108,7 @@ def run_trial(
         log=log,
         sandbox=run.level or "",
         judge=JUDGE if verdict.metric is not None else "",
+        audit_metric=verdict.audit_metric,
     )
 
 
@@ -130,7 +132,7 @@ class _Run:
         self, trial: Trial, report: Callable[[Progress], None], orphaned: Callable[[], str]
     ) -> None:
         self.interruption = Interruption()
-        self.judge = Judge(trial.budget, time.monotonic())
+        self.judge = Judge(trial.budget, time.monotonic(), trial.audit)
         self.log = BoundedLog()
         self.peak_memory = 0
         self._kernel_kills = kernel_kills()

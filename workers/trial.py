@@ -6,7 +6,7 @@ is plain data: no paths of the head, no handles. Nothing here starts anything.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,22 @@ class Budget:
     seconds: float | None = 300.0
     steps: int | None = None
     startup_seconds: float = 120.0  # process start, imports, warm-up and compilation
-    eval_seconds: float = 120.0  # scoring on the validation split
+    eval_seconds: float = 120.0  # scoring on the validation split; once more for the audit split
     step_limit_seconds: float = 3600.0  # the training phase's limit where `steps` is the budget
 
     def __post_init__(self) -> None:
         """Refuse a budget that is ambiguous."""
         if (self.seconds is None) == (self.steps is None):
             raise ValueError("a budget has either seconds or steps")
+
+    def times(self, factor: float) -> "Budget":
+        """The same with so many times the training."""
+        return replace(
+            self,
+            seconds=None if self.seconds is None else self.seconds * factor,
+            steps=None if self.steps is None else max(1, round(self.steps * factor)),
+            step_limit_seconds=self.step_limit_seconds * factor,
+        )
 
     @property
     def grace_seconds(self) -> float:
@@ -80,3 +89,5 @@ class Trial:
     settings: Mapping[str, int] = field(default_factory=dict)  # for the harness, as it defines
     progress_seconds: float = 1.0  # the shortest time between two progress reports
     sandbox: str = "auto"  # the best level that the node allows; or "strict", or "basic"
+    # The audit split is measured too where the metric lies between these two; None: never.
+    audit: tuple[float, float] | None = None

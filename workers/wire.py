@@ -29,6 +29,7 @@ class Kind(IntEnum):
     TRAINED = 4
     SCORED = 5
     FAILED = 6
+    AUDITED = 7
     GO = 16
 
 
@@ -55,7 +56,7 @@ def unpack(data: bytes) -> Message:
     step, tokens, device_memory, parameters, fraction, loss, value = numbers
     if magic != MAGIC:
         raise WireError("a message without the magic bytes")
-    if kind not in (Kind.HELLO, Kind.READY, Kind.PROGRESS, Kind.TRAINED, Kind.SCORED, Kind.FAILED):
+    if kind == Kind.GO or kind not in tuple(Kind):
         raise WireError(f"a message of unknown kind {kind}")
     return Message(
         kind=Kind(kind),

@@ -78,13 +78,16 @@ def best(
             paths = [source.best_file(name) for name in files]
         else:
             paths = [str(path) for path in _write(output, files)]
+        warnings = source.order().about(champion.experiment)
     if json:
         document = {"experiment": champion.experiment, "metric": champion.metric}
-        print_json({**document, "files": paths})
+        print_json({**document, "files": paths, "warnings": warnings})
         return
     console = screen()
     words = f"experiment {champion.experiment}, {source.metric} {champion.metric:.6f}"
     console.print(texts.line(words))
+    for name, doubt in texts.doubts(warnings):
+        console.print(f"{name}: ", doubt, sep="")
     for path in paths:
         console.print(texts.block(path), soft_wrap=True)
 

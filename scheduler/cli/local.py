@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from scheduler.cli.source import Asked, Fate, Result, Sent
 from scheduler.errors import UsageError
+from scheduler.rules.order import OrderCheck, check_order
 from scheduler.study.calls import CallRecord
 from scheduler.study.config import Config
 from scheduler.study.desk import PATIENCE_SECONDS, POLL_SECONDS, Desk
@@ -80,6 +81,10 @@ class LocalSource:
     def leaders(self, count: int) -> list[Experiment]:
         """From the database."""
         return self.reader.leaders(count, minimize=self.minimize)
+
+    def order(self) -> OrderCheck:
+        """From the database."""
+        return check_order(self.reader.figures(), minimize=self.minimize)
 
     def instructions(self, *, open_only: bool = False) -> list[Asked]:
         """From the database."""

@@ -17,6 +17,7 @@ from agent.proposal import NOT_MODELS
 from scheduler.cli.connection import Connection, Missing, problem_detail
 from scheduler.cli.source import Asked, Fate, Result, Sent
 from scheduler.errors import StudyError, UsageError
+from scheduler.rules.order import OrderCheck
 from scheduler.rules.states import ExperimentState
 from scheduler.study.calls import CallRecord
 from scheduler.study.letters import (
@@ -212,6 +213,13 @@ class RemoteSource:
     def leaders(self, count: int) -> Sequence[Experiment]:
         """GET /leaderboard."""
         return self._connection.get("/leaderboard", tuple[Experiment, ...], limit=count)
+
+    def order(self) -> OrderCheck:
+        """GET /champion/order; a server that is older has measured nothing."""
+        try:
+            return self._connection.get("/champion/order", OrderCheck)
+        except Missing:
+            return OrderCheck()
 
     def instructions(self, *, open_only: bool = False) -> list[Asked]:
         """GET /instructions, page by page."""

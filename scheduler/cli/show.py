@@ -45,6 +45,7 @@ def show(
     from rich.text import Text
 
     from scheduler.cli import texts
+    from scheduler.rules.states import ExperimentState
 
     with choose(study, url, token_file) as source:
         found = find_experiment(source, experiment)
@@ -53,11 +54,17 @@ def show(
             return
         trials = source.trials(experiment)
         constants = _changed(source, found)
+        kept = found.state is ExperimentState.KEEP
+        warnings = source.order().about(experiment) if kept else ()
         if json:
-            print_json({"experiment": found, "changed_constants": constants, "trials": trials})
+            document = {"experiment": found, "changed_constants": constants, "trials": trials}
+            print_json({**document, "warnings": warnings})
             return
         console = screen()
-        console.print(_facts(source, found, constants))
+        facts = _facts(source, found, constants)
+        for name, doubt in texts.doubts(warnings):
+            facts.add_row(name, doubt)
+        console.print(facts)
         if trials:
             console.print(Text("\ntrials", style="bold"))
             console.print(_trials(trials))
@@ -231,7 +238,11 @@ def _trials(trials: "Sequence[TrialRecord]") -> "Fitted":
 
 def _details(trial: "TrialRecord") -> str:
     """What stands in no column of the table, in one line."""
+    from scheduler.rules.states import TrialKind
+
     parts = [f"trial {trial.id}: seed {trial.seed}"]
+    if trial.kind is not TrialKind.USUAL:
+        parts.append("with the longer budget, decides nothing")
     if trial.slot is not None:
         parts.append(f"slot {trial.slot}")
     if trial.reason:
@@ -239,6 +250,8 @@ def _details(trial: "TrialRecord") -> str:
     if (outcome := trial.outcome) is not None:
         parts += [f"{outcome.steps:,} steps", f"{outcome.tokens:,} tokens"]
         parts.append(f"{outcome.parameters:,} parameters")
+        if outcome.audit_metric is not None:
+            parts.append(f"{outcome.audit_metric:.6f} on the audit split")
         if outcome.device:
             parts.append(f"on {outcome.device}{_pinned(outcome.gpu_ids)}")
         parts.append(f"memory {outcome.peak_memory_bytes / GIB:.2f} GiB")

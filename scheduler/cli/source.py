@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from scheduler.rules.order import OrderCheck
     from scheduler.rules.states import ExperimentState
     from scheduler.study.calls import CallRecord
     from scheduler.study.letters import AnyLetter, Instruct
@@ -108,6 +109,9 @@ class Source(Protocol):
 
     def leaders(self, count: int) -> "Sequence[Experiment]":
         """The best by metric, the best first."""
+
+    def order(self) -> "OrderCheck":
+        """Whether the order of the champions holds, as far as that was measured."""
 
     def instructions(self, *, open_only: bool = False) -> "Sequence[Asked]":
         """What people asked for: the open ones by urgency, or all by number."""

@@ -45,11 +45,16 @@ def status(
     with choose(study or argument, url, token_file) as source:
         live, is_running = source.live()
         leaders = list(source.leaders(LEADERS))
+        order = source.order()
     if json:
-        print_json(_document(source, live, leaders, is_running=is_running))
+        document = _document(source, live, leaders, is_running=is_running)
+        print_json({**document, "order": order})
         return
     console = screen()
-    console.print(_facts(source, live, is_running=is_running))
+    facts = _facts(source, live, is_running=is_running)
+    for name, words in texts.order(order):
+        facts.add_row(name, words)
+    console.print(facts)
     if len(live.study.arms) > 1:
         console.print(Text("\nwho proposes", style="bold"))
         console.print(texts.arms(live.study.arms))

@@ -15,6 +15,7 @@ from rich.text import Text
 from agent import ArmRecord
 from scheduler.cli.source import Asked
 from scheduler.reasons import why
+from scheduler.rules.order import OrderCheck
 from scheduler.rules.states import ExperimentState, StudyState
 from scheduler.study.records import Experiment, Study
 from workers.log import clean, sentence
@@ -108,6 +109,18 @@ def best(study: Study, title: str = "") -> Text:
     text.append(f"  {sentence(title)}", style="default")
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
+
+
+def order(found: OrderCheck) -> list[tuple[str, Text]]:
+    """Whether the order of the champions holds, by what was measured of it; each with its name."""
+    measures = (("audit split", found.audit), ("long budget", found.long))
+    rows = [(name, Text(each.words)) for name, each in measures if each.leaders]
+    return rows + doubts(found.warnings)
+
+
+def doubts(warnings: Sequence[str]) -> list[tuple[str, Text]]:
+    """Gains that may not hold, each with the name of its line."""
+    return [("in doubt", Text(each, style="yellow")) for each in warnings]
 
 
 @dataclass(frozen=True)

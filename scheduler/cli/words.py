@@ -99,6 +99,9 @@ def _duration(config: Config, capacity: Capacity, done: Study | None) -> str:
         if config.budget.seconds is not None:
             rounds = math.ceil((left + repeats) / max(1, capacity.slots))
             limits[0] += f" in about {_span(rounds * _trial_seconds(config, capacity))}"
+    if config.keep.long_budget:
+        leaders, factor = config.keep.long_leaders + 1, config.keep.long_budget
+        limits.append(f"then up to {leaders} leaders with {factor:g} times the budget")
     return "; ".join(limits if config.agent.models else [*limits, "no money"])
 
 

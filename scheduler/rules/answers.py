@@ -5,13 +5,11 @@ experiment's outcome leads to is decided in `decisions.py`.
 """
 
 from dataclasses import replace
-from statistics import fmean
 
 from agent import Purpose
 from scheduler.rules import events as ev
-from scheduler.rules import instructions, rebasing, stopping
-from scheduler.rules.decisions import consider, decide
-from scheduler.rules.evidence import Decision, Evidence
+from scheduler.rules import instructions, stopping
+from scheduler.rules.decisions import consider, face_the_champion
 from scheduler.rules.requests import UNIQUE, request
 from scheduler.rules.state import Ask, ExperimentEntry, State
 from scheduler.rules.states import InstructionState
@@ -63,7 +61,7 @@ def take_failure(turn: Turn, event: ev.AnswerFailed) -> None:
     elif ask.purpose in UNIQUE and stopping.broken(turn.state) is None:
         request(turn, ask)
     elif ask.purpose is Purpose.REBASE:
-        _face_the_champion(turn, ask.wins)
+        face_the_champion(turn, ask.wins)
 
 
 def average(before: float | None, newest: float) -> float:
@@ -134,33 +132,14 @@ def _take_rebases(turn: Turn, ask: Ask, event: ev.Answered) -> None:
     if not all(fits):  # overtaken once more meanwhile, or a person gave one of them up
         request(turn, ask)
         return
-    carried: dict[int, int] = {}  # win -> the experiment that carries its edit over
+    carried: set[int] = set()
     for number, draft in enumerate(event.drafts):
         turn.tally(proposed=turn.state.tally.proposed + 1)
         entry = entry_of(turn.state, draft)
         add(turn, entry, number)
-        carried |= dict.fromkeys(draft.rebases, entry.id)
+        carried |= {*draft.rebases}
         consider(turn, turn.state.experiments[entry.id])
-    for win, now in carried.items():
-        if (overtaken := turn.state.experiments.get(win)) is not None:
-            words = f"overtaken by experiment {champion.experiment}"
-            evidence = _overtaken(overtaken, champion.metric, words, now)
-            decide(turn, overtaken, evidence, apart=False)
-    _face_the_champion(turn, [win for win in ask.wins if win not in carried])
-
-
-def _face_the_champion(turn: Turn, wins: tuple[int, ...] | list[int]) -> None:
-    """Wins whose edits can't be carried over are measured against today's champion as they are."""
-    for win in wins:
-        entry = turn.state.experiments.get(win)
-        if entry is not None and win not in rebasing.held(turn.state):
-            consider(turn, entry, rebase=False)
-
-
-def _overtaken(entry: ExperimentEntry, champion: float, words: str, now: int) -> Evidence:
-    text = f"discarded: {words} before it was decided; its edit is experiment {now} on that"
-    effect = fmean(r.metric for r in entry.results) - champion if entry.results else None
-    return Evidence(Decision.DISCARD, effect, None, 0, None, text)
+    face_the_champion(turn, [win for win in ask.wins if win not in carried])
 
 
 # ---- silences -------------------------------------------------------------------------------

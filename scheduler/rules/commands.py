@@ -47,8 +47,12 @@ def unpause(turn: Turn) -> None:
 
 
 def drain(turn: Turn, reason: StopReason) -> None:
-    """Start nothing more; the study stops when the running trials have ended."""
-    if turn.state.study in (StudyState.RUNNING, StudyState.PAUSED):
+    """Start nothing more; the study stops when the running trials have ended.
+
+    At a plateau it may still be starting long trials: a person ends that too.
+    """
+    at_plateau = turn.state.reason is StopReason.PLATEAU and not turn.state.study.is_over
+    if turn.state.study in (StudyState.RUNNING, StudyState.PAUSED) or at_plateau:
         turn.move_study(StudyState.DRAINING, reason)
 
 

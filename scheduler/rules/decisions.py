@@ -1,15 +1,16 @@
 """What becomes of an experiment: kept, discarded, failed, mended, or lost with its worker."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from statistics import fmean
 
+from scheduler.rules import checks, instructions, rebasing
 from scheduler.rules import events as ev
-from scheduler.rules import instructions, rebasing
 from scheduler.rules.evidence import Decision, Evidence, champion_due
 from scheduler.rules.noise import SCREENING, Noise, repeats
 from scheduler.rules.ranking import by_number, judge
 from scheduler.rules.state import OVERTAKEN, Champion, ExperimentEntry, Result, TrialEntry
-from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialKind, TrialState
 from scheduler.rules.trials import drop, end_trial, plan, plan_again
 from scheduler.rules.turn import Turn
 
@@ -34,32 +35,67 @@ def consider(turn: Turn, entry: ExperimentEntry, *, rebase: bool = True) -> None
         decide(turn, entry, evidence)
 
 
-def decide(turn: Turn, entry: ExperimentEntry, evidence: Evidence, *, apart: bool = True) -> None:
-    """Keep or discard an experiment on this evidence.
+def decide(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
+    """Keep or discard an experiment on this evidence, and whatever hangs on it."""
+    _record(turn, entry, evidence)
+    if entry.parent is None:
+        decide_waiting(turn)
+    elif evidence.verdict is Decision.DISCARD:
+        _try_otherwise(turn, entry)
+    elif turn.state.policy.criteria is None:
+        _consider_again(turn)
+    else:
+        inside = rebasing.carried_by(turn.state, entry)
+        others = [e for e in rebasing.contenders(turn.state) if e.id not in inside]
+        rebasing.run_again(turn, others)
+        _settle_carried(turn, entry, entry.id)
 
-    `apart`: edits that it carried over together are tried one by one where it is not kept.
-    """
+
+def _record(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
     _forget(turn, entry)
     keep = evidence.verdict is Decision.KEEP
     to = ExperimentState.KEEP if keep else ExperimentState.DISCARD
-    metric = fmean(r.metric for r in entry.results) if entry.results else None
-    turn.facts.append(ev.Judged(entry.id, evidence))
+    metric = fmean(r.metric for r in entry.results)
+    against = turn.state.champion.experiment if turn.state.champion else None
+    turn.facts.append(ev.Judged(entry.id, evidence, against, turn.state.policy.criteria))
     end_experiment(turn, entry, to, metric, evidence.words)
     turn.tally(failures_in_row=0, plain_failures_in_row=0)
-    if turn.state.champion is not None and entry.results:
+    if turn.state.champion is not None:
         learn_pairs(turn, entry.results, turn.state.champion.results)
     if keep:
-        assert metric is not None, "nothing is kept unmeasured"
         _crown(turn, entry, metric)
     _count_decision(turn, entry, new_champion=keep)
-    if entry.parent is None:
-        decide_waiting(turn)
-    elif keep and turn.state.policy.criteria is not None:
-        rebasing.run_again(turn, rebasing.contenders(turn.state))
-    elif keep:
-        _consider_again(turn)
-    elif apart:
+
+
+def face_the_champion(turn: Turn, wins: Iterable[int]) -> None:
+    """Overtaken wins whose edits can't be carried over are measured against it as they are."""
+    for win in wins:
+        entry = turn.state.experiments.get(win)
+        if entry is not None and win not in rebasing.held(turn.state):
+            consider(turn, entry, rebase=False)
+
+
+def _try_otherwise(turn: Turn, entry: ExperimentEntry) -> None:
+    """What carried overtaken wins over is not kept: one by one, or at last as they were."""
+    if len(entry.rebases) > 1:
         rebasing.run_apart(turn, entry)
+    else:
+        face_the_champion(turn, entry.rebases)
+
+
+def _settle_carried(turn: Turn, entry: ExperimentEntry, kept: int) -> None:
+    """What became of the overtaken wins whose edits are part of what was kept.
+
+    Mostly they are worse than it. Where edits hinder each other one may be better as it was.
+    """
+    for win in entry.rebases:
+        if (old := turn.state.experiments.get(win)) is None:
+            continue  # a person gave it up
+        if old.results:
+            face_the_champion(turn, [win])
+        else:
+            _set_aside(turn, old, f"its edit is part of experiment {kept}, which was kept")
+            _settle_carried(turn, old, kept)
 
 
 def decide_waiting(turn: Turn) -> None:
@@ -101,6 +137,7 @@ def _crown(turn: Turn, entry: ExperimentEntry, metric: float) -> None:
     overtaken, count = turn.state.champion, turn.state.champions + 1
     turn.change(champion=Champion(entry.id, metric, count, entry.results, size=entry.size))
     turn.facts.append(ev.Crowned(entry.id, metric))
+    checks.follow_crown(turn, entry.id)
     if overtaken is not None:
         drop(turn, overtaken.open, "its experiment was overtaken")
         past = (replace(overtaken, open=()), *turn.state.overtaken)
@@ -131,7 +168,11 @@ def _ask_for_repeats(turn: Turn, experiment: int, evidence: Evidence) -> None:
         (champion.experiment, evidence.champion_needs),
         (experiment, evidence.candidate_needs),
     ):
-        under_way = {t.number for t in turn.state.trials.values() if t.experiment == owner}
+        under_way = {
+            t.number
+            for t in turn.state.trials.values()
+            if t.experiment == owner and t.kind is TrialKind.USUAL
+        }
         for number in numbers:
             if number not in under_way:
                 plan(turn, owner, number, first=True)
@@ -170,7 +211,7 @@ def fail(turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str) -
         plain_failures_in_row=tally.plain_failures_in_row + (not entry.by_model),
     )
     _count_decision(turn, entry, new_champion=False)
-    rebasing.run_apart(turn, entry)
+    _try_otherwise(turn, entry)
     if entry.parent is None and turn.state.champion is None:
         text = f"the baseline failed ({to}): {reason}"
         turn.move_study(StudyState.PAUSED, StopReason.BASELINE_FAILED, text)
@@ -179,6 +220,11 @@ def fail(turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str) -
 def give_up(turn: Turn, entry: ExperimentEntry, reason: str) -> None:
     """Set an experiment aside that nobody wants decided any more; it says nothing of its idea."""
     rebasing.give_back(turn, entry.id)
+    _set_aside(turn, entry, reason)
+    _try_otherwise(turn, entry)
+
+
+def _set_aside(turn: Turn, entry: ExperimentEntry, reason: str) -> None:
     _forget(turn, entry)
     end_experiment(turn, entry, ExperimentState.CANCELLED, None, reason)
 
@@ -209,6 +255,9 @@ def _forget(turn: Turn, entry: ExperimentEntry) -> None:
 
 def lose(turn: Turn, trial: TrialEntry, reason: str, *, blamed: bool, memory: bool = False) -> None:
     """Run a lost trial again, first in line; an experiment that is lost twice is set aside."""
+    if trial.kind is TrialKind.LONG:
+        checks.lose_long(turn, trial, reason, blamed=blamed)
+        return
     end_trial(turn, trial, TrialState.LOST, reason, blamed=blamed)
     entry = turn.state.experiments.get(trial.experiment)
     if entry is None:

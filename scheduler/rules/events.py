@@ -10,12 +10,13 @@ the rules never look at a clock. Contents (code, logs) stay outside: the rules n
 from dataclasses import dataclass
 
 from agent import Purpose
-from scheduler.rules.evidence import Evidence
+from scheduler.rules.evidence import Criteria, Evidence
 from scheduler.rules.states import (
     ExperimentState,
     InstructionState,
     StopReason,
     StudyState,
+    TrialKind,
     TrialState,
 )
 from workers import OutcomeStatus
@@ -220,6 +221,7 @@ class TrialPlanned:
     number: int
     seed: int
     first: bool = False  # at the front of the queue
+    kind: TrialKind = TrialKind.USUAL
 
 
 @dataclass(frozen=True)
@@ -243,10 +245,12 @@ class ExperimentStarted:
 
 @dataclass(frozen=True)
 class Judged:
-    """The evidence on which an experiment was kept or discarded."""
+    """The evidence on which an experiment was kept or discarded, and the rule that weighed it."""
 
     id: int
     evidence: Evidence
+    champion: int | None = None  # against which; None: it is the baseline
+    criteria: Criteria | None = None  # None: the plain comparison
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 
 from agent import Purpose
-from scheduler.rules import answers, commands, instructions, stopping, supply
+from scheduler.rules import answers, checks, commands, instructions, stopping, supply
 from scheduler.rules import events as ev
 from scheduler.rules.decisions import consider, fail, learn, lose, take_repeat
 from scheduler.rules.requests import UNIQUE, mend, request
@@ -27,6 +27,7 @@ from scheduler.rules.states import (
     InstructionState,
     StopReason,
     StudyState,
+    TrialKind,
     TrialState,
 )
 from scheduler.rules.trials import end_trial
@@ -62,6 +63,8 @@ def step(state: State, event: ev.Event) -> Transition:
     _stop_where_due(turn)
     _start_trials(turn)
     _ask(turn)
+    checks.plan_long(turn)
+    _start_trials(turn)
     _finish(turn)
     return Transition(turn.state, tuple(turn.facts), tuple(turn.actions))
 
@@ -125,6 +128,9 @@ def _(event: ev.Reported, turn: Turn) -> None:
         return  # recorded already, or given up as lost
     if event.status is OutcomeStatus.LOST:
         lose(turn, trial, event.reason, blamed=True)
+        return
+    if trial.kind is TrialKind.LONG:
+        checks.take_long(turn, trial)
         return
     end_trial(turn, trial, TrialState.DONE)
     pace = turn.state.pace
@@ -225,7 +231,7 @@ def _stop_where_due(turn: Turn) -> None:
         turn.move_study(StudyState.PAUSED, reason, _what_is_broken(turn.state, reason))
     elif reason := stopping.limit_reached(turn.state, turn.now):
         turn.move_study(StudyState.DRAINING, reason)
-    elif reason := stopping.exhausted(turn.state):
+    elif (reason := stopping.exhausted(turn.state)) and not checks.due(turn.state, turn.now):
         turn.move_study(StudyState.STOPPED, reason)
 
 
@@ -239,11 +245,11 @@ def _what_is_broken(state: State, reason: StopReason) -> str:
 
 
 def _start_trials(turn: Turn) -> None:
-    if turn.state.study is not StudyState.RUNNING:
-        return
     while turn.state.free and turn.state.ready:
         state = turn.state
         slot, trial = state.free[-1], state.trials[state.ready[0]]
+        if not checks.may_start(state, trial):
+            return
         started = replace(trial, slot=slot, state=TrialState.RUNNING)
         turn.change(
             free=state.free[:-1], ready=state.ready[1:], trials=state.trials.set(trial.id, started)

@@ -4,10 +4,11 @@ An experiment that is being confirmed when another one is kept was measured agai
 champion. So was one that ran meanwhile and beats its parent, but not today's champion. Their edits
 are merged onto today's champion, all in one experiment where they allow it, which is confirmed like
 any other but for its first trial: it was screened on its old base. What is not kept together is
-asked for one by one. Without this, the more slots a study has the fewer of its gains add up
-(benchmarks/keep.py).
+asked for one by one. The overtaken ones are held meanwhile, and face the champion as they are in
+the end, in case their edits hinder each other. Without all this, the more slots a study has the
+fewer of its gains add up (benchmarks/keep.py).
 
-Holds and asks only: what the answer leads to is decided in `answers.py`.
+Holds and asks only: what follows is decided in `decisions.py`.
 """
 
 from collections.abc import Iterable
@@ -26,8 +27,9 @@ from scheduler.rules.turn import Turn
 
 def held(state: State) -> frozenset[int]:
     """The experiments whose edits are being carried over: nothing is decided of them meanwhile."""
-    asks = (ask.wins for ask in state.asked.values() if ask.purpose is Purpose.REBASE)
-    return frozenset(number for wins in asks for number in wins)
+    asked = (ask.wins for ask in state.asked.values())
+    tried = (entry.rebases for entry in state.experiments.values())
+    return frozenset(number for wins in (*asked, *tried) for number in wins)
 
 
 def contenders(state: State) -> list[ExperimentEntry]:
@@ -40,6 +42,12 @@ def contenders(state: State) -> list[ExperimentEntry]:
         and number not in state.waiting
         and number not in away
     ]
+
+
+def carried_by(state: State, entry: ExperimentEntry) -> frozenset[int]:
+    """The overtaken wins whose edits it has, also by way of others that were overtaken."""
+    wins = [state.experiments[number] for number in entry.rebases if number in state.experiments]
+    return frozenset(entry.rebases).union(*(carried_by(state, win) for win in wins))
 
 
 def beats_an_overtaken_parent(state: State, entry: ExperimentEntry, evidence: Evidence) -> bool:
@@ -72,8 +80,8 @@ def run_again(turn: Turn, entries: Iterable[ExperimentEntry]) -> None:
 
 def run_apart(turn: Turn, entry: ExperimentEntry) -> None:
     """What was not kept together is asked for one by one."""
-    if len(entry.rebases) > 1:
-        for number in entry.rebases:
+    for number in entry.rebases:
+        if number in turn.state.experiments:
             request(turn, Ask(1, Purpose.REBASE, wins=(number,)))
 
 

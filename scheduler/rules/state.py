@@ -18,6 +18,7 @@ from scheduler.rules.states import (
     InstructionState,
     StopReason,
     StudyState,
+    TrialKind,
     TrialState,
 )
 
@@ -40,6 +41,8 @@ class Policy:
     stop_when_spent: bool = False  # stop at a limit of the agent's; else the tuner goes on
     criteria: Criteria | None = None  # of what is kept; None: a plain comparison
     wait_when_paused: bool = False  # for a person to unpause it; else the loop ends
+    audit: bool = False  # what may become champion is measured on the audit split too
+    long_leaders: int = 0  # that are run with a longer budget, beside the baseline; 0: none
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class TrialEntry:
     number: int
     state: TrialState = TrialState.PLANNED
     slot: int | None = None
+    kind: TrialKind = TrialKind.USUAL
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class UnderWay:
 
     def adding(self, ask: Ask, sign: int = 1) -> "UnderWay":
         """The sums with one more request; with a sign of -1, with one less."""
-        if ask.purpose is Purpose.REBASE:
+        if ask.purpose in (Purpose.REBASE, Purpose.ABLATE):  # edits that there are already
             return self
         count, fills = sign * ask.count, ask.purpose is Purpose.FILL
         return UnderWay(
@@ -133,6 +137,15 @@ class Champion:
 
 OVERTAKEN = 8
 """Champions of the past that are remembered: what was written for an older one faces today's."""
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The leaders whose order is checked with a longer budget; see `checks.py`."""
+
+    leaders: tuple[int, ...] = ()  # the newest champions, the newest first, and the baseline
+    over: tuple[int, ...] = ()  # that need no long trial any more
+    lost: tuple[int, ...] = ()  # whose long trial was lost, perhaps by their own fault
 
 
 @dataclass(frozen=True)
@@ -192,6 +205,7 @@ class State:
     instructions: Map[int, InstructionEntry] = field(default_factory=Map)  # the open ones
     pace: Pace = field(default_factory=Pace)
     tally: Tally = field(default_factory=Tally)
+    checks: Checks = field(default_factory=Checks)
 
     @property
     def running(self) -> int:

@@ -46,6 +46,13 @@ class TrialState(StrEnum):
         return self not in (self.PLANNED, self.RUNNING)
 
 
+class TrialKind(StrEnum):
+    """What a trial is for."""
+
+    USUAL = "usual"  # its metric decides
+    LONG = "long"  # a leader with a longer budget: does the order hold? It decides nothing
+
+
 class InstructionState(StrEnum):
     """Where a person's instruction stands."""
 

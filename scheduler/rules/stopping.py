@@ -18,12 +18,17 @@ SPENT = {
 def limit_reached(state: State, now: float) -> StopReason | None:
     """The limit of the study that is used up, if any. Running trials are still awaited."""
     policy, tally = state.policy, state.tally
-    spent = tally.seconds_before + now - tally.opened_at
-    if policy.max_seconds is not None and spent >= policy.max_seconds:
+    if is_out_of_time(state, now):
         return StopReason.MAX_HOURS
     if policy.plateau is not None and tally.since_champion >= policy.plateau:
         return StopReason.PLATEAU
     return None
+
+
+def is_out_of_time(state: State, now: float) -> bool:
+    """Whether the hours of the study are used up."""
+    spent = state.tally.seconds_before + now - state.tally.opened_at
+    return state.policy.max_seconds is not None and spent >= state.policy.max_seconds
 
 
 def exhausted(state: State) -> StopReason | None:

@@ -5,14 +5,21 @@ from dataclasses import replace
 
 from scheduler.rules import events as ev
 from scheduler.rules.state import ExperimentEntry, TrialEntry
-from scheduler.rules.states import ExperimentState, TrialState
+from scheduler.rules.states import ExperimentState, TrialKind, TrialState
 from scheduler.rules.turn import Turn
 
 
-def plan(turn: Turn, experiment: int, number: int, *, first: bool = False) -> None:
+def plan(
+    turn: Turn,
+    experiment: int,
+    number: int,
+    *,
+    first: bool = False,
+    kind: TrialKind = TrialKind.USUAL,
+) -> None:
     """Queue a trial. Equal numbers share a seed over all experiments: they can be paired."""
     state = turn.state
-    trial = TrialEntry(state.next_trial, experiment, number)
+    trial = TrialEntry(state.next_trial, experiment, number, kind=kind)
     turn.change(
         next_trial=trial.id + 1,
         trials=state.trials.set(trial.id, trial),
@@ -20,7 +27,7 @@ def plan(turn: Turn, experiment: int, number: int, *, first: bool = False) -> No
     )
     _note(turn, trial, is_open=True)
     seed = state.policy.seed + number - 1
-    turn.facts.append(ev.TrialPlanned(trial.id, experiment, number, seed, first))
+    turn.facts.append(ev.TrialPlanned(trial.id, experiment, number, seed, first, kind))
 
 
 def end_trial(
@@ -49,6 +56,8 @@ def drop(turn: Turn, trials: Iterable[int], reason: str) -> None:
 
 def _note(turn: Turn, trial: TrialEntry, *, is_open: bool) -> None:
     """Keep count of a trial with its experiment: one that is not decided, or the champion."""
+    if trial.kind is not TrialKind.USUAL:
+        return
     owner = turn.state.experiments.get(trial.experiment) or turn.state.champion
     if owner is None:
         return
@@ -61,6 +70,8 @@ def _note(turn: Turn, trial: TrialEntry, *, is_open: bool) -> None:
 
 def plan_again(turn: Turn, trial: TrialEntry) -> None:
     """Put a new trial in the place of one that gave no outcome, at the front of the queue."""
+    if trial.kind is not TrialKind.USUAL:
+        return  # its leader is due again
     champion, entry = turn.state.champion, turn.state.experiments.get(trial.experiment)
     if entry is None and (champion is None or champion.experiment != trial.experiment):
         return

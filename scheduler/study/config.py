@@ -13,6 +13,7 @@ from pydantic import Field
 from agent.ledger import Limits
 from scheduler.rules.evidence import Criteria
 from scheduler.rules.state import Policy
+from scheduler.rules.states import TrialKind
 from scheduler.study.sections import (
     AgentSection,
     BudgetSection,
@@ -69,6 +70,8 @@ class Config(Section):
             stop_when_spent=self.agent.when_spent == "stop",
             criteria=self.criteria(),
             wait_when_paused=self.stop.when_paused == "wait",
+            audit=self.keep.audit,
+            long_leaders=self.keep.long_leaders if self.keep.long_budget else 0,
         )
 
     def criteria(self) -> Criteria | None:
@@ -80,6 +83,8 @@ class Config(Section):
             false_keep_rate=keep.false_keep_rate,
             smallest_effect=keep.smallest_effect,
             most_seeds=keep.most_seeds,
+            champion_seeds=keep.champion_seeds,
+            simplicity_margin=keep.simplicity_margin,
             gate=keep.gate,
         )
 
@@ -88,14 +93,15 @@ class Config(Section):
         agent = self.agent
         return Limits(agent.max_dollars, agent.max_tokens, agent.max_calls)
 
-    def trial_budget(self) -> Budget:
+    def trial_budget(self, kind: TrialKind = TrialKind.USUAL) -> Budget:
         """The limits of each phase of a trial, for the workers."""
-        return Budget(
+        usual = Budget(
             seconds=self.budget.seconds,
             steps=self.budget.steps,
             startup_seconds=self.budget.startup_seconds,
             eval_seconds=self.budget.eval_seconds,
         )
+        return usual if kind is TrialKind.USUAL else usual.times(self.keep.long_budget)
 
     def trial_resources(self, node_memory_bytes: int, node_slots: int) -> Resources:
         """What a slot claims, on a node with so much main memory and so many slots."""

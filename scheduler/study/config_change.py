@@ -14,6 +14,9 @@ from scheduler.study.config_words import leaves
 FIXED = ("seed", "budget", "task", "data", "keep.baseline_repeats")
 """Keys and sections that metrics depend on: trials under other values don't compare."""
 
+LONGER = "keep.long_budget"
+"""Long trials compare with each other alone: it may be turned on and off, and not be changed."""
+
 PLACES = frozenset({"task.source", "data.paths"})
 """Where things lie may change, as it does with every submission of a job: what they hold is
 compared by its hash when the study is taken up."""
@@ -35,7 +38,7 @@ def check_resumable(old: Config, new: Config) -> None:
         f"{key}: this study has {json.dumps(_value(before, key))}, "
         f"and {json.dumps(_value(after, key))} would not compare with it"
         for key in changed_keys(old, new)
-        if _is_fixed(key)
+        if _is_fixed(key) or (key == LONGER and _value(before, key) and _value(after, key))
     ]
     if refused:
         what = "start another study with the new values: autoresearch run NAME"

@@ -32,6 +32,10 @@ class PackedData:
     hash: str
     tokens: Mapping[str, int]  # split -> how many
 
+    def can_audit(self, sequence_length: int) -> bool:
+        """Whether the audit split holds a window to score, and one to draw the probes from."""
+        return self.tokens.get("audit", 0) >= 2 * (sequence_length + 1)
+
 
 def task_folder(config: Config) -> Path:
     """The folder of the study's task. Raises UsageError if it is none."""

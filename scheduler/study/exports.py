@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from scheduler.rules.states import TrialKind
 from scheduler.study.atomic import replacing
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, NotebookRecord, TrialRecord
@@ -71,6 +72,7 @@ TRIAL_COLUMNS = (
     "node",
     "sandbox",
     "judge",
+    "audit_metric",
 )
 
 
@@ -200,12 +202,14 @@ def _trial(reader: Reader, experiment: int) -> tuple[object, ...]:
         sentence(outcome.node, TEXT_LIMIT),
         outcome.sandbox,
         outcome.judge,
+        outcome.audit_metric,
     )
 
 
 def _first_done(reader: Reader, experiment: int) -> TrialRecord | None:
     """An experiment's first trial that has an outcome."""
-    return next((t for t in reader.trials(experiment) if t.outcome is not None), None)
+    usual = (t for t in reader.trials(experiment) if t.kind is TrialKind.USUAL)
+    return next((t for t in usual if t.outcome is not None), None)
 
 
 def _memory(trial: TrialRecord | None) -> str:

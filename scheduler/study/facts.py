@@ -150,8 +150,8 @@ def _(fact: ev.ExperimentStarted, db: Connection, event: ev.Event, contents: Con
 @write_fact.register
 def _(fact: ev.TrialPlanned, db: Connection, event: ev.Event, contents: Contents) -> None:
     db.execute(
-        "INSERT INTO trial (id, experiment, number, seed, rank, state, planned_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO trial (id, experiment, number, seed, rank, state, planned_at, kind)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             fact.id,
             fact.experiment,
@@ -160,6 +160,7 @@ def _(fact: ev.TrialPlanned, db: Connection, event: ev.Event, contents: Contents
             -fact.id if fact.first else fact.id,
             TrialState.PLANNED,
             event.at,
+            fact.kind,
         ),
     )
 
@@ -242,7 +243,7 @@ def _(fact: ev.InstructionMoved, db: Connection, event: ev.Event, contents: Cont
 def _write_outcome(db: Connection, outcome: Outcome) -> None:
     timings = outcome.timings
     db.execute(
-        "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             outcome.trial,
             outcome.status,
@@ -267,6 +268,7 @@ def _write_outcome(db: Connection, outcome: Outcome) -> None:
             outcome.sandbox,
             outcome.judge,
             outcome.log[-LOG_TAIL:],
+            outcome.audit_metric,
         ),
     )
 

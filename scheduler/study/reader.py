@@ -15,11 +15,13 @@ from statistics import median
 from typing import Any
 
 from agent import ArmRecord
+from scheduler.rules.order import Figure
 from scheduler.rules.states import (
     ExperimentState,
     InstructionState,
     StopReason,
     StudyState,
+    TrialKind,
     TrialState,
 )
 from scheduler.study.calls import CallRecord, read_call
@@ -36,12 +38,14 @@ from scheduler.study.records import (
 )
 from scheduler.study.resume import read_scalars, read_totals
 from workers import Outcome, OutcomeStatus, Timings
+from workers.outcome import hardware
 
 LINEAGE = 500  # generations: those before are far behind what it is asked for, the leaders
 COLUMNS = tuple(each.name for each in fields(Experiment))  # of the table, named alike
 EXPERIMENT = ", ".join(COLUMNS)
 KNOWN = 1024  # experiments that are not made anew while their rows are as they were
 CODES = 32  # of which the text is kept: the champion's is asked for with every other one
+CHECKED = 20  # newest champions whose order is checked
 GAPS = 500  # newest trials from which "seconds lost between trials" is taken
 
 
@@ -134,6 +138,29 @@ class Reader:
             (number,),
         ).fetchone()
         return row and ChampionRecord(*row)
+
+    def figures(self) -> list[Figure]:
+        """What was measured of the newest champions and of the baseline, trial by trial."""
+        rows = self._db.execute(
+            "SELECT champion.number AS champion, trial.*, outcome.metric, audit_metric, device,"
+            " gpu_ids FROM champion JOIN trial ON trial.experiment = champion.experiment"
+            " JOIN outcome ON outcome.trial = trial.id WHERE outcome.metric IS NOT NULL"
+            " AND (champion.number = 1 OR champion.number >"
+            " (SELECT max(number) FROM champion) - ?) ORDER BY champion.number, trial.id",
+            (CHECKED,),
+        )
+        return [
+            Figure(
+                champion=row["champion"],
+                experiment=row["experiment"],
+                number=row["number"],
+                kind=TrialKind(row["kind"]),
+                metric=row["metric"],
+                audit=row["audit_metric"],
+                hardware=hardware(row["device"], row["gpu_ids"].split(",")),
+            )
+            for row in rows
+        ]
 
     def session_began(self) -> float:
         """When the newest session began; 0 before the first."""
@@ -280,6 +307,7 @@ class Reader:
             "SELECT experiment, min(outcome.metric) AS low, max(outcome.metric) AS high"
             " FROM trial JOIN outcome ON outcome.trial = trial.id WHERE experiment IN"
             " (SELECT experiment FROM trial WHERE number > 1) AND outcome.metric IS NOT NULL"
+            " AND kind = 'usual'"
             " GROUP BY experiment HAVING count(*) > 1"
         )
         return {row["experiment"]: (row["low"], row["high"]) for row in rows}
@@ -422,6 +450,7 @@ class Reader:
                 assigned_at=row["assigned_at"],
                 ended_at=row["ended_at"],
                 outcome=_outcome(row) if row["trial"] is not None else None,
+                kind=TrialKind(row["kind"]),
             )
             for row in rows
         ]
@@ -458,4 +487,5 @@ def _outcome(row: sqlite3.Row) -> Outcome:
         sandbox=row["sandbox"],
         judge=row["judge"],
         log=row["log_tail"],
+        audit_metric=row["audit_metric"],
     )

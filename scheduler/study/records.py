@@ -14,6 +14,7 @@ from scheduler.rules.states import (
     InstructionState,
     StopReason,
     StudyState,
+    TrialKind,
     TrialState,
 )
 from workers import Outcome
@@ -111,6 +112,7 @@ class TrialRecord:
     assigned_at: float | None
     ended_at: float | None
     outcome: Outcome | None
+    kind: TrialKind = TrialKind.USUAL
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from scheduler.rules.state import (
     OVERTAKEN,
     Ask,
     Champion,
+    Checks,
     ExperimentEntry,
     InstructionEntry,
     Pace,
@@ -33,6 +34,7 @@ from scheduler.rules.states import (
     InstructionState,
     StopReason,
     StudyState,
+    TrialKind,
     TrialState,
 )
 from workers.outcome import hardware
@@ -97,6 +99,7 @@ def load_state(db: sqlite3.Connection, policy: Policy) -> State:
         instructions=Map(_open_instructions(db)),
         pace=Pace(**scalars["pace"]),
         noise=Map({name: Noise(**found) for name, found in scalars.get("noise", {}).items()}),
+        checks=_checks(db, policy, scalars.get("checks", {})),
         tally=Tally(**{**scalars["tally"], "decided": _next(db, "experiment", 1, "decision") - 1}),
     )
     under_way = reduce(UnderWay.adding, state.asked.values(), UnderWay())
@@ -131,7 +134,7 @@ def _champion(db: sqlite3.Connection, trials: Mapping[int, TrialEntry]) -> Champ
     if row is None:
         return None
     number = row["experiment"]
-    repeats = tuple(sorted(t.id for t in trials.values() if t.experiment == number))
+    repeats = _under_way(trials, number)
     results = _results(db, number)
     return Champion(number, row["metric"], row["number"], results, repeats, row["size"])
 
@@ -154,11 +157,31 @@ def _overtaken(db: sqlite3.Connection) -> tuple[Champion, ...]:
     )
 
 
+def _under_way(trials: Mapping[int, TrialEntry], experiment: int) -> tuple[int, ...]:
+    """An experiment's trials that may still decide something."""
+    mine = (t for t in trials.values() if t.experiment == experiment)
+    return tuple(sorted(t.id for t in mine if t.kind is TrialKind.USUAL))
+
+
+def _checks(db: sqlite3.Connection, policy: Policy, written: Mapping[str, Any]) -> Checks:
+    """The leaders as the policy wants them now; what became of their long trials as it was."""
+    rows = db.execute(
+        "SELECT experiment FROM champion WHERE number > 1 ORDER BY number DESC LIMIT ?",
+        (policy.long_leaders,),
+    )
+    newest = [row["experiment"] for row in rows]
+    rows = db.execute("SELECT experiment FROM champion WHERE number = 1")
+    baseline = [row["experiment"] for row in rows] if policy.long_leaders else []
+    over, lost = (tuple(written.get(name, ())) for name in ("over", "lost"))
+    return Checks((*newest, *baseline), over, lost)
+
+
 def _results(db: sqlite3.Connection, experiment: int) -> tuple[Result, ...]:
-    """What the trials of an experiment measured, in the order in which they ended."""
+    """What the usual trials of an experiment measured, in the order in which they ended."""
     rows = db.execute(
         "SELECT number, outcome.metric, device, gpu_ids FROM trial JOIN outcome"
         " ON outcome.trial = trial.id WHERE experiment = ? AND outcome.metric IS NOT NULL"
+        " AND kind = 'usual'"
         " ORDER BY trial.ended_at, trial.id",
         (experiment,),
     )
@@ -173,7 +196,12 @@ def _open_trials(db: sqlite3.Connection) -> dict[int, TrialEntry]:
     rows = db.execute("SELECT * FROM trial WHERE state IN ('planned', 'running') ORDER BY rank")
     return {
         row["id"]: TrialEntry(
-            row["id"], row["experiment"], row["number"], TrialState(row["state"]), row["slot"]
+            row["id"],
+            row["experiment"],
+            row["number"],
+            TrialState(row["state"]),
+            row["slot"],
+            TrialKind(row["kind"]),
         )
         for row in rows
     }
@@ -185,7 +213,7 @@ def _open_experiments(
     entries = {}
     for row in db.execute("SELECT * FROM experiment WHERE decided_at IS NULL").fetchall():
         results = _results(db, row["id"])
-        under_way = tuple(sorted(t.id for t in trials.values() if t.experiment == row["id"]))
+        under_way = _under_way(trials, row["id"])
         entries[row["id"]] = ExperimentEntry(
             row["id"],
             row["parent"],

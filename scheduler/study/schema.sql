@@ -72,7 +72,8 @@ CREATE TABLE trial (
     reason      TEXT NOT NULL DEFAULT '',  -- why it was lost or cancelled
     planned_at  REAL NOT NULL,
     assigned_at REAL,              -- when it was given a slot
-    ended_at    REAL
+    ended_at    REAL,
+    kind        TEXT NOT NULL DEFAULT 'usual'  -- or long: with a longer budget, decides nothing
 );
 CREATE INDEX trial_by_experiment ON trial (experiment);
 CREATE INDEX trial_open ON trial (rank) WHERE state IN ('planned', 'running');
@@ -100,7 +101,8 @@ CREATE TABLE outcome (        -- at most one for each trial: its id is the idemp
     node        TEXT NOT NULL,
     sandbox     TEXT NOT NULL,  -- the level in force: strict or basic
     judge       TEXT NOT NULL,  -- which path computed the metric; empty: none did
-    log_tail    TEXT NOT NULL   -- the whole log lies in experiments/ID/run.log
+    log_tail    TEXT NOT NULL,  -- the whole log lies in experiments/ID/run.log
+    audit_metric REAL           -- of the same model on the audit split, where that was asked
 );
 
 CREATE TABLE champion (       -- the line of the best; a later one overtakes, none is revoked

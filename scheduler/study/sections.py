@@ -345,13 +345,19 @@ class KeepSection(Section):
 
     baseline_repeats: Count = Field(
         default=1,
-        description="Trials of the baseline, each with its own seed; the baseline's metric is "
-        "their mean. One, because nothing else waits so long for so little.",
+        description="Trials of the baseline, each with its own seed, before anything is compared "
+        "with it. One, because nothing else waits so long for so little; further seeds run beside "
+        "the first experiments.",
     )
     most_seeds: Annotated[int, Field(ge=0, le=100)] = Field(
-        default=0,
+        default=CRITERIA.most_seeds,
         description="Trials with further seeds, at most, that confirm an experiment whose first "
         "trial beat the champion. 0: that one decides, by a plain comparison, which luck can win.",
+    )
+    champion_seeds: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=CRITERIA.champion_seeds,
+        description="Further seeds that a new champion is run with, the baseline too: every later "
+        "comparison profits.",
     )
     false_keep_rate: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         default=CRITERIA.false_keep_rate,
@@ -368,6 +374,35 @@ class KeepSection(Section):
         description="By how many standard deviations of the noise a first trial has to beat the "
         "champion to be confirmed.",
     )
+    simplicity_margin: Annotated[float, Field(ge=0)] = Field(
+        default=CRITERIA.simplicity_margin,
+        description="Smaller code is kept if it is shown to be worse by less than so many standard "
+        "deviations of the noise. 0: it has to be better, as all else.",
+    )
+    audit: bool = Field(
+        default=True,
+        description="Whether what may become champion is also scored on the audit split, text that "
+        "ranks nothing: does the gain live only on the validation split? Costs the seconds of one "
+        "more scoring, for first trials that beat the champion and for repeats; no training.",
+    )
+    long_budget: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="Longer budget for the leaders, as a factor of budget.seconds or budget.steps, "
+        "such as 3, on slots that no proposal can fill and at the end: does their order hold? It "
+        "costs that many trials for each. 0: none.",
+    )
+    long_leaders: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=4,
+        description="How many of the newest champions are run with the longer budget, once each, "
+        "beside the baseline.",
+    )
+
+    @model_validator(mode="after")
+    def the_longer_budget_is_longer(self) -> Self:
+        """Refuse what is no longer budget."""
+        if 0 < self.long_budget <= 1:
+            raise key_error("long_budget", "must be above 1, or 0 for none")
+        return self
 
 
 class StopSection(Section):

@@ -180,6 +180,7 @@ def _scalars(state: State) -> dict[str, object]:
         "pace": state.pace,
         "tally": state.tally,
         "noise": state.noise,
+        "checks": state.checks,
     }
 
 

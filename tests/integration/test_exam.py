@@ -5,7 +5,9 @@ that every import of torch costs; those that reach for the sockets and buffers, 
 Nothing is sandboxed here. Each line of the table in `train_template/probes.py` is one case.
 """
 
+import math
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,6 +120,7 @@ def judged(tmp_path: Path, data: Path) -> Iterator[Callable[[str], supervisor.Me
 
 Sat = Callable[[str], wire.Message]
 Judged = Callable[[str], supervisor.Message]
+Told = list[supervisor.Message]
 
 
 def test_an_honest_model_is_scored(sat: Sat) -> None:
@@ -216,6 +219,51 @@ def test_a_cheat_is_rejected_with_what_was_seen(sat: Sat, bend: str, sentence: s
     last = sat(bigram(bend))
     assert last.kind is wire.Kind.FAILED, last.value
     assert last.text.startswith(f"rejected\n{sentence}")
+
+
+EVERY = (-math.inf, math.inf)
+
+
+def told(folder: Path, data: Path, text: str, audit: tuple[float, float], *, late: bool) -> Told:
+    """What the real referee says of a train.py, audit and all."""
+    folder.mkdir()
+    (folder / "train.py").write_text(text)
+    trial = Trial(folder, data, SETTINGS, late=late, audit=audit)
+    try:
+        messages = trial.told()
+    finally:
+        trial.close()
+    return [m for m in messages if m.kind is not supervisor.Kind.PROGRESS]
+
+
+def swapped(data: Path, folder: Path) -> Path:
+    """The same data with the audit split in the place of the validation split."""
+    shutil.copytree(data, folder)
+    (folder / "validation.bin").write_bytes((data / "audit.bin").read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["strict", "basic"])
+def test_the_audit_is_the_same_models_score_on_the_audit_split(
+    tmp_path: Path, data: Path, *, late: bool
+) -> None:
+    scored, audited = told(tmp_path / "a", data, bigram(), EVERY, late=late)
+    (alone,) = told(tmp_path / "b", data, bigram(), (0.0, 0.0), late=late)
+    other = swapped(data, tmp_path / "other")
+    (audit_alone,) = told(tmp_path / "c", other, bigram(), (0.0, 0.0), late=late)
+    kinds = [m.kind for m in (scored, audited, alone)]
+    assert kinds == [supervisor.Kind.SCORED, supervisor.Kind.AUDITED, supervisor.Kind.SCORED]
+    assert scored.value == pytest.approx(alone.value, rel=1e-6), "the metric is what it was"
+    assert audited.value == pytest.approx(audit_alone.value, rel=1e-6)
+    assert audited.value != pytest.approx(scored.value, rel=1e-3)
+
+
+def test_who_begins_to_cheat_in_the_audit_is_rejected(tmp_path: Path, data: Path) -> None:
+    # The first exam of these settings has 13 batches of 16 windows, and the audit as many.
+    ahead = "if self.calls > 13: logits = logits + 20 * one_hot(following(tokens), 257)"
+    scored, audited = told(tmp_path / "a", data, bigram(ahead), EVERY, late=True)
+    assert scored.kind is supervisor.Kind.SCORED
+    assert audited.text.startswith("rejected\nnot ")
 
 
 MISTAKES = {

@@ -11,16 +11,26 @@ import psutil
 import pytest
 import ray
 
+from agent.source import read_constants
 from scheduler.cluster import RayResults
 from scheduler.loop import Loop
-from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialState
+from scheduler.rules.order import check_order
+from scheduler.rules.states import (
+    ExperimentState,
+    StopReason,
+    StudyState,
+    TrialKind,
+    TrialState,
+)
 from scheduler.study.desk import Desk
 from scheduler.study.letters import AnyLetter, Cancel, Pause, Stop, Submit, Unpause
+from scheduler.study.recheck import recheck
 from scheduler.study.records import Reply
 from tests.fixtures.books import check_books
 from tests.fixtures.candidates import ROOT
 from tests.fixtures.lab import Gate, Lab
 from tests.fixtures.processes import command, wait_for
+from tests.fixtures.scripted_study import BASELINE, metric_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -89,6 +99,57 @@ def test_a_win_is_confirmed_with_further_seeds_before_it_is_kept(lab: Lab) -> No
     assert numbers[3] == [1]
     assert "gate" in worse.reason
     check_books(lab.folder, lambda code: float(code[len("honest(") : -1]))
+
+
+def test_wins_that_were_overtaken_are_carried_over_to_the_new_champion(lab: Lab) -> None:
+    settings = ("keep.most_seeds=2", "keep.champion_seeds=1", "task.constants={}")
+    study = lab.run([], *settings, baseline=BASELINE, tuner=30)
+    with lab.reader() as reader:
+        carried = [e for e in reader.experiments() if e.rebases]
+        codes = {e.id: reader.files(e.id)["train.py"] for e in reader.experiments()}
+        parents = {e.id: e.parent for e in reader.experiments()}
+        first = {e.id: min(t.number for t in reader.trials(e.id)) for e in carried}
+        found = list(recheck(reader, minimize=True))
+    assert carried, "four run at a time: some are overtaken"
+    for each in carried:
+        ours = read_constants(codes[each.id])
+        for win in each.rebases:
+            parent = parents[win]
+            assert parent is not None
+            before, after = read_constants(codes[parent]), read_constants(codes[win])
+            assert {n: ours[n] for n in after if after[n] != before[n]} == {
+                n: v for n, v in after.items() if v != before[n]
+            }
+        assert first[each.id] == 2, "screened on its old base"
+    assert study.champion is not None
+    assert [each for each in found if not each.agrees] == []
+    check_books(lab.folder, metric_of)
+
+
+def test_at_the_end_the_leaders_run_longer_once_and_the_audit_stands_beside_the_metric(
+    lab: Lab,
+) -> None:
+    # The gain of 1 is gone where its budget is three times 15 s.
+    scripts = ["honest(1.5 if job['seconds'] < 20 else 1.9, audit=1.75)", "honest(2.5, audit=1.0)"]
+    keys = ("keep.long_budget=3", "keep.long_leaders=2")
+    baseline = "honest(2.0 if job['seconds'] < 20 else 1.8, audit=2.25)"
+    study = lab.run(scripts, *keys, baseline=baseline)
+    assert (study.state, study.reason) == (StudyState.STOPPED, StopReason.MAX_EXPERIMENTS)
+    with lab.reader() as reader:
+        assert [e.metric for e in reader.experiments()] == [2.0, 1.5, 2.5]
+        trials = reader.trials()
+        order = check_order(reader.figures(), minimize=True)
+    longer = {t.experiment: t.seed for t in trials if t.kind is TrialKind.LONG}
+    assert longer == {0: 0, 1: 0}
+    assert len(trials) == 5
+    assert [(each.usual, each.other) for each in order.audit.leaders] == [(2.0, 2.25), (1.5, 1.75)]
+    assert [each.other for each in order.long.leaders] == [1.8, 1.9]
+    assert (order.audit.turned, order.long.turned) == (0, 1)
+    again = lab.run(scripts, *keys, baseline=baseline)
+    assert again.state is StudyState.STOPPED
+    with lab.reader() as reader:
+        assert len(reader.trials()) == 5, "what was measured is not measured again"
+    check_books(lab.folder)
 
 
 def test_four_run_at_a_time_each_on_a_gpu_of_its_own(lab: Lab) -> None:

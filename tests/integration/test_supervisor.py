@@ -1,6 +1,7 @@
 """Whatever a candidate does, run_trial returns the right Outcome and leaves nothing behind."""
 
 import contextlib
+import math
 import os
 import random
 import re
@@ -96,6 +97,21 @@ def test_an_honest_candidate_is_done(run: Run, reports: list[Progress], level: L
     assert outcome.judge == "referee, host memory"
     assert outcome.sandbox == level
     assert list(dict.fromkeys(report.phase for report in reports)) == list(Phase)
+
+
+def test_the_audit_comes_with_the_outcome_where_the_metric_asks_for_it(run: Run) -> None:
+    better = replace(scripted_trial("honest(1.25, audit=1.75)"), audit=(-math.inf, 1.5))
+    outcome = run(better)
+    assert (outcome.status, outcome.metric, outcome.audit_metric) == (
+        OutcomeStatus.DONE,
+        1.25,
+        1.75,
+    )
+    worse = replace(scripted_trial("honest(1.75, audit=1.25)"), audit=(-math.inf, 1.5))
+    assert run(worse).audit_metric is None
+    leaving = "train()\nassert exam.recv(1) == b'?'\nexam.sendall(b'!')\nraise SystemExit(0)"
+    left = run(replace(scripted_trial(leaving), audit=(-math.inf, math.inf)))
+    assert (left.status, left.metric) == (OutcomeStatus.CRASH, None)
 
 
 def test_the_timings_sum_up_to_the_time_that_the_slot_was_held(run: Run) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scheduler.errors import ConfigError
+from scheduler.rules.states import TrialKind
 from scheduler.study.bundled import bundled_task, default_preset, presets
 from scheduler.study.config import Config
 from scheduler.study.config_change import changed_keys, check_resumable
@@ -89,7 +90,8 @@ def test_the_token_the_cache_and_empty_variables_are_no_keys() -> None:
             "",
             (
                 "my.yaml:1: keep.model: unknown key; keep has baseline_repeats, most_seeds, "
-                "false_keep_rate, smallest_effect, gate"
+                "champion_seeds, false_keep_rate, smallest_effect, gate, simplicity_margin, audit, "
+                "long_budget, long_leaders"
             ),
         ),
         ("seed: 1\nseed: 2", "", "my.yaml:2: seed: given twice, first on line 1"),
@@ -227,6 +229,27 @@ def test_a_key_that_figures_depend_on_can_not_change(override: str) -> None:
     with pytest.raises(ConfigError, match="start another study") as caught:
         check_resumable(base, load_config(None, [override], {}, base=base))
     assert str(caught.value).startswith(override.split("=", maxsplit=1)[0].removesuffix(".A"))
+
+
+def test_a_longer_budget_may_be_turned_on_and_off_but_not_be_changed() -> None:
+    off = Config()
+    on, other = (load(f"keep: {{long_budget: {factor}}}") for factor in (3, 5))
+    for before, after in ((off, on), (on, off), (on, on)):
+        check_resumable(before, after)
+    with pytest.raises(ConfigError, match=r"keep\.long_budget"):
+        check_resumable(on, other)
+    for wrong in (1, 0.5):
+        assert "must be above 1, or 0 for none" in complaint(f"keep: {{long_budget: {wrong}}}")
+
+
+@pytest.mark.parametrize("budget", ["seconds: 20", "steps: 20"])
+def test_a_longer_budget_is_one_of_training_alone(budget: str) -> None:
+    config = load(f"keep: {{long_budget: 2.5}}\nbudget: {{{budget}}}")
+    usual, long = config.trial_budget(), config.trial_budget(TrialKind.LONG)
+    assert (usual.seconds or usual.steps, long.seconds or long.steps) == (20, 50)
+    assert (long.startup_seconds, long.eval_seconds) == (120, 120)
+    assert config.policy().long_leaders == 4
+    assert Config().policy().long_leaders == 0
 
 
 def test_the_parts_for_the_rules_and_the_workers_follow_the_config() -> None:

@@ -88,6 +88,72 @@ def test_a_score_after_the_deadline_is_a_timeout() -> None:
     assert ruled(judge)[0] is OutcomeStatus.TIMEOUT
 
 
+EVERY = (-math.inf, math.inf)
+
+
+def in_the_audit() -> Judge:
+    """The metric is known, 10 s after the exam began."""
+    judge = Judge(BUDGET, 0.0, EVERY)
+    for kind, now in TO_EVAL:
+        judge.hear(message(kind), now)
+    judge.hear_referee(message(Kind.HELLO), 105.0)
+    judge.begin_exam(105.0)
+    judge.hear_referee(message(Kind.SCORED, 1.25), 115.0)
+    return judge
+
+
+def test_the_verdict_waits_for_the_audit_which_has_a_limit_of_its_own() -> None:
+    judge, late, waiting = in_the_audit(), in_the_audit(), in_the_audit()
+    waiting.tick(134.0)
+    assert waiting.verdict is None
+    judge.hear_referee(message(Kind.AUDITED, 1.5), 134.0)
+    assert ruled(judge) == (OutcomeStatus.DONE, "", 1.25)
+    assert judge.verdict is not None
+    assert judge.verdict.audit_metric == 1.5
+    late.hear_referee(waited(15.0), 134.0)
+    late.tick(136.0)
+    assert ruled(late)[0] is OutcomeStatus.TIMEOUT, "the time of the first exam is not its"
+
+
+@pytest.mark.parametrize("between", [None, (-math.inf, 1.25), (1.25, math.inf)])
+def test_a_metric_that_needs_no_audit_ends_the_exam(between: tuple[float, float] | None) -> None:
+    judge = Judge(BUDGET, 0.0, between)
+    for kind, now in TO_EVAL:
+        judge.hear(message(kind), now)
+    judge.begin_exam(105.0)
+    judge.hear_referee(message(Kind.SCORED, 1.25), 106.0)
+    assert ruled(judge) == (OutcomeStatus.DONE, "", 1.25)
+    assert judge.verdict is not None
+    assert judge.verdict.audit_metric is None
+
+
+def test_who_leaves_or_is_refused_in_the_audit_has_no_metric() -> None:
+    for text, status in ((LEFT, OutcomeStatus.CRASH), ("rejected\nno", OutcomeStatus.REJECTED)):
+        judge = in_the_audit()
+        judge.hear_referee(message(Kind.FAILED, text=text), 116.0)
+        judge.tick(120.0)
+        assert (ruled(judge)[0], ruled(judge)[2]) == (status, None)
+
+
+@pytest.mark.parametrize("value", [math.nan, -1.0, math.inf])
+def test_an_audit_that_is_no_score_is_rejected(value: float) -> None:
+    judge = in_the_audit()
+    judge.hear_referee(message(Kind.AUDITED, value), 116.0)
+    assert ruled(judge)[0] is OutcomeStatus.REJECTED
+
+
+def test_only_the_referee_audits_and_only_after_its_score() -> None:
+    judge = in_the_exam()
+    judge.hear(message(Kind.AUDITED, 0.1), 106.0)
+    assert ruled(judge)[0] is OutcomeStatus.REJECTED
+    judge = in_the_exam()
+    judge.hear_referee(message(Kind.AUDITED, 0.1), 106.0)
+    assert ruled(judge)[0] is OutcomeStatus.LOST
+    twice = in_the_audit()
+    twice.hear_referee(message(Kind.SCORED, 1.0), 116.0)
+    assert ruled(twice)[0] is OutcomeStatus.LOST
+
+
 def waited(seconds: float, share: float = 0.5) -> Message:
     return replace(message(Kind.PROGRESS, seconds), fraction=share)
 

@@ -43,6 +43,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 QUESTIONS: dict[str, Callable[[Reader], object]] = {
     "status": Reader.study,
+    "order of the champions": Reader.figures,
     "leaderboard": lambda reader: reader.leaders(20),
     "leaderboard, more is better": lambda reader: reader.leaders(20, minimize=False),
     "recent": lambda reader: reader.recent(10),
@@ -70,7 +71,7 @@ def test_resuming_costs_a_long_study_no_more(studies: tuple[Path, Path]) -> None
     costs = []
     for path in studies:
         store = Store(path)
-        state = _steps(store._db, partial(store.load, Policy()))
+        state = _steps(store._db, partial(store.load, Policy(long_leaders=4)))
         calls = _steps(store._db, partial(store.calls, Config().call_limits()))
         costs.append((state, calls))
         store.close()

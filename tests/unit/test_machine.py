@@ -10,7 +10,13 @@ from scheduler.rules.evidence import Criteria
 from scheduler.rules.machine import Transition, step
 from scheduler.rules.rebasing import held as held_wins
 from scheduler.rules.state import Policy, State
-from scheduler.rules.states import ExperimentState, StopReason, StudyState
+from scheduler.rules.states import (
+    ExperimentState,
+    StopReason,
+    StudyState,
+    TrialKind,
+    TrialState,
+)
 from scheduler.rules.stopping import EMPTY_ANSWERS, LOSSES_IN_ROW
 from tests.fixtures.play import Play, of_kind
 from workers import OutcomeStatus
@@ -450,10 +456,16 @@ def happen(play: Play, kind: int, pick: int) -> Transition | None:  # noqa: PLR0
 
 
 @settings(max_examples=80, deadline=None)
-@given(choices, st.sampled_from([None, 0, 3, 12]), st.integers(1, 3), st.booleans(), st.booleans())
+@given(
+    choices,
+    st.sampled_from([None, 0, 3, 12]),
+    st.integers(1, 3),
+    st.tuples(st.booleans(), st.booleans(), st.sampled_from([0, 2])),
+)
 def test_the_invariants_hold_whatever_happens(
-    course: list[Choice], limit: int | None, repeats: int, models: bool, confirmed: bool
+    course: list[Choice], limit: int | None, repeats: int, kind_of_study: tuple[bool, bool, int]
 ) -> None:
+    models, confirmed, long = kind_of_study
     play = Play(
         slots=3,
         max_experiments=limit,
@@ -462,6 +474,8 @@ def test_the_invariants_hold_whatever_happens(
         fill=models,
         mends=2 * models,
         criteria=Criteria(most_seeds=3) if confirmed else None,
+        plateau=4 if long and confirmed else None,
+        long_leaders=long,
     )
     for kind, pick in course:
         transition = happen(play, kind, pick)
@@ -479,12 +493,13 @@ def check_now(play: Play, transition: Transition | None) -> None:
     assert set(state.ready) == {t.id for t in state.trials.values() if t.slot is None}
     champion = state.champion
     owners = {*state.experiments, *([champion.experiment] if champion else [])}
-    assert all(t.experiment in owners for t in state.trials.values())
+    usual = [t for t in state.trials.values() if t.kind is TrialKind.USUAL]
+    assert all(t.experiment in owners for t in usual)
     if champion is not None:
-        repeats = {t.id for t in state.trials.values() if t.experiment == champion.experiment}
+        repeats = {t.id for t in usual if t.experiment == champion.experiment}
         assert set(champion.open) == repeats
     for entry in state.experiments.values():
-        trials = {t.id for t in state.trials.values() if t.experiment == entry.id}
+        trials = {t.id for t in usual if t.experiment == entry.id}
         assert set(entry.open) == trials
         waits = entry.id in state.waiting
         assert waits or len(trials) + len(entry.results) == entry.wanted
@@ -501,7 +516,9 @@ def check_now(play: Play, transition: Transition | None) -> None:
         most = state.policy.max_experiments + play.submitted + rebases  # these are not refused
         assert state.tally.proposed + under_way * running <= most
     if transition and state.study is not StudyState.RUNNING:
-        assert not of_kind(transition.actions, ev.StartTrial)
+        started = [a.trial for a in transition.actions if isinstance(a, ev.StartTrial)]
+        assert all(state.trials[n].kind is TrialKind.LONG for n in started)
+        assert not started or state.reason is StopReason.PLATEAU
 
 
 def check_history(play: Play) -> None:
@@ -514,6 +531,14 @@ def check_history(play: Play) -> None:
     assert set(decided) | set(play.state.experiments) == set(added)
     ended = [f.id for f in play.facts if isinstance(f, ev.TrialMoved) and f.state.is_final]
     assert len(set(ended)) == len(ended), "ended twice"
+    done = {f.id for f in play.facts if isinstance(f, ev.TrialMoved) and f.state is TrialState.DONE}
+    long = [
+        f.experiment
+        for f in play.facts
+        if isinstance(f, ev.TrialPlanned) and f.kind is TrialKind.LONG and f.id in done
+    ]
+    assert len(set(long)) == len(long), "a longer budget twice"
+    assert set(long) <= {f.experiment for f in play.facts if isinstance(f, ev.Crowned)}
     started = [a.trial for a in play.actions if isinstance(a, ev.StartTrial)]
     assert len(set(started)) == len(started), "started twice"
     crowned = [f.metric for f in play.facts if isinstance(f, ev.Crowned)]

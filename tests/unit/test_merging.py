@@ -1,6 +1,7 @@
 """Edits of overtaken wins, carried over to today's champion: claims about texts."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -169,3 +170,39 @@ def test_a_clash_is_put_right_by_a_model_where_there_is_one(with_model: bool) ->
     else:
         assert [p.rebases for p in answer.proposals] == [(5,)]
         assert any("clash" in words for words in answer.refused)
+
+
+def line_of(*changes: tuple[str, str]) -> tuple[list[Win], str]:
+    """Kept edits, one on top of the other, and the code that they led to."""
+    wins, text = [], BASE
+    for number, change in enumerate(changes, start=1):
+        after = edited(change, text=text)
+        wins.append(Win(Code(number, one(after), None, f"edit {number}"), one(text)))
+        text = after
+    return wins, text
+
+
+def test_each_kept_edit_is_taken_out_of_the_champion_in_turn() -> None:
+    wins, champion = line_of(
+        ("WIDTH = 512", "WIDTH = 640"), ("decay = 2", "decay = 3"), ("warm = 1", "warm = 4")
+    )
+    asked = replace(briefing(champion, *wins), purpose=Purpose.ABLATE)
+    answer = asyncio.run(Researcher().propose(asked))
+    texts = {p.ablates: p.files["train.py"] for p in answer.proposals}
+    assert texts[1] == edited(("decay = 2", "decay = 3"), ("warm = 1", "warm = 4"))
+    assert texts[2] == edited(("WIDTH = 512", "WIDTH = 640"), ("warm = 1", "warm = 4"))
+    assert {p.origin for p in answer.proposals} == {"ablation"}
+
+
+def test_an_edit_that_later_ones_stand_on_is_not_taken_out() -> None:
+    wins, champion = line_of(
+        ("RATE = 0.02", "RATE = 0.03"),
+        ("RATE = 0.03", "RATE = 0.04"),
+        ("decay = 2", "decay = 3"),
+        ("decay = 3", "decay = 5"),
+    )
+    asked = replace(briefing(champion, *wins), purpose=Purpose.ABLATE)
+    answer = asyncio.run(Researcher().propose(asked))
+    assert [p.ablates for p in answer.proposals] == [2, 4]
+    assert any("without #1" in words for words in answer.refused)
+    assert any("without #3" in words and "later edits" in words for words in answer.refused)

@@ -69,12 +69,21 @@ def test_their_edits_become_one_experiment_that_starts_with_its_second_seed() ->
     study = play()
     settle(study, 1, 0.8)
     study.answer(1, Purpose.REBASE)
-    assert study.fate(2) is study.fate(3) is ExperimentState.DISCARD
-    assert "its edit is experiment 4" in reason(study, 2)
     assert numbers(study, 4) == [2], "it was screened on its old base: no lucky first trial"
     assert settle(study, 4, 0.6) is ExperimentState.KEEP
     assert study.state.champion is not None
     assert study.state.champion.metric == pytest.approx(0.6)
+    assert study.fate(2) is study.fate(3) is ExperimentState.DISCARD
+    assert "gate" in reason(study, 2), "by its own trial, against the new champion"
+
+
+def test_where_edits_hinder_each_other_the_better_one_is_not_lost() -> None:
+    study = play()
+    settle(study, 1, 0.8)
+    study.answer(1, Purpose.REBASE)
+    assert settle(study, 4, 0.75) is ExperimentState.KEEP  # 3 alone measured 0.65
+    assert study.fate(3) is ExperimentState.CONFIRMING
+    assert settle(study, 3, 0.65) is ExperimentState.KEEP
 
 
 @pytest.mark.parametrize("how", ["is not better", "crashes"])

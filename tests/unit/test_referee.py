@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from train_template import exam
 from train_template.errors import LeftError, RejectedError
 from train_template.exam import CandidateEnd, Kind, Message, Precision, RefereeEnd, Shape
 from train_template.job import Settings, parse_referee_job
-from train_template.referee import Patience, check_waits
+from train_template.probes import make_plan
+from train_template.referee import Patience, check_waits, examine
 from train_template.score import log_probabilities
 from workers import wire
 
@@ -45,6 +47,31 @@ class Both:
 def both() -> Iterator[Both]:
     with ExitStack() as stack:
         yield Both(stack)
+
+
+def test_the_numbers_of_batches_go_on_in_a_second_exam(both: Both) -> None:
+    """So that no answer to the first one can pass for an answer to the second."""
+    settings = Settings(sequence_length=8, validation_tokens=90, eval_batch_tokens=32)
+    tokens = np.random.default_rng(0).integers(5, size=200).astype(np.uint16)
+    plan = make_plan(tokens, settings, SHAPE.windows, 1)
+    numbers = []
+
+    def answer() -> None:
+        while question := both.candidate.receive():
+            numbers.append(question.batch)
+            both.candidate.answers[:] = bytes(SHAPE.answer_bytes)
+            both.candidate.answer(question, Precision.FLOAT32)
+
+    with ThreadPoolExecutor(1) as pool:
+        answering = pool.submit(answer)
+        hold = partial(examine, both.referee, plan, [1] * 5, threads=1, report=lambda *_: None)
+        first = hold()
+        again = hold(first=len(plan.windows) // SHAPE.windows)
+        both.referee.end()
+        answering.result()
+    assert first == again == pytest.approx(np.log2(5), rel=1e-6), "it guesses"
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) == 2 * len(plan.windows) // SHAPE.windows
 
 
 def test_a_question_arrives_as_it_was_asked_and_so_does_its_answer(both: Both) -> None:

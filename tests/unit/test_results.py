@@ -34,7 +34,7 @@ class Desk:
 
     def __init__(self, path: Path) -> None:
         self.folder = StudyFolder(path)
-        self.config = load_config("local", ["stop.max_experiments=100000"], {})
+        self.config = load_config("local", ["stop.max_experiments=100000", "keep.most_seeds=0"], {})
         if not self.folder.exists:
             self.folder.create(self.config, "# Find what scores lowest")
         self.number = 0

@@ -15,7 +15,7 @@ from scheduler.rules import events as ev
 from scheduler.rules.evidence import Criteria
 from scheduler.rules.machine import step
 from scheduler.rules.state import Policy
-from scheduler.rules.states import ExperimentState, StudyState, TrialState
+from scheduler.rules.states import ExperimentState, StudyState, TrialKind, TrialState
 from scheduler.study.database import SCHEMA_VERSION
 from scheduler.study.facts import Contents
 from scheduler.study.reader import Reader
@@ -49,6 +49,7 @@ def test_after_every_event_the_database_holds_the_rules_state(
         fill=seed > 1,
         mends=seed % 2,
         criteria=Criteria(most_seeds=3, champion_seeds=1, gate=0.0) if confirmed else None,
+        long_leaders=seed,
     )
     course = Course(policy, store)
     world = World(course, luck, losses=0.15)
@@ -66,6 +67,8 @@ def test_after_every_event_the_database_holds_the_rules_state(
         assert reader.study().counts == Counter(each.state for each in reader.experiments())
     if confirmed and seed == 0:
         assert any(isinstance(f, ev.ExperimentAdded) and f.wanted == 0 for f in course.facts)
+    kinds = {f.kind for f in course.facts if isinstance(f, ev.TrialPlanned)}
+    assert kinds == ({TrialKind.USUAL, TrialKind.LONG} if seed else {TrialKind.USUAL})
     assert {f.state for f in course.facts if isinstance(f, ev.TrialMoved)} == {
         TrialState.RUNNING,
         TrialState.DONE,

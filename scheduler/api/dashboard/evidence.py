@@ -9,6 +9,7 @@ from nicegui import ui
 
 from scheduler.api.dashboard import words
 from scheduler.api.dashboard.panels import Facts
+from scheduler.rules.states import TrialKind
 from scheduler.study.calls import CallRecord
 from scheduler.study.records import TrialRecord
 
@@ -27,6 +28,8 @@ def add_trial(trial: TrialRecord) -> None:
     outcome = trial.outcome
     with ui.column().classes("w-full gap-2"):
         said = [f"trial {trial.id}", f"seed {trial.seed}", str(trial.state)]
+        if trial.kind is not TrialKind.USUAL:
+            said.append("longer budget, decides nothing")
         if trial.slot is not None:
             said.append(f"slot {trial.slot}")
         ui.label(" · ".join(said)).classes("quiet")
@@ -42,6 +45,7 @@ def add_trial(trial: TrialRecord) -> None:
         figures = {
             **{name.replace("_", " "): f"{value:.2f} s" for name, value in seconds.items()},
             "metric": words.metric(outcome.metric),
+            "on the audit split": words.metric(outcome.audit_metric),
             "steps": f"{outcome.steps:,}",
             "tokens": f"{outcome.tokens:,}",
             "memory": f"{memory / 1e9:.2f} GB",

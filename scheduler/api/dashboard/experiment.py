@@ -19,6 +19,8 @@ from scheduler.api.dashboard.slots import Card
 from scheduler.api.dashboard.snapshot import Snapshot
 from scheduler.api.dashboard.visitor import Visitor, Visitors
 from scheduler.errors import SchedulerError
+from scheduler.rules.order import OrderCheck, check_order
+from scheduler.rules.states import ExperimentState
 from scheduler.study.letters import Cancel
 from scheduler.study.listing import by_numbers, calls_of
 from scheduler.study.patch import unified_diff
@@ -36,6 +38,7 @@ class Whole:
     trials: list[TrialRecord]
     children: list[Experiment]
     ancestors: list[Experiment]  # the oldest first, the parent last
+    order: OrderCheck  # of the champions
 
 
 def add_page(visitors: Visitors) -> None:
@@ -46,7 +49,9 @@ def add_page(visitors: Visitors) -> None:
         visitor, number = visitors.of(request), int(name) if name.isdecimal() else -1
         context, whole = visitor.context, None
         try:
-            whole = await context.read(lambda reader: _read(reader, number))
+            whole = await context.read(
+                lambda reader: _read(reader, number, minimize=context.minimize)
+            )
         except SchedulerError as error:
             why = str(error)
         else:
@@ -79,10 +84,11 @@ def add_page(visitors: Visitors) -> None:
         keep_up(visitor, update)
 
 
-def _read(reader: Reader, number: int) -> Whole | None:
+def _read(reader: Reader, number: int, *, minimize: bool) -> Whole | None:
     experiment = reader.experiment(number) if 0 <= number < 2**63 else None
     if experiment is None:
         return None
+    kept = experiment.state is ExperimentState.KEEP
     before = sorted(reader.lineage(number) - {number})[-ANCESTORS:]  # a parent is always older
     found = by_numbers(reader, before)
     return Whole(
@@ -90,6 +96,7 @@ def _read(reader: Reader, number: int) -> Whole | None:
         trials=reader.trials(number),
         children=reader.kept_children(number),
         ancestors=[found[each] for each in before if each in found],
+        order=check_order(reader.figures() if kept else (), minimize=minimize),
     )
 
 
@@ -126,7 +133,9 @@ class _Page:
         """Read it anew where the study has moved; draw what differs."""
         context = self._visitor.context
         if self._events != (newest := context.follower.newest) or self._whole is None:
-            whole = await context.read(lambda reader: _read(reader, self._number))
+            whole = await context.read(
+                lambda reader: _read(reader, self._number, minimize=context.minimize)
+            )
             self._events = newest
             if whole is not None and whole != self._whole:
                 self._whole = whole
@@ -163,6 +172,7 @@ class _Page:
                 if self._steered:
                     self._add_cancel()
             _add_result(self._visitor.context.metric, whole)
+            _add_order(whole)
             _add_kin(whole)
 
     def _add_cancel(self) -> None:
@@ -200,6 +210,23 @@ def _add_result(metric: str, whole: Whole) -> None:
         if text:
             heading(3, name)
             ui.label(text).classes("text")
+
+
+def _add_order(whole: Whole) -> None:
+    """By how much it beat the champion before it, by each measure, and whether that is in doubt."""
+    number, order = whole.experiment.id, whole.order
+    said = [
+        f"{name}: {gain.other:+.6f} to #{gain.over}, as against {gain.usual:+.6f}"
+        for name, each in (("on the audit split", order.audit), ("longer budget", order.long))
+        for gain in each.gains
+        if gain.experiment == number
+    ]
+    if said:
+        heading(3, "Does its gain hold?")
+        for each in said:
+            ui.label(each).classes("text")
+        for each in order.about(number):
+            ui.label(each).classes("text bad")
 
 
 def _add_kin(whole: Whole) -> None:

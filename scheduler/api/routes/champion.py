@@ -1,4 +1,4 @@
-"""The best: the leaderboard, the champion and its files."""
+"""The best: the leaderboard, the champion, its files, and whether the order holds."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -8,7 +8,8 @@ from fastapi.responses import PlainTextResponse
 from pydantic import TypeAdapter
 
 from scheduler.api.context import Context
-from scheduler.api.routes.answers import NOT_FOUND, Limit, found_experiment
+from scheduler.api.routes.answers import NOT_FOUND, Limit, as_json, found_experiment
+from scheduler.rules.order import OrderCheck, check_order
 from scheduler.study.reader import Reader
 from scheduler.study.records import ChampionRecord, Experiment
 
@@ -43,6 +44,14 @@ def routes(context: Context) -> APIRouter:
             raise HTTPException(HTTPStatus.NOT_FOUND, "there is no champion yet")
         experiment = found_experiment(reader, champion.experiment)
         return ChampionAnswer(champion, experiment, reader.files(experiment.id))
+
+    @router.get("/champion/order", response_model=OrderCheck)
+    async def order() -> Response:
+        """Whether the order of the champions holds: on the audit split, with a longer budget."""
+        found = await context.read_often(
+            "order", lambda reader: check_order(reader.figures(), minimize=context.minimize)
+        )
+        return as_json(found)
 
     @router.get("/champion", responses=NOT_FOUND)
     async def champion() -> ChampionAnswer:

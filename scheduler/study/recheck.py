@@ -1,0 +1,150 @@
+"""Every decision of a study, taken again from what its trials measured.
+
+In: a study's database, read only. Out: for each experiment that was kept or discarded, whether the
+recorded evidence is what the rules make of the recorded outcomes today. The order of things is the
+journal's; figures come from the outcomes alone, and noise and champions are built up anew, so that
+nothing that was decided is taken on trust. It decides nothing and writes nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from statistics import fmean
+from typing import Any
+
+from scheduler.rules.decisions import learn, learn_pairs
+from scheduler.rules.evidence import Criteria, Decision, Evidence
+from scheduler.rules.ranking import judge
+from scheduler.rules.state import Champion, Policy, Result, State
+from scheduler.rules.states import ExperimentState, TrialKind
+from scheduler.rules.turn import Turn
+from scheduler.study.reader import Reader
+from scheduler.study.records import Experiment, TrialRecord
+
+CLOSE = 1e-9  # relative: sums are taken in the same order, so that even this is generous
+PAGE = 1000
+MEASURED = (ExperimentState.KEEP, ExperimentState.DISCARD)
+FACTS = ("TrialMoved", "Judged", "ExperimentMoved", "Crowned")
+
+
+@dataclass(frozen=True)
+class Rechecked:
+    """A decision, as it was recorded and as it comes out again."""
+
+    experiment: int
+    recorded: Evidence
+    again: Evidence | None  # None: it rests on no test, and `why` says on what
+    why: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it comes out as it was recorded."""
+        if self.again is None:
+            return bool(self.why)
+        ours, theirs = self.recorded, self.again
+        return (ours.verdict, ours.seeds) == (theirs.verdict, theirs.seeds) and all(
+            _alike(getattr(ours, name), getattr(theirs, name))
+            for name in ("effect", "standard_error", "p")
+        )
+
+
+def recheck(reader: Reader, *, minimize: bool) -> Iterator[Rechecked]:
+    """All decisions in their order."""
+    course = _Course(reader, Policy(minimize=minimize))
+    at = 0
+    while page := reader.events(after=at, limit=PAGE):
+        at = page[-1].seq
+        for each in page:
+            if each.fact in FACTS and (found := course.take(each.fact, each.data)):
+                yield found
+
+
+class _Course:
+    """A study once more, fact by fact."""
+
+    def __init__(self, reader: Reader, policy: Policy) -> None:
+        self._reader = reader
+        self._turn = Turn(State(policy), 0.0)
+        self._experiments = {each.id: each for each in reader.experiments()}
+        self._trials = {each.id: each for each in reader.trials()}
+        self._results: dict[int, tuple[Result, ...]] = {}  # of what is not decided
+        self._decided: set[int] = set()
+        self._failed: set[int] = set()  # champions of which a repeat failed
+
+    def take(self, fact: str, data: Mapping[str, Any]) -> Rechecked | None:
+        """One fact; a decision gives what was found."""
+        number = data.get("id", data.get("experiment"))
+        assert isinstance(number, int)
+        if fact == "TrialMoved" and data["state"] == "done":
+            self._end_trial(self._trials[number])
+        elif fact == "Judged":
+            return self._judge(self._experiments[number], data)
+        elif fact == "ExperimentMoved" and ExperimentState(data["state"]).is_final:
+            self._forget(number)
+        elif fact == "Crowned":
+            self._crown(self._experiments[number])
+        return None
+
+    def _end_trial(self, trial: TrialRecord) -> None:
+        champion, number = self._turn.state.champion, trial.experiment
+        owns = champion is not None and champion.experiment == number
+        outcome = trial.outcome
+        if trial.kind is TrialKind.LONG:
+            return  # it decides nothing
+        if outcome is None or outcome.metric is None:
+            if owns:
+                self._failed.add(number)
+            return
+        result = Result(trial.number, outcome.metric, outcome.hardware)
+        if champion is not None and owns:
+            learn(self._turn, champion.results, result, baseline=champion.count == 1)
+            results = (*champion.results, result)
+            metric = fmean(each.metric for each in results)
+            self._turn.change(champion=replace(champion, results=results, metric=metric))
+        elif number not in self._decided:
+            before = self._results.get(number, ())
+            baseline = self._experiments[number].parent is None
+            learn(self._turn, before, result, baseline=baseline)
+            self._results[number] = (*before, result)
+
+    def _judge(self, experiment: Experiment, data: Mapping[str, Any]) -> Rechecked:
+        recorded = evidence_of(data["evidence"])
+        criteria = data.get("criteria")
+        state = self._turn.state
+        policy = replace(state.policy, criteria=Criteria(**criteria) if criteria else None)
+        results = self._results.get(experiment.id, ())
+        champion = state.champion
+        again = judge(results, champion, state.noise, policy, experiment.size)
+        if again.verdict is Decision.MORE and champion and champion.experiment in self._failed:
+            return Rechecked(experiment.id, recorded, None, "a repeat of the champion failed")
+        return Rechecked(experiment.id, recorded, again)
+
+    def _forget(self, experiment: int) -> None:
+        """It is decided: what it and the champion measured in common goes into the noise."""
+        self._decided.add(experiment)
+        champion, results = self._turn.state.champion, self._results.get(experiment, ())
+        final = self._experiments[experiment].state
+        if champion is not None and results and final in MEASURED:
+            learn_pairs(self._turn, results, champion.results)
+
+    def _crown(self, experiment: Experiment) -> None:
+        results = self._results[experiment.id]
+        metric = fmean(each.metric for each in results)
+        count = self._turn.state.champions + 1
+        champion = Champion(experiment.id, metric, count, results, size=experiment.size)
+        self._turn.change(champion=champion)
+
+
+def evidence_of(data: Mapping[str, Any]) -> Evidence:
+    """Evidence as it was written; fields of another version are left out."""
+    known = {field.name for field in fields(Evidence)}
+    values = {name: value for name, value in data.items() if name in known}
+    values["verdict"] = Decision(values["verdict"])
+    for name in ("candidate_needs", "champion_needs"):
+        values[name] = tuple(values.get(name, ()))
+    return Evidence(**values)
+
+
+def _alike(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= CLOSE * max(1.0, abs(one), abs(other))
