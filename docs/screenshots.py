@@ -31,6 +31,7 @@ class Picture:
     scheme: Literal["dark", "light"]
     phone: bool = False
     whole: bool = True  # all of the page, not only what a window shows
+    shown_by: str = ".panel"  # what is there once there is something to see
 
 
 PICTURES = (
@@ -42,6 +43,8 @@ PICTURES = (
     Picture("experiment-dark", "/experiment/27", "dark"),
     Picture("experiment-phone-light", "/experiment/27", "light", phone=True, whole=False),
     Picture("browse-light", "/browse", "light", whole=False),
+    Picture("report-light", "/report#section-5", "light", whole=False, shown_by="figure"),
+    Picture("report-dark", "/report#section-5", "dark", whole=False, shown_by="figure"),
 )
 
 
@@ -75,7 +78,7 @@ def _open(browser: Browser, url: str, picture: Picture) -> Page:
     page.fill("#token", TOKENS.full)
     page.click("button")
     page.goto(url + picture.path)
-    page.wait_for_selector(".panel")
+    page.wait_for_selector(picture.shown_by)
     return page
 
 

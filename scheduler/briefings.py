@@ -4,7 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from agent import ArmRecord, Briefing, Broken, Code, Instruction, PastExperiment, Win
+from agent import (
+    ArmRecord,
+    Briefing,
+    Broken,
+    Code,
+    Instruction,
+    PastExperiment,
+    Purpose,
+    Win,
+)
 from scheduler.rules import events as ev
 from scheduler.study.config import Config
 from scheduler.study.patch import unified_diff
@@ -79,7 +88,7 @@ def write_briefing(
         free_slots=now.free_slots,
         arms=now.arms,
         broken=None if request.broken is None else _broken(reader, request.broken),
-        wins=tuple(_win(reader, number) for number in request.wins),
+        wins=_wins(reader, request, champion),
     )
 
 
@@ -137,6 +146,16 @@ def _other_codes(
     lineage = reader.lineage(champion.id)
     others = [each for each in best if each.id not in lineage and each.parent is not None]
     return tuple(_code(reader, each, reader.files(each.id)) for each in others[:OTHER_CODES])
+
+
+def _wins(reader: Reader, request: ev.RequestProposals, champion: Experiment) -> tuple[Win, ...]:
+    """The overtaken wins that are to be carried over, or the champion's own kept edits."""
+    numbers = request.wins
+    if request.purpose is Purpose.ABLATE:
+        kept = {each.experiment for each in reader.champions()}
+        line = [n for n in sorted(reader.lineage(champion.id)) if n in kept]
+        numbers = tuple(line[1:])  # the first is the baseline, which edits nothing
+    return tuple(_win(reader, number) for number in numbers)
 
 
 def _win(reader: Reader, number: int) -> Win:

@@ -14,7 +14,7 @@ from agent import Answer, ArmRecord, PastExperiment, portfolio
 from agent.ledger import Settlement
 from agent.lessons import write_lesson
 from agent.notebook import condense
-from agent.proposal import BASELINE, PERSON
+from agent.proposal import NOT_MODELS, TUNER
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition
 from scheduler.rules.state import Champion, State
@@ -25,6 +25,7 @@ from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment
 
 RULES = "rules"  # the author of a notebook that no model wrote
+NO_ARM = NOT_MODELS - {TUNER}  # origins that nobody could be asked for more of
 MOST_LESSONS = 400  # condensed at a time
 
 
@@ -139,7 +140,7 @@ def _decide(
 ) -> dict[str, ArmRecord]:
     """Count a decision for its arm; all records fade with it."""
     cancelled = fact.state is ExperimentState.CANCELLED
-    if experiment.origin in (BASELINE, PERSON) or cancelled:
+    if experiment.origin in NO_ARM or cancelled:
         return arms
     kept = fact.state is ExperimentState.KEEP
     gain = 0.0
@@ -157,7 +158,9 @@ def _answer(
     added = Counter(
         contents.proposals[fact.draft].origin
         for fact in transition.facts
-        if isinstance(fact, ev.ExperimentAdded) and fact.draft is not None
+        if isinstance(fact, ev.ExperimentAdded)
+        and fact.draft is not None
+        and contents.proposals[fact.draft].origin not in NO_ARM
     )
     for name, count in answer.refused_by.items():
         if count:

@@ -313,7 +313,7 @@ class Results:
         )
         by_model = answer.arm not in NOT_MODELS
         ask = state.asked.get(answer.request)
-        says_nothing = ask is not None and ask.purpose is Purpose.REBASE
+        says_nothing = ask is not None and ask.purpose in (Purpose.REBASE, Purpose.ABLATE)
         if by_model or not self._config.agent.models:
             seconds = None if says_nothing else item.seconds
         else:  # where models work too, the tuner's tenth of a second says nothing of their pace
@@ -328,6 +328,7 @@ class Results:
                     p.origin not in NOT_MODELS,
                     p.instruction,
                     p.rebases,
+                    p.ablates,
                     p.size,
                 )
                 for p in fresh

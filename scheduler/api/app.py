@@ -34,11 +34,15 @@ from scheduler.api.routes import (
     logs,
     metrics,
     notebook,
+    report,
     session,
     study,
 )
 
-RESOURCES = (study, instructions, experiments, contents, logs, champion, events, metrics, notebook)
+RESOURCES = (
+    *(study, instructions, experiments, contents, logs, champion, events, metrics, notebook),
+    report,
+)
 DESCRIPTION = (
     "Read a study, follow it and steer it. Errors are problem documents (RFC 9457). POST and "
     "DELETE take an `Idempotency-Key`, wait a few seconds for the study to do what is asked, and "

@@ -17,6 +17,8 @@ from scheduler.cli.doctor import doctor
 from scheduler.cli.files import best, export, log, plot
 from scheduler.cli.instructions import instructions, tell
 from scheduler.cli.notebook import notebook
+from scheduler.cli.report import report
+from scheduler.cli.reproduce import reproduce
 from scheduler.cli.run import run
 from scheduler.cli.serve import serve
 from scheduler.cli.show import diff, show
@@ -39,7 +41,7 @@ _VERBS = (
     *(run, serve, submit_job, tell, instructions, submit),
     *(pause, unpause, stop, cancel),
     *(status, top, show, diff, log, best, notebook, export, plot),
-    doctor,
+    *(report, reproduce, doctor),
 )
 for _verb in _VERBS:
     app.command()(_verb)

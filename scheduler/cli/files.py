@@ -19,7 +19,7 @@ from scheduler.cli.reading import (
 )
 from scheduler.cli.show import ExperimentArgument
 
-FORMATS = {"tsv": "results.tsv", "csv": "results.csv"}
+FORMATS = {"tsv": "results.tsv", "csv": "results.csv", "html": "report.html"}
 
 
 def log(
@@ -94,7 +94,7 @@ def best(
 
 def export(
     formats: Annotated[
-        str, typer.Option("--format", help="tsv, csv, or both with a comma between.")
+        str, typer.Option("--format", help="tsv, csv, html (a report), or several: tsv,csv.")
     ] = "tsv",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file, or a folder for several.")
@@ -102,13 +102,14 @@ def export(
     study: StudyOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write tables of all experiments. Default: results.tsv in the study's folder."""
+    """Write tables of all experiments, or a report. Default: results.tsv in the study's folder."""
     from scheduler.errors import UsageError
+    from scheduler.study.atomic import replacing
     from scheduler.study.exports import write_csv, write_tsv
 
     names = [each.strip() for each in formats.split(",")]
     if unknown := [each for each in names if each not in FORMATS]:
-        raise UsageError(f"--format {unknown[0]}: unknown; there are {' and '.join(FORMATS)}")
+        raise UsageError(f"--format {unknown[0]}: unknown; there are {', '.join(FORMATS)}")
     if output is not None and len(names) > 1 and not output.is_dir():
         raise UsageError(f"--output {output}: several formats need a folder that exists")
     with choose_here(study) as chosen:
@@ -119,6 +120,9 @@ def export(
                 write_tsv(chosen.reader, paths["tsv"], metric=chosen.metric)
             if "csv" in paths:
                 write_csv(chosen.reader, paths["csv"])
+            if "html" in paths:
+                with replacing(paths["html"]) as draft:
+                    draft.write_bytes(chosen.report(["html"])[FORMATS["html"]])
         except OSError as error:
             raise UsageError(f"{place}: can't be written ({error.strerror})") from error
     _tell(list(paths.values()), json=json)

@@ -150,6 +150,12 @@ class LocalSource:
         """From the configuration."""
         return bool(self.config.agent.models)
 
+    def report(self, formats: Sequence[str]) -> dict[str, bytes]:
+        """From the database."""
+        from scheduler.study.report import report_files
+
+        return report_files(self.reader, self.folder, self.config, formats)
+
     def send(self, letter: AnyLetter) -> Sent:
         """Leave it in the mailbox; wait for its reply where the study runs."""
         desk = Desk(self.folder)

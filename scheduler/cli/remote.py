@@ -5,6 +5,7 @@ In: the server's URL and a token. Out: a `Source` (see `source.py`). The paths a
 but nothing of the server is imported: that would take longer than the answer.
 """
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ from scheduler.study.records import (
 
 PAGE = 500  # the most that the server gives at a time
 SHOWN = 10  # of the queue and of the latest decisions, as in a live view
+PLAIN_NAME = re.compile(r"[a-z][a-z0-9-]*\.(?:html|md|png)")
 MAY_BE_REFUSED = frozenset({409, 503})
 
 
@@ -110,6 +112,11 @@ class _Prompt:
 class _Notebook:
     notebook: NotebookRecord | None
     lessons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Files:
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -278,6 +285,17 @@ class RemoteSource:
         """Whether any but the tuner has an arm; as long as none has, nobody knows."""
         arms = self._study()[0].study.arms
         return not arms or any(arm.name not in NOT_MODELS for arm in arms)
+
+    def report(self, formats: Sequence[str]) -> dict[str, bytes]:
+        """GET /report/files, and those that are wanted."""
+        get, read = self._connection.send, self._connection.read
+        try:
+            answer = get("GET", "/report/files", values={"format": list(formats)})
+            # The names are another machine's words: what is no plain name of a file is left alone.
+            names = [name for name in read(answer, _Files).files if PLAIN_NAME.fullmatch(name)]
+            return {name: get("GET", f"/report/files/{name}").content for name in names}
+        except Missing as error:
+            raise StudyError(f"{self.where}: this server makes no reports; it is older") from error
 
     def send(self, letter: AnyLetter) -> Sent:
         """The request that stands for the letter. Its key makes a repeated one count once."""

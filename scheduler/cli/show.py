@@ -191,6 +191,8 @@ def _facts(
     if experiment.rebases:
         edits = ", ".join(f"#{number}" for number in experiment.rebases)
         grid.add_row("rebases", f"{edits}, overtaken before they were confirmed")
+    if experiment.ablates is not None:
+        grid.add_row("ablates", f"its parent without the edit of #{experiment.ablates}")
     if experiment.combines is not None:
         grid.add_row("combines", f"its parent with #{experiment.combines}")
     if experiment.instruction is not None:

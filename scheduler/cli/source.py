@@ -134,5 +134,8 @@ class Source(Protocol):
     def has_models(self) -> bool:
         """Whether language models propose: the tuner alone reads no instructions."""
 
+    def report(self, formats: Sequence[str]) -> Mapping[str, bytes]:
+        """The files of a report in these formats, by their names."""
+
     def send(self, letter: "AnyLetter") -> Sent:
         """Send a letter and wait some seconds for what becomes of it."""

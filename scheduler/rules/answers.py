@@ -10,6 +10,7 @@ from agent import Purpose
 from scheduler.rules import events as ev
 from scheduler.rules import instructions, stopping
 from scheduler.rules.decisions import consider, face_the_champion
+from scheduler.rules.noise import SCREENING
 from scheduler.rules.requests import UNIQUE, request
 from scheduler.rules.state import Ask, ExperimentEntry, State
 from scheduler.rules.states import InstructionState
@@ -35,6 +36,8 @@ def take(turn: Turn, event: ev.Answered) -> None:
     _note_emptiness(turn, ask, event)
     if ask.purpose is Purpose.REBASE:
         _take_rebases(turn, ask, event)
+    elif ask.purpose is Purpose.ABLATE:
+        _take_ablations(turn, event)
     else:
         _take_drafts(turn, ask, event)
     if event.spent and state.policy.stop_when_spent:
@@ -93,7 +96,9 @@ def add(
     turn.facts.append(
         ev.ExperimentAdded(entry.id, draft, entry.parent, entry.wanted, mends, entry.mended)
     )
-    for number in range(1, entry.wanted + 1):
+    # An edit that is taken out of the champion is compared with its further seeds.
+    start = SCREENING if entry.ablates is None else SCREENING + 1
+    for number in range(start, start + entry.wanted):
         plan(turn, entry.id, number, first=first or mends is not None)
 
 
@@ -107,9 +112,18 @@ def entry_of(state: State, draft: ev.Draft, ask: Ask | None = None) -> Experimen
         instruction=draft.instruction,
         mended=ask.mended if ask else 0,
         rebases=draft.rebases,
-        wanted=0 if draft.rebases else 1,
+        ablates=draft.ablates,
+        wanted=_wanted(state, draft),
         size=draft.size,
     )
+
+
+def _wanted(state: State, draft: ev.Draft) -> int:
+    """How many trials it begins with; what carries overtaken wins over is confirmed at once."""
+    criteria = state.policy.criteria
+    if draft.ablates is not None and criteria is not None:
+        return criteria.champion_seeds
+    return 0 if draft.rebases else 1
 
 
 def _take_drafts(turn: Turn, ask: Ask, event: ev.Answered) -> None:
@@ -140,6 +154,15 @@ def _take_rebases(turn: Turn, ask: Ask, event: ev.Answered) -> None:
         carried |= {*draft.rebases}
         consider(turn, turn.state.experiments[entry.id])
     face_the_champion(turn, [win for win in ask.wins if win not in carried])
+
+
+def _take_ablations(turn: Turn, event: ev.Answered) -> None:
+    """The champion without each of its edits, unless it was overtaken meanwhile."""
+    champion = turn.state.champion
+    for number, draft in enumerate(event.drafts):
+        if champion is not None and draft.parent == champion.experiment:
+            turn.tally(proposed=turn.state.tally.proposed + 1)
+            add(turn, entry_of(turn.state, draft), number)
 
 
 # ---- silences -------------------------------------------------------------------------------

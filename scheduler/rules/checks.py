@@ -64,7 +64,7 @@ def due(state: State, now: float) -> tuple[int, ...]:
 
 def plan_long(turn: Turn) -> None:
     """Give slots that would stand idle to the leaders."""
-    idle = _idle_slots(turn.state)
+    idle = idle_slots(turn.state)
     if idle:
         for experiment in reversed(due(turn.state, turn.now)[:idle]):
             plan(turn, experiment, SCREENING, first=True, kind=TrialKind.LONG)
@@ -98,7 +98,8 @@ def _settle(turn: Turn, experiment: int) -> None:
     turn.change(checks=replace(checks, over=(*checks.over, experiment)))
 
 
-def _idle_slots(state: State) -> int:
+def idle_slots(state: State) -> int:
+    """How many slots stand idle that no proposal can be found for."""
     if _closes_by_itself(state):
         return len(state.free)
     if state.study is not StudyState.RUNNING or state.ready or not _nothing_can_come(state):

@@ -45,6 +45,7 @@ def decide(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
     elif turn.state.policy.criteria is None:
         _consider_again(turn)
     else:
+        _follow_ablations(turn, entry)
         inside = rebasing.carried_by(turn.state, entry)
         others = [e for e in rebasing.contenders(turn.state) if e.id not in inside]
         rebasing.run_again(turn, others)
@@ -81,6 +82,15 @@ def _try_otherwise(turn: Turn, entry: ExperimentEntry) -> None:
         rebasing.run_apart(turn, entry)
     else:
         face_the_champion(turn, entry.rebases)
+
+
+def _follow_ablations(turn: Turn, kept: ExperimentEntry) -> None:
+    """What takes edits out of an overtaken champion: tried on what is left of it, else given up."""
+    if kept.ablates is not None:
+        turn.change(checks=replace(turn.state.checks, ablated=kept.id))
+        return
+    for entry in [e for e in turn.state.experiments.values() if e.ablates is not None]:
+        give_up(turn, entry, "the champion that it takes an edit out of was overtaken")
 
 
 def _settle_carried(turn: Turn, entry: ExperimentEntry, kept: int) -> None:

@@ -49,6 +49,7 @@ class Draft:
     by_model: bool = False  # whoever wrote it can be asked to mend it
     instruction: int | None = None  # the one that it serves
     rebases: tuple[int, ...] = ()  # overtaken wins whose edits it carries over
+    ablates: int | None = None  # the kept experiment whose edit it takes out
     size: int = 0  # of its code, in nodes of the syntax tree; 0: not counted
 
 

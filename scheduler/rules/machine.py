@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 
 from agent import Purpose
-from scheduler.rules import answers, checks, commands, instructions, stopping, supply
+from scheduler.rules import ablating, answers, checks, commands, instructions, stopping, supply
 from scheduler.rules import events as ev
 from scheduler.rules.decisions import consider, fail, learn, lose, take_repeat
 from scheduler.rules.requests import UNIQUE, mend, request
@@ -63,6 +63,7 @@ def step(state: State, event: ev.Event) -> Transition:
     _stop_where_due(turn)
     _start_trials(turn)
     _ask(turn)
+    ablating.ask(turn)
     checks.plan_long(turn)
     _start_trials(turn)
     _finish(turn)
@@ -231,8 +232,13 @@ def _stop_where_due(turn: Turn) -> None:
         turn.move_study(StudyState.PAUSED, reason, _what_is_broken(turn.state, reason))
     elif reason := stopping.limit_reached(turn.state, turn.now):
         turn.move_study(StudyState.DRAINING, reason)
-    elif (reason := stopping.exhausted(turn.state)) and not checks.due(turn.state, turn.now):
+    elif (reason := stopping.exhausted(turn.state)) and not _closing_work(turn):
         turn.move_study(StudyState.STOPPED, reason)
+
+
+def _closing_work(turn: Turn) -> bool:
+    """Whether something is due before a study that has nothing else to run may stop."""
+    return bool(checks.due(turn.state, turn.now)) or ablating.is_due(turn.state, turn.now)
 
 
 def _what_is_broken(state: State, reason: StopReason) -> str:

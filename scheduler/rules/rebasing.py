@@ -38,7 +38,7 @@ def contenders(state: State) -> list[ExperimentEntry]:
     return [
         entry
         for number, entry in sorted(state.experiments.items())
-        if (entry.state is ExperimentState.CONFIRMING or entry.rebases)
+        if (entry.state is ExperimentState.CONFIRMING or entry.rebases or entry.ablates is not None)
         and number not in state.waiting
         and number not in away
     ]

@@ -1,7 +1,7 @@
-"""Requests to the agent: sending one, and the two that only one answer can bring.
+"""Requests to the agent: sending one, and those that only one answer can bring.
 
 A mend carries on an experiment that crashed early. A rebase carries the edits of wins that a new
-champion overtook over to its code (`rebasing.py`).
+champion overtook over to its code (`rebasing.py`), an ablation takes edits out (`ablating.py`).
 """
 
 from agent import Purpose
@@ -9,7 +9,7 @@ from scheduler.rules import events as ev
 from scheduler.rules.state import Ask, ExperimentEntry
 from scheduler.rules.turn import Turn
 
-UNIQUE = frozenset({Purpose.MEND, Purpose.REBASE})
+UNIQUE = frozenset({Purpose.MEND, Purpose.REBASE, Purpose.ABLATE})
 """Purposes of requests that are sent again where their answer was lost."""
 
 

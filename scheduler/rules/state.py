@@ -43,6 +43,7 @@ class Policy:
     wait_when_paused: bool = False  # for a person to unpause it; else the loop ends
     audit: bool = False  # what may become champion is measured on the audit split too
     long_leaders: int = 0  # that are run with a longer budget, beside the baseline; 0: none
+    ablate: bool = False  # take each kept edit out of the champion, once nothing else is to be run
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class ExperimentEntry:
     instruction: int | None = None  # the one that it serves
     mended: int = 0  # how many crashed before it in this line
     rebases: tuple[int, ...] = ()  # overtaken wins whose edits it carries over to its parent's code
+    ablates: int | None = None  # the kept experiment whose edit it takes out of its parent's code
     size: int = 0  # of its code, in nodes of the syntax tree; 0: not counted
 
 
@@ -146,6 +148,7 @@ class Checks:
     leaders: tuple[int, ...] = ()  # the newest champions, the newest first, and the baseline
     over: tuple[int, ...] = ()  # that need no long trial any more
     lost: tuple[int, ...] = ()  # whose long trial was lost, perhaps by their own fault
+    ablated: int | None = None  # the champion whose edits were taken out; see `ablating.py`
 
 
 @dataclass(frozen=True)

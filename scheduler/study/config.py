@@ -71,6 +71,7 @@ class Config(Section):
             criteria=self.criteria(),
             wait_when_paused=self.stop.when_paused == "wait",
             audit=self.keep.audit,
+            ablate=self.keep.ablate,
             long_leaders=self.keep.long_leaders if self.keep.long_budget else 0,
         )
 

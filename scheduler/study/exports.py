@@ -48,6 +48,7 @@ EXPERIMENT_COLUMNS = (
     "call",
     "rebases",
     "size",
+    "ablates",
 )
 TRIAL_COLUMNS = (
     "trial",
@@ -171,6 +172,7 @@ def _experiment(reader: Reader, experiment: Experiment) -> tuple[object, ...]:
         experiment.call,
         json.dumps(experiment.rebases),
         experiment.size,
+        experiment.ablates,
     )
 
 

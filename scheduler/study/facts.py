@@ -85,8 +85,8 @@ def _(fact: ev.ExperimentAdded, db: Connection, event: ev.Event, contents: Conte
     db.execute(
         "INSERT INTO experiment (id, parent, title, hypothesis, origin, request, state, wanted,"
         " champions, fingerprint, skeleton, constants, created_at, expected, instruction,"
-        " combines, mends, mended, call, rebases, size)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " combines, mends, mended, call, rebases, size, ablates)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             fact.id,
             fact.parent,
@@ -109,6 +109,7 @@ def _(fact: ev.ExperimentAdded, db: Connection, event: ev.Event, contents: Conte
             proposal.call,
             json.dumps(proposal.rebases),
             proposal.size,
+            proposal.ablates,
         ),
     )
     if fact.parent is not None:

@@ -8,6 +8,7 @@
     live.json        the newest view of a running study
     study.lock       held by the process that runs it; see lock.py
     inbox/           letters to it that wait; see mailbox.py
+    report.html      a report, where one was asked for
     notebook.md      what it has learned, condensed
     best/            the champion's files
     experiments/ID/  an experiment's files, diff.patch, run.log, proposal.json

@@ -433,7 +433,7 @@ class Reader:
 
     def _trials(self, rest: str, values: Sequence[object] = ()) -> list[TrialRecord]:
         rows = self._db.execute(
-            "SELECT trial.*, outcome.*, trial.reason AS why FROM trial"  # noqa: S608
+            "SELECT trial.*, outcome.*, trial.reason AS why, outcome.reason AS said FROM trial"  # noqa: S608
             f" LEFT JOIN outcome ON outcome.trial = trial.id {rest}",
             tuple(values),
         )
@@ -470,7 +470,7 @@ def _outcome(row: sqlite3.Row) -> Outcome:
     return Outcome(
         trial=row["trial"],
         status=OutcomeStatus(row["status"]),
-        reason=row["reason"],
+        reason=row["said"],
         metric=row["metric"],
         timings=Timings(row["startup"], row["warm_up"], row["train"], row["eval"], row["teardown"]),
         started_at=row["started_at"],

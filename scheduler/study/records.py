@@ -45,6 +45,7 @@ class Experiment:
     mends: int | None = None  # the crashed experiment whose idea it carries on
     call: int | None = None  # the call of the model that it came from
     rebases: tuple[int, ...] = ()  # overtaken wins whose edits it carries over to its parent's code
+    ablates: int | None = None  # the kept experiment whose edit it takes out of its parent's code
     size: int = 0  # of its code, in nodes of the syntax tree; 0: not counted
 
 

@@ -173,7 +173,7 @@ def _checks(db: sqlite3.Connection, policy: Policy, written: Mapping[str, Any]) 
     rows = db.execute("SELECT experiment FROM champion WHERE number = 1")
     baseline = [row["experiment"] for row in rows] if policy.long_leaders else []
     over, lost = (tuple(written.get(name, ())) for name in ("over", "lost"))
-    return Checks((*newest, *baseline), over, lost)
+    return Checks((*newest, *baseline), over, lost, written.get("ablated"))
 
 
 def _results(db: sqlite3.Connection, experiment: int) -> tuple[Result, ...]:
@@ -227,6 +227,7 @@ def _open_experiments(
             row["instruction"],
             row["mended"],
             tuple(json.loads(row["rebases"])),
+            row["ablates"],
             row["size"],
         )
     return entries

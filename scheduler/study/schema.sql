@@ -44,6 +44,7 @@ CREATE TABLE experiment (
     call        INTEGER,  -- the call of the model that it came from
     decision    INTEGER,  -- the how-many-eth of the study, once decided
     rebases     TEXT NOT NULL DEFAULT '[]',  -- JSON: overtaken wins whose edits it carries over
+    ablates     INTEGER,  -- the kept experiment whose edit it takes out of its parent's code
     size        INTEGER NOT NULL DEFAULT 0   -- of its code, in tokens of Python; 0: not counted
 );
 CREATE INDEX experiment_baseline ON experiment (id) WHERE parent IS NULL;

@@ -397,11 +397,20 @@ class KeepSection(Section):
         "beside the baseline.",
     )
 
+    ablate: bool = Field(
+        default=False,
+        description="Whether each kept edit is taken out of the champion in turn, to show what it "
+        "contributes: on slots that no proposal can fill and before the study stops for "
+        "stop.max_experiments or want of ideas. Costs about champion_seeds trials for each edit.",
+    )
+
     @model_validator(mode="after")
-    def the_longer_budget_is_longer(self) -> Self:
-        """Refuse what is no longer budget."""
+    def keys_fit(self) -> Self:
+        """Refuse what has no meaning."""
         if 0 < self.long_budget <= 1:
             raise key_error("long_budget", "must be above 1, or 0 for none")
+        if self.ablate and self.most_seeds == 0:
+            raise key_error("ablate", "shows nothing by the plain comparison (most_seeds: 0)")
         return self
 
 

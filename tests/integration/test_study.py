@@ -101,15 +101,21 @@ def test_a_win_is_confirmed_with_further_seeds_before_it_is_kept(lab: Lab) -> No
     check_books(lab.folder, lambda code: float(code[len("honest(") : -1]))
 
 
-def test_wins_that_were_overtaken_are_carried_over_to_the_new_champion(lab: Lab) -> None:
-    settings = ("keep.most_seeds=2", "keep.champion_seeds=1", "task.constants={}")
-    study = lab.run([], *settings, baseline=BASELINE, tuner=30)
+def test_overtaken_wins_are_carried_over_and_kept_edits_are_taken_out_at_the_end(lab: Lab) -> None:
+    settings = ("most_seeds=2", "champion_seeds=1", "ablate=true")
+    keys = [f"keep.{each}" for each in settings]
+    study = lab.run([], *keys, "task.constants={}", baseline=BASELINE, tuner=30)
     with lab.reader() as reader:
         carried = [e for e in reader.experiments() if e.rebases]
         codes = {e.id: reader.files(e.id)["train.py"] for e in reader.experiments()}
         parents = {e.id: e.parent for e in reader.experiments()}
         first = {e.id: min(t.number for t in reader.trials(e.id)) for e in carried}
         found = list(recheck(reader, minimize=True))
+        taken_out = [e for e in reader.experiments() if e.ablates is not None]
+        kept = {each.experiment for each in reader.champions()}
+    assert {each.ablates for each in taken_out} <= kept
+    assert taken_out
+    assert all(each.state.is_final and each.parent in kept for each in taken_out)
     assert carried, "four run at a time: some are overtaken"
     for each in carried:
         ours = read_constants(codes[each.id])

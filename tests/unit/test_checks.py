@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def planned(play: Play) -> list[int]:
 
 def play_to_the_end(metrics: list[float], slots: int = 2, **policy: object) -> Play:
     """All experiments of a study but for what follows them; each is proposed when it is asked."""
-    wanted: dict[str, object] = {"max_experiments": len(metrics), "long_leaders": 2, **policy}
+    wanted: dict[str, Any] = {"max_experiments": len(metrics), "long_leaders": 2, **policy}
     play = Play(slots=slots, **wanted).after_baseline(1.0)
     for number, metric in enumerate(metrics, 1):
         while number not in play.state.experiments:

@@ -239,7 +239,8 @@ def _add_kin(whole: Whole) -> None:
                 ui.label("→").props('aria-hidden="true"')
             parent = whole.ancestors[-1]
             link_to(parent.id, f"#{parent.id} {words.title(parent)}")
-    for name, number in (("Combines it with", one.combines), ("Mends", one.mends)):
+    kin = {"Combines it with": one.combines, "Mends": one.mends, "Takes out": one.ablates}
+    for name, number in kin.items():
         if number is not None:
             heading(3, name)
             link_to(number)

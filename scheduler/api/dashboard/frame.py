@@ -32,6 +32,7 @@ def frame(visitor: Visitor, title: str, *, shown: bool = True) -> Iterator[Head]
         head = Head(visitor)
         with ui.row().classes("items-center gap-3").props('role="navigation" aria-label="Pages"'):
             ui.link("Experiments", "/browse")
+            ui.link("Report", "/report")
             ui.link("API", "/docs")
         head.add_buttons()
         _add_shade(dark)
