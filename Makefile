@@ -17,7 +17,7 @@ run: .venv/installed
 # kills at random comes last, alone.
 test: .venv/installed-dev
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
-	CHAOS_SECONDS=$${CHAOS_SECONDS:-15} $(BIN)/pytest -m whole_machine tests/integration/test_chaos.py
+	CHAOS_SECONDS=$${CHAOS_SECONDS:-60} $(BIN)/pytest -m whole_machine tests/integration/test_chaos.py
 
 check: lint test
 

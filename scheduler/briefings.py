@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from agent import (
     ArmRecord,
@@ -14,8 +15,8 @@ from agent import (
     Win,
 )
 from scheduler.rules import events as ev
-from scheduler.study.artifacts import unified_diff
 from scheduler.study.config import Config
+from scheduler.study.patch import unified_diff
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment
 
@@ -25,6 +26,7 @@ LATEST = 30
 ALIKE = 200  # experiments that differ from the champion in constants only: the tuner's history
 PENDING = 200  # queued and running ones: more than a prompt has room for, and few of 10,000 slots
 OTHER_CODES = 4  # leaders whose code can be built on, beside the champion's
+KNOWN = 1024  # experiments of which no other words are made while they are as they were
 LESSONS = 60  # the newest ones since the notebook
 LOG_CHARACTERS = 6000  # of a crashed experiment's log
 
@@ -109,25 +111,30 @@ def _past(
     experiments: Iterable[Experiment], metrics: Mapping[int, float | None]
 ) -> tuple[PastExperiment, ...]:
     return tuple(
-        PastExperiment(
-            id=each.id,
-            parent=each.parent,
-            title=each.title,
-            hypothesis=each.hypothesis,
-            origin=each.origin,
-            state=each.state,
-            metric=each.metric,
-            reason=each.reason,
-            fingerprint=each.fingerprint,
-            skeleton=each.skeleton,
-            constants=each.constants,
-            expected=each.expected,
-            lesson=each.lesson,
-            parent_metric=None if each.parent is None else metrics.get(each.parent),
-            instruction=each.instruction,
-            mends=each.mends,
-        )
+        _past_one(each, None if each.parent is None else metrics.get(each.parent))
         for each in experiments
+    )
+
+
+@lru_cache(KNOWN)
+def _past_one(each: Experiment, parent_metric: float | None) -> PastExperiment:
+    return PastExperiment(
+        id=each.id,
+        parent=each.parent,
+        title=each.title,
+        hypothesis=each.hypothesis,
+        origin=each.origin,
+        state=each.state,
+        metric=each.metric,
+        reason=each.reason,
+        fingerprint=each.fingerprint,
+        skeleton=each.skeleton,
+        constants=each.constants,
+        expected=each.expected,
+        lesson=each.lesson,
+        parent_metric=parent_metric,
+        instruction=each.instruction,
+        mends=each.mends,
     )
 
 

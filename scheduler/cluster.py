@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from agent import Answer
 from agent.llm.keys import Keys
 from agent.settings import AgentSettings
+from scheduler.actor import ResultsActor
 from scheduler.correspondence import Posted
 from scheduler.demand import Demand
 from scheduler.errors import SchedulerError, StudyError, StudyInUse
@@ -28,7 +29,7 @@ from scheduler.exporting import export_politely
 from scheduler.loop import AnswerLost, Room, TrialLost
 from scheduler.nodes import count_kinds, count_slots, nodes
 from scheduler.researcher import AgentActor
-from scheduler.results import Item, Plan, Results
+from scheduler.results import Item, Plan
 from scheduler.rules import events as ev
 from scheduler.shares import SharedCluster
 from scheduler.study.config import Config
@@ -133,7 +134,7 @@ class RayResults:
         path = path.absolute()  # an actor's current folder is the one in which Ray was started
         # A name, because an actor that is given a handle when it is made can't be made again.
         self.name = f"results-{uuid.uuid4().hex}"
-        remote: Any = ray.remote(Results)
+        remote: Any = ray.remote(ResultsActor)
         here = beside_the_driver()
         options = remote.options(name=self.name, max_restarts=-1, max_task_retries=-1, **here)
         self.actor: Any = options.remote(path, config, plan)
@@ -143,7 +144,7 @@ class RayResults:
         self._exported = path, config.task.metric
 
     async def begin_session(self, pid: int, host: str) -> None:
-        """A driver takes the study up."""
+        """A driver takes the study up. Raises StudyFull, as all that follow but `export` may."""
         await _answer_of(self.actor.begin_session.remote(pid, host))
 
     async def handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:

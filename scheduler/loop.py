@@ -9,9 +9,9 @@ a trial runs on this machine, on a cluster or in a simulation is behind the seam
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from agent import Answer
 from scheduler.correspondence import Posted
@@ -20,13 +20,16 @@ from scheduler.results import Answered, Ended, Item
 from scheduler.rules import events as ev
 from scheduler.rules.states import StudyState
 from scheduler.study.records import Live
+from scheduler.study.room import FULL_SECONDS, rest
 from workers import Outcome, Trial
 
 MAIL_SECONDS = 0.25  # between two looks into the mailbox: a person waits for the reply
 TICK_SECONDS = 1.0  # limits of time are looked at, slots counted and views drawn this often
 EXPORT_SECONDS = 60.0  # results.tsv and progress.png are written at most this often
-FULL_SECONDS = 2.0  # between two attempts to write to a disk that has no room
 CUT_SHORT_SECONDS = 10.0  # for trials that were cut short to end their processes
+
+
+T = TypeVar("T")
 
 
 class TrialLost(Exception):  # noqa: N818 - an end of a trial, not a fault of the caller
@@ -44,7 +47,7 @@ class AnswerLost(Exception):  # noqa: N818 - an end of a request, not a fault of
 
 
 class Bookkeeper(Protocol):
-    """The results actor, as the loop sees it."""
+    """The results actor, as the loop sees it. All but `export` may raise StudyFull."""
 
     async def handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:
         """Take in one event and return what is to be done now."""
@@ -111,6 +114,7 @@ class Loop:
         self._background: set[asyncio.Task[None]] = set()
         self._trials: set[asyncio.Task[None]] = set()
         self._next_export = math.inf  # under way, or not begun
+        self._last: Live | None = None  # what was shown
         self._finished = False
         self._cancelled = False
 
@@ -129,7 +133,7 @@ class Loop:
                     self._carry_out(action)
         finally:
             await self._end_tasks()
-        self._show(await self._results.live())
+        await self._draw()
         await self._results.export()
 
     async def _handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:
@@ -138,9 +142,12 @@ class Loop:
         What happens meanwhile waits in the inbox, and nothing new starts. Whoever does not want to
         wait cancels: the study then ends as it was recorded last.
         """
+        return await self._when_there_is_room(lambda: self._results.handle(number, item))
+
+    async def _when_there_is_room(self, ask: Callable[[], Awaitable[T]]) -> T:
         while True:
             try:
-                return await self._results.handle(number, item)
+                return await ask()
             except StudyFull:
                 if self._cancelled:
                     raise
@@ -169,7 +176,7 @@ class Loop:
                 self._finished = True
 
     async def _run_trial(self, number: int) -> None:
-        trial = await self._results.trial(number)
+        trial = await self._when_there_is_room(lambda: self._results.trial(number))
         try:
             outcome = await self._executor.run(trial)
         except TrialLost as lost:
@@ -208,13 +215,26 @@ class Loop:
                 room = counted
                 self._put(ev.SlotsCounted(self._clock(), room.slots, room.kinds))
             self._put(ev.Ticked(self._clock()))
-            live = await self._results.live()
-            resting = live.study.state is StudyState.PAUSED
-            self._show(live)
+            live = await self._draw()
+            resting = live is not None and live.study.state is StudyState.PAUSED
             if self._clock() >= self._next_export:
                 self._next_export = math.inf
                 self._spawn(self._export(), self._background)
             await asyncio.sleep(TICK_SECONDS)
+
+    async def _draw(self) -> Live | None:
+        """Show the study; one that can't be opened for want of room, as it was last.
+
+        None: it was never shown.
+        """
+        try:
+            self._last = await self._results.live()
+        except StudyFull as error:
+            if self._last is not None:
+                self._last = rest(self._last, str(error), self._clock())
+        if self._last is not None:
+            self._show(self._last)
+        return self._last
 
     async def _watch_mail(self) -> None:
         while True:
@@ -222,7 +242,7 @@ class Loop:
             await self._fetch_mail()
 
     async def _fetch_mail(self) -> None:
-        for posted in await self._results.mail():
+        for posted in await self._when_there_is_room(self._results.mail):
             self._put(posted)
 
     async def _export(self) -> None:

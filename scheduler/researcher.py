@@ -22,11 +22,11 @@ from agent.llm.settings import ModelSettings
 from agent.proposer import Shares
 from agent.settings import AgentSettings, make_researcher
 from scheduler.errors import StudyFull, UsageError
+from scheduler.study.room import FULL_SECONDS
 
 if TYPE_CHECKING:
     from scheduler.study.config import Config
 
-FULL_SECONDS = 2.0  # between two attempts to write to a disk that has no room
 OWN_SERVERS = frozenset({"openai", "ollama", "ollama_chat", "hosted_vllm", "lm_studio", "vllm"})
 """Providers whose models may be served at an address of one's own."""
 

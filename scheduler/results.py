@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -23,13 +23,12 @@ from agent.ledger import Intent, Settlement
 from agent.proposal import NOT_MODELS
 from scheduler.briefings import Circumstances, write_briefing
 from scheduler.correspondence import Posted, finish_reply, take_up
-from scheduler.errors import StudyFull
 from scheduler.memory import Memory
 from scheduler.rules import checks
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
-from scheduler.rules.state import TrialEntry
-from scheduler.rules.states import StudyState, TrialKind
+from scheduler.rules.state import State, TrialEntry
+from scheduler.rules.states import TrialKind, TrialState
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
 from scheduler.study.database import has_no_room
@@ -40,6 +39,7 @@ from scheduler.study.lock import StudyLock
 from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from scheduler.study.records import Live, SlotView, TrialRecord
+from scheduler.study.room import full, rest
 from scheduler.study.store import Session, Store
 from workers import Outcome, Progress, Resources, Trial
 
@@ -86,28 +86,34 @@ class Results:
     """One study, opened for writing."""
 
     def __init__(self, path: Path, config: Config, plan: Plan) -> None:
-        """Open or make the database; raises StudyInUse where another process has it."""
+        """Open or make the database; raises StudyInUse where another process has it, StudyFull."""
         self._folder = StudyFolder(path)
         self._config = config
         self._plan = plan
+        self._full = ""  # why nothing can be recorded now
         self._lock = StudyLock(self._folder)
         # Without a name of its own: whoever asks is to hear of the driver, also after a restart.
         self._lock.acquire(timeout=LOCK_SECONDS, named=False)
-        self._store = Store(self._folder.database)
-        self._reader = Reader(self._folder.database)
+        with ExitStack() as undo:
+            undo.callback(self._lock.release)
+            self._store = Store(self._folder.database)
+            undo.callback(self._store.close)
+            self._reader = Reader(self._folder.database)
+            undo.callback(self._reader.close)
+            self._state = self._store.load(config.policy())
+            self._program = self._folder.program.read_text("utf-8")
+            with self._room():
+                self._calls = self._store.calls(config.call_limits())
+            undo.pop_all()
         self._artifacts = Artifacts(self._folder, self._reader)
-        self._state = self._store.load(config.policy())
-        self._program = self._folder.program.read_text("utf-8")
         self._progress: dict[int, Progress] = {}
         self._assigned: dict[int, float] = {}  # trial -> when it was given its slot
-        self._titles: dict[int, str] = {}  # of running experiments
+        self._titles: dict[int, str] = {}  # of undecided experiments
         self._briefed: dict[int, _Briefed] = {}  # by request
         self._mailbox = Mailbox(self._folder.inbox)
         self._held: tuple[int, ev.Event, Contents] | None = None  # translated, not yet recorded
-        self._full = ""  # why nothing can be recorded now
         self._unwritten: deque[Callable[[], None]] = deque()
         self._posted: set[str] = set()  # keys of letters that the driver was given
-        self._calls = self._store.calls(config.call_limits())
         self._memory = Memory(self._reader, config)
         self._write_missing()
 
@@ -120,6 +126,7 @@ class Results:
         session = Session(pid, host, plan.task, plan.data, _versions())
         with self._room():
             self._store.begin_session(time.time(), session)
+        self._full = ""
 
     def handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:
         """Take in one event and return what is to be done now."""
@@ -135,8 +142,8 @@ class Results:
             contents = self._memory.remember(self._state, transition, contents)
             self._commit(number, event, transition, contents)
             self._memory.keep()
-            self._state = transition.state
-            self._follow(transition, contents)
+            before, self._state = self._state, transition.state
+            self._follow(before, transition, contents)
         self._held = None
         if isinstance(item, Posted):
             self._mailbox.remove(item.letter.key)
@@ -158,8 +165,9 @@ class Results:
         except sqlite3.OperationalError as error:
             if not has_no_room(error):
                 raise
-            self._full = f"there is no room on the disk of {self._folder.path} ({error})"
-            raise StudyFull(self._full) from error
+            no_room = full(self._folder.path, error)
+            self._full = str(no_room)
+            raise no_room from error
 
     def mail(self) -> tuple[Posted, ...]:
         """The letters that have come since the last time."""
@@ -245,9 +253,6 @@ class Results:
         """The study at this moment; also left in the study's folder for other processes."""
         self._write_late()
         study = self._reader.study()
-        if self._full:
-            text = f"{self._full}; it goes on when there is some"
-            study = replace(study, state=StudyState.PAUSED, text=text)
         queue = self._reader.queue(SHOWN_QUEUE)
         live = Live(
             at=time.time(),
@@ -259,6 +264,8 @@ class Results:
             metric=self._config.task.metric.name,
             budget=self._config.budget_words(),
         )
+        if self._full:
+            live = rest(live, self._full, live.at)
         with suppress(OSError):  # a full disk should not end a study for the sake of a view
             write_live(self._folder.live, live)
         return live
@@ -345,39 +352,45 @@ class Results:
         )
         return event, contents
 
-    def _follow(self, transition: Transition, contents: Contents) -> None:
+    def _follow(self, before: State, transition: Transition, contents: Contents) -> None:
         """Do beside the database what the facts ask for."""
         for fact in transition.facts:
             match fact:
                 case ev.ExperimentAdded():
+                    if fact.draft is not None:
+                        self._titles[fact.id] = contents.proposals[fact.draft].title
                     self._write(partial(self._artifacts.write_experiment, fact.id))
                 case ev.TrialMoved(slot=int()):
                     self._begin_trial(self._state.trials[fact.id])
                 case ev.TrialMoved():
                     self._end_trial(fact.id)
+                    if contents.outcome is not None and fact.state is TrialState.DONE:
+                        self._keep_log(before.trials[fact.id].experiment, contents.outcome)
+                case ev.ExperimentMoved() if fact.state.is_final:
+                    self._titles.pop(fact.id, None)
                 case ev.Crowned():
                     self._write(partial(self._artifacts.write_best, fact.experiment))
-        if contents.outcome is not None:
-            self._keep_log(contents.outcome)
 
     def _begin_trial(self, trial: TrialEntry) -> None:
-        experiment = self._reader.experiment(trial.experiment)
-        assert experiment is not None
         self._assigned[trial.id] = time.time()
-        longer = " (longer budget)" if trial.kind is TrialKind.LONG else ""
-        self._titles[trial.id] = experiment.title + longer
         self._write(partial(self._artifacts.start_log, trial.experiment, trial.id))
 
     def _end_trial(self, trial: int) -> None:
         self._progress.pop(trial, None)
         self._assigned.pop(trial, None)
-        self._titles.pop(trial, None)
 
-    def _keep_log(self, outcome: Outcome) -> None:
-        record = self._reader.trial(outcome.trial)
-        if record is not None and record.outcome is not None:
-            finish = self._artifacts.finish_log
-            self._write(partial(finish, record.experiment, outcome.trial, outcome.log))
+    def _keep_log(self, experiment: int, outcome: Outcome) -> None:
+        finish = self._artifacts.finish_log
+        self._write(partial(finish, experiment, outcome.trial, outcome.log))
+
+    def _title(self, trial: TrialEntry) -> str:
+        """The baseline's title, and that of what was added before a restart, are read."""
+        experiment = trial.experiment
+        if experiment not in self._titles:
+            found = self._reader.experiment(experiment)
+            self._titles[experiment] = found.title if found else ""
+        longer = " (longer budget)" if trial.kind is TrialKind.LONG else ""
+        return self._titles[experiment] + longer
 
     def _write(self, artifact: Callable[[], None]) -> None:
         """Write a file beside the database, or later where there is no room now."""
@@ -408,7 +421,7 @@ class Results:
                 slot=trial.slot,
                 trial=trial.id,
                 experiment=trial.experiment,
-                title=self._titles.get(trial.id, ""),
+                title=self._title(trial),
                 seconds=time.time() - self._assigned.get(trial.id, time.time()),
             )
             if progress is not None:

@@ -19,7 +19,7 @@ from agent import Proposal
 from agent.llm.keys import Keys
 from agent.source import identify
 from scheduler.cluster import Bundles, RayAgent, RayExecutor, RayResults, head_watched
-from scheduler.errors import UsageError
+from scheduler.errors import StudyFull, UsageError
 from scheduler.job import stop_grace
 from scheduler.loop import Loop
 from scheduler.nodes import count_slots, slots_of
@@ -30,6 +30,7 @@ from scheduler.study.config import Config
 from scheduler.study.data import PackedData, baseline_files, prepare_data, task_folder
 from scheduler.study.folder import StudyFolder
 from scheduler.study.records import Live
+from scheduler.study.room import AGAIN, FULL_SECONDS, waiting
 from scheduler.webhook import Webhook
 from workers import Resources
 from workers.bundle import cache_folder, pack
@@ -153,12 +154,14 @@ async def run_session(
     interrupted: Callable[[int], None],
     abandon: Callable[[str], NoReturn],
     say: Callable[[str], None] = lambda _: None,
+    make_executor: type[RayExecutor] = RayExecutor,
 ) -> Live:
     """Run the study until it stops, pauses, or is interrupted; return its last state.
 
     `interrupted` is told of each signal: the first drains, the second cuts short. `abandon` is to
     end the process at once, with these words: Ray is gone, and no call of it comes back. The study
     is then as after any kill: whole. `say` is told what a person should know beside the study.
+    `make_executor` decides what runs in a slot: tests put cheaper trials there.
     """
     plan = Plan(
         baseline=materials.baseline,
@@ -177,8 +180,8 @@ async def run_session(
         name = f"{socket.gethostname()}:{folder.path.absolute()}"
         shared = SharedCluster(name, most=limit, priority=config.workers.priority)
     results = RayResults(folder.path, config, plan)
-    await results.begin_session(os.getpid(), socket.gethostname())
-    executor = RayExecutor(
+    await _begin(results, say)
+    executor = make_executor(
         capacity.resources,
         limit,
         materials.bundles,
@@ -208,6 +211,23 @@ async def run_session(
                 if shared is not None:
                     await shared.leave()
     return last[0]
+
+
+async def _begin(results: RayResults, say: Callable[[str], None]) -> None:
+    """Take the study up, once its disk has room for that."""
+    told = False
+    while True:
+        try:
+            await results.begin_session(os.getpid(), socket.gethostname())
+        except StudyFull as error:
+            if not told:
+                say(waiting(error))
+            told = True
+            await asyncio.sleep(FULL_SECONDS)
+        else:
+            if told:
+                say(AGAIN)
+            return
 
 
 @contextmanager

@@ -45,9 +45,10 @@ def system() -> list[str]:
     arguments = []
     for path in _SYSTEM:
         arguments += ["--ro-bind-try", path, path]
+    pythons = list(_python_folders())  # asked for each of hundreds of folders, it took 60 ms
     for path in _LIBRARIES:
         for folder in applications(Path(path)):
-            if not any(python.is_relative_to(folder) for python in _python_folders()):
+            if not any(python.is_relative_to(folder) for python in pythons):
                 arguments += ["--size", "4096", "--tmpfs", str(folder)]
     for path in _SYSTEM_LINKS:
         if Path(path).is_symlink():

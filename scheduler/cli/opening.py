@@ -19,11 +19,12 @@ from scheduler.study.bundled import default_program
 from scheduler.study.config import Config
 from scheduler.study.config_change import changed_keys, check_resumable
 from scheduler.study.config_file import find_source, load_config
-from scheduler.study.folder import StudyFolder, write_whole
+from scheduler.study.folder import StudyFolder
 from scheduler.study.lock import StudyLock
 from scheduler.study.names import resolve_study
 from scheduler.study.reader import Reader
 from scheduler.study.records import InstructionRecord, Study
+from scheduler.study.room import full, is_full
 
 JOB_PROGRAM = Path("program.md")
 LOCK_SECONDS = 6.0  # Ray ends the results actor of a killed driver after two or three
@@ -41,14 +42,14 @@ class Opening:
     changed: bool  # whether a resumed study's configuration is to be replaced
 
     def write(self) -> None:
-        """Make the study's folder, or note what has changed in it."""
+        """Make the study's folder, or note what has changed in it. Raises UsageError, StudyFull."""
         if not self.folder.exists:
             self.folder.create(self.config, self.program or "")
             return
         if self.changed:
             self.folder.save_config(self.config)
         if self.program is not None:
-            write_whole(self.folder.program, self.program)
+            self.folder.save_program(self.program)
 
     def open_instructions(self) -> list[InstructionRecord]:
         """What people ask for now, by urgency. A view's question: what goes wrong is no matter."""
@@ -60,7 +61,7 @@ class Opening:
 def open_study(
     study: str | None, source: str | None, program: Path | None, overrides: Sequence[str]
 ) -> Opening:
-    """Look everything up and check it. Raises UsageError, StudyInUse."""
+    """Look everything up and check it. Raises UsageError, StudyInUse, StudyFull."""
     if program is None and submission_id(os.environ) and JOB_PROGRAM.is_file():
         program = JOB_PROGRAM  # submitted with the job: it may have been edited since the last one
     directions = None if program is None else _read(program)
@@ -136,6 +137,8 @@ def _check_place(path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=nearest):  # permissions alone don't say it all
             return
     except OSError as error:
+        if is_full(error):
+            raise full(path, error) from error
         raise UsageError(
             f"{path}: {nearest} can't be written to ({error.strerror}); choose a folder of yours "
             "with: autoresearch run FOLDER"

@@ -64,10 +64,12 @@ def run(
     from scheduler.researcher import missing_for, take_keys
     from scheduler.rules.states import StopReason, StudyState
     from scheduler.study.config_file import WEBHOOK
+    from scheduler.study.room import when_there_is_room
 
     stage = Stage(plain=plain)
     chosen = [f"agent.models={json.dumps(models)}"] if models else []
-    opening = open_study(study, config, program, [*chosen, *(overrides or [])])
+    settings = [*chosen, *(overrides or [])]
+    opening = when_there_is_room(lambda: open_study(study, config, program, settings), stage.say)
     serve = opening.config.serve
     tokens, made = take_tokens(os.environ)  # before Ray starts, which hands the rest on
     os.environ.pop(WEBHOOK, None)  # as good as a password
@@ -91,7 +93,7 @@ def run(
             missing=missing,
         )
     )
-    opening.write()
+    when_there_is_room(opening.write, stage.say)
 
     with ExitStack() as stack:
         if socket is not None:

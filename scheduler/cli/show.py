@@ -93,7 +93,7 @@ def diff(
     """
     from scheduler.cli import texts
     from scheduler.errors import UsageError
-    from scheduler.study.artifacts import unified_diff
+    from scheduler.study.patch import unified_diff
 
     with choose(study, url, token_file) as source:
         found = find_experiment(source, experiment)

@@ -27,7 +27,7 @@ def take(turn: Turn, event: ev.Answered) -> None:
     state = turn.state
     if (ask := state.asked.get(event.request)) is None:
         return
-    turn.change(asked=state.asked.delete(event.request))
+    turn.note_ask(event.request, None)
     if event.seconds is not None:
         answer_seconds = average(state.pace.answer_seconds, event.seconds)
         turn.change(pace=replace(state.pace, answer_seconds=answer_seconds))
@@ -49,7 +49,7 @@ def take_failure(turn: Turn, event: ev.AnswerFailed) -> None:
     """Note that a request came to nothing; what only one answer can bring is asked for again."""
     if (ask := turn.state.asked.get(event.request)) is None:
         return
-    turn.change(asked=turn.state.asked.delete(event.request))
+    turn.note_ask(event.request, None)
     tally = turn.state.tally
     # An agent that dies takes all its requests with it: that is one failure, not many.
     if event.request >= tally.failed_before:

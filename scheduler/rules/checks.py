@@ -18,6 +18,7 @@ import math
 from dataclasses import replace
 
 from scheduler.rules import stopping
+from scheduler.rules.fleet import REFERENCE
 from scheduler.rules.noise import SCREENING
 from scheduler.rules.state import State, TrialEntry
 from scheduler.rules.states import StopReason, StudyState, TrialKind, TrialState
@@ -67,7 +68,7 @@ def plan_long(turn: Turn) -> None:
     idle = idle_slots(turn.state)
     if idle:
         for experiment in reversed(due(turn.state, turn.now)[:idle]):
-            plan(turn, experiment, SCREENING, first=True, kind=TrialKind.LONG)
+            plan(turn, experiment, SCREENING, first=True, kind=TrialKind.LONG, wants=REFERENCE)
 
 
 def may_start(state: State, trial: TrialEntry) -> bool:

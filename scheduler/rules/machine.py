@@ -30,6 +30,7 @@ from scheduler.rules.state import (
     Result,
     State,
     TrialEntry,
+    UnderWay,
 )
 from scheduler.rules.states import (
     ExperimentState,
@@ -96,7 +97,7 @@ def _(event: ev.Opened, turn: Turn) -> None:
     """
     state = turn.state
     reference.forget_slots(turn)
-    turn.change(asked=state.asked.__class__())
+    turn.change(asked=state.asked.__class__(), under_way=UnderWay())
     tally = state.tally
     # A study that was killed has counted its time up to the last note.
     forgotten = max(0.0, tally.seen_at - tally.opened_at) if state.study.is_open else 0.0

@@ -90,9 +90,8 @@ def give_back(turn: Turn, experiment: int) -> None:
     for number, ask in turn.state.asked.items():
         if experiment in ask.wins:
             wins = tuple(win for win in ask.wins if win != experiment)
-            asked = turn.state.asked
             left = Ask(len(wins), Purpose.REBASE, wins=wins)
-            turn.change(asked=asked.set(number, left) if wins else asked.delete(number))
+            turn.note_ask(number, left if wins else None)
 
 
 def _metric(entry: ExperimentEntry, sign: float) -> float:

@@ -16,7 +16,8 @@ UNIQUE = frozenset({Purpose.MEND, Purpose.REBASE, Purpose.ABLATE})
 def request(turn: Turn, ask: Ask) -> None:
     """Ask the agent."""
     number = turn.state.next_request
-    turn.change(next_request=number + 1, asked=turn.state.asked.set(number, ask))
+    turn.change(next_request=number + 1)
+    turn.note_ask(number, ask)
     turn.actions.append(ev.RequestProposals(number, ask.count, ask.purpose, ask.broken, ask.wins))
 
 

@@ -104,6 +104,24 @@ class Ask:
 
 
 @dataclass(frozen=True)
+class UnderWay:
+    """What the open requests add up to: with 10,000 slots there are 1,250, looked at each event."""
+
+    calls: int = 0  # for new proposals, but those to the tuner for idle slots
+    proposals: int = 0  # new ones
+    filling: int = 0  # of those, for idle slots
+
+    def adding(self, ask: Ask, sign: int = 1) -> "UnderWay":
+        """The sums with one more request; with a sign of -1, with one less."""
+        if ask.purpose in (Purpose.REBASE, Purpose.ABLATE):  # edits that there are already
+            return self
+        count, fills = sign * ask.count, ask.purpose is Purpose.FILL
+        return UnderWay(
+            self.calls + sign * (not fills), self.proposals + count, self.filling + count * fills
+        )
+
+
+@dataclass(frozen=True)
 class InstructionEntry:
     """An instruction that is open."""
 
@@ -192,6 +210,7 @@ class State:
     next_instruction: int = 1
     noise: Map[str, Noise] = field(default_factory=Map)  # by class of hardware
     asked: Map[int, Ask] = field(default_factory=Map)  # request -> what was asked
+    under_way: UnderWay = field(default_factory=UnderWay)  # the sums over `asked`
     instructions: Map[int, InstructionEntry] = field(default_factory=Map)  # the open ones
     pace: Pace = field(default_factory=Pace)
     tally: Tally = field(default_factory=Tally)

@@ -6,7 +6,6 @@ must hold that many, rounded up, and one more; a deeper one only makes proposals
 
 import math
 
-from agent import Purpose
 from scheduler.rules.placing import ahead
 from scheduler.rules.state import State
 
@@ -23,7 +22,7 @@ def missing(state: State, now: float) -> int:
     """How many proposals to ask for now, over all calls; 0 while the agent is left alone."""
     if now < state.tally.ask_after or state.tally.spent:
         return 0
-    under_way = _under_way(state)
+    under_way = state.under_way.proposals
     wanted = state.slots - state.running + depth(state) - ahead(state) - under_way
     if state.policy.max_experiments is not None:
         left = state.policy.max_experiments - state.tally.proposed - under_way
@@ -39,9 +38,7 @@ def calls(state: State, now: float) -> list[int]:
     """
     sizes = []
     wanted = missing(state, now)
-    by_models = (Purpose.IMPROVE, Purpose.MEND)
-    calls_under_way = sum(ask.purpose in by_models for ask in state.asked.values())
-    for _ in range(max(0, state.policy.calls_in_flight - calls_under_way)):
+    for _ in range(max(0, state.policy.calls_in_flight - state.under_way.calls)):
         if wanted <= 0:
             break
         sizes.append(min(wanted, state.policy.proposals_per_call))
@@ -58,16 +55,8 @@ def idle_slots(state: State, now: float) -> int:
     policy = state.policy
     if not policy.fill or ahead(state) or now < state.tally.fill_after or state.tally.spent:
         return 0
-    filling = sum(a.count for a in state.asked.values() if a.purpose is Purpose.FILL)
-    idle = len(state.free) - filling
+    idle = len(state.free) - state.under_way.filling
     if policy.max_experiments is not None:
-        left = policy.max_experiments - state.tally.proposed - _under_way(state)
+        left = policy.max_experiments - state.tally.proposed - state.under_way.proposals
         idle = min(idle, left)
     return max(0, idle)
-
-
-def _under_way(state: State) -> int:
-    """New proposals that were asked for and have not come."""
-    asks = state.asked.values()
-    known = (Purpose.REBASE, Purpose.ABLATE)  # edits that there are already
-    return sum(ask.count for ask in asks if ask.purpose not in known)

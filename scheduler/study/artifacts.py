@@ -5,16 +5,15 @@ keeps the tail only. It is written after the commit, so that a crash in between 
 that is complete where it counts.
 """
 
-import difflib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from scheduler.study.atomic import replacing
 from scheduler.study.folder import StudyFolder
+from scheduler.study.patch import unified_diff
 from scheduler.study.reader import Reader
 
+PROPOSAL = ("id", "parent", "title", "hypothesis", "origin", "constants", "created_at")
 MOST_MISSING = 1000  # that a killed process can have left out; a person may have deleted more
 
 
@@ -37,11 +36,7 @@ class Artifacts:
         if experiment.parent is not None:
             before = self._reader.files(experiment.parent)
             _write(home.diff, unified_diff(before, files))
-        proposal = {
-            name: value
-            for name, value in asdict(experiment).items()
-            if name in ("id", "parent", "title", "hypothesis", "origin", "constants", "created_at")
-        }
+        proposal = {name: getattr(experiment, name) for name in PROPOSAL}
         with replacing(home.proposal) as draft:  # its presence says that the rest is there
             draft.write_text(json.dumps(proposal, indent=2) + "\n", "utf-8")
 
@@ -78,20 +73,10 @@ class Artifacts:
             _write(self._folder.best / name, text)
 
 
-def unified_diff(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """A patch from one set of files to another, in the format that `git apply` reads."""
-    parts: list[str] = []
-    for path in sorted({*before, *after}):
-        old = before.get(path, "").splitlines(keepends=True)
-        new = after.get(path, "").splitlines(keepends=True)
-        parts += (
-            line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-            for line in difflib.unified_diff(old, new, f"a/{path}", f"b/{path}")
-        )
-    return "".join(parts)
-
-
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Line ends stay as they are: the hash of a file is taken over its very characters.
-    path.write_text(text, "utf-8", newline="")
+    try:
+        path.write_text(text, "utf-8", newline="")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8", newline="")

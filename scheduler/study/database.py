@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from scheduler.errors import NothingYet, StudyError, UsageError
+from scheduler.study.room import full
 
 SCHEMA_VERSION = 4
 OF_A_NETWORK = (
@@ -29,8 +30,10 @@ NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 def open_for_writing(path: Path) -> sqlite3.Connection:
     """Open the database; make it where it is missing, bring it up to date where it is older.
 
-    Raises UsageError for a schema of a newer version, StudyError for a damaged file.
+    Raises UsageError for a schema of a newer version, StudyError for a damaged file, StudyFull
+    where the disk has no room for the tables or for what SQLite keeps beside them.
     """
+    connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
         check_version(connection, path)
@@ -39,6 +42,10 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         _bring_up_to_date(connection)
     except sqlite3.DatabaseError as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, sqlite3.OperationalError) and has_no_room(error):
+            raise full(path.parent, error) from error
         raise StudyError(f"{path}: {error}") from error
     connection.row_factory = sqlite3.Row
     return connection

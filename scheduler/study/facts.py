@@ -332,13 +332,18 @@ def write_arms(db: Connection, arms: Iterable[ArmRecord]) -> None:
     """Put the records of arms in the place of the older ones."""
     db.executemany(
         "INSERT INTO arm VALUES (?, ?) ON CONFLICT DO UPDATE SET record = excluded.record",
-        [(record.name, json.dumps(asdict(record))) for record in arms],
+        [(record.name, json.dumps(vars(record))) for record in arms],
     )
 
 
 def set_scalars(db: Connection, values: Mapping[str, object]) -> None:
     """Put values of the rules' state that stand in no table of their own."""
+    put_scalars(db, {name: json.dumps(value) for name, value in values.items()})
+
+
+def put_scalars(db: Connection, values: Mapping[str, str]) -> None:
+    """The same with values that are JSON already."""
     db.executemany(
         "INSERT INTO scalar VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-        [(name, json.dumps(value)) for name, value in values.items()],
+        list(values.items()),
     )

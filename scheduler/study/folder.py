@@ -22,9 +22,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scheduler.errors import UsageError
+from scheduler.errors import StudyFull, UsageError
 from scheduler.study.config import Config
 from scheduler.study.config_file import dump_config, read_config
+from scheduler.study.room import full, is_full
 
 PARTIAL = ".partial"
 """Ending of a file that is being written. One left behind by a crash means nothing."""
@@ -140,8 +141,8 @@ class StudyFolder:
     def create(self, config: Config, program: str) -> None:
         """Make the study: its folder with `program.md` and, last of all, `config.yaml`.
 
-        Raises UsageError, with nothing left behind, where the folder holds something else or
-        can't be written to.
+        Raises UsageError where the folder holds something else or can't be written to, StudyFull
+        where there is no room; nothing is left behind then.
         """
         made: list[Path] = []
         try:
@@ -153,7 +154,7 @@ class StudyFolder:
         except BaseException as error:  # an interrupt too leaves nothing behind
             _remove(made)
             if isinstance(error, OSError):
-                raise UsageError(_advice(self.path, error)) from error
+                raise _refusal(self.path, error) from error
             raise
 
     def load_config(self) -> Config:
@@ -165,11 +166,18 @@ class StudyFolder:
         return read_config(self.config)
 
     def save_config(self, config: Config) -> None:
-        """Replace the configuration of an existing study. Raises UsageError if it can't."""
+        """Replace the configuration of an existing study. Raises UsageError, StudyFull."""
+        self._replace(self.config, dump_config(config))
+
+    def save_program(self, program: str) -> None:
+        """Replace the research directions of an existing study. Raises UsageError, StudyFull."""
+        self._replace(self.program, program)
+
+    def _replace(self, path: Path, text: str) -> None:
         try:
-            write_whole(self.config, dump_config(config))
+            write_whole(path, text)
         except OSError as error:
-            raise UsageError(_advice(self.path, error)) from error
+            raise _refusal(self.path, error) from error
 
     def _check_vacant(self) -> None:
         """Raise UsageError if something is here that a study must not be mixed with."""
@@ -226,9 +234,11 @@ def _remove(made: list[Path]) -> None:
             path.rmdir() if path.is_dir() else path.unlink()
 
 
-def _advice(path: Path, error: OSError) -> str:
+def _refusal(path: Path, error: OSError) -> StudyFull | UsageError:
+    if is_full(error):
+        return full(path, error)
     reason = error.strerror or str(error)
-    return (
+    return UsageError(
         f"{path}: the study's folder can't be written ({reason}); "
         "nothing was changed. Choose another place, such as: autoresearch run ./my-study"
     )

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from scheduler.errors import StudyInUse, UsageError
 from scheduler.study.folder import StudyFolder
+from scheduler.study.room import full, is_full
 
 
 class StudyLock:
@@ -33,7 +34,7 @@ class StudyLock:
         """Take the lock, waiting up to `timeout` seconds for it; `named`: in this process's name.
 
         Raises StudyInUse where another process keeps it, UsageError where the file can't be
-        written (the folder is missing or read-only).
+        written (the folder is missing or read-only), StudyFull where there is no room for it.
         """
         try:
             # FileLock would make the folder, and a folder with nothing but a lock is a puzzle.
@@ -45,6 +46,8 @@ class StudyLock:
                 "watch it with: autoresearch top"
             ) from None
         except OSError as error:
+            if is_full(error):
+                raise full(self._path.parent, error) from error
             raise UsageError(
                 f"{self._path}: can't be locked ({error.strerror or error}); "
                 "a study needs a folder that can be written to"

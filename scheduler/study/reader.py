@@ -8,8 +8,11 @@ those that return all of it (`experiments`, `trials`).
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from agent import ArmRecord
 from scheduler.rules.order import Figure
@@ -38,6 +41,10 @@ from workers import Outcome, OutcomeStatus, Timings
 from workers.outcome import hardware
 
 LINEAGE = 500  # generations: those before are far behind what it is asked for, the leaders
+COLUMNS = tuple(each.name for each in fields(Experiment))  # of the table, named alike
+EXPERIMENT = ", ".join(COLUMNS)
+KNOWN = 1024  # experiments that are not made anew while their rows are as they were
+CODES = 32  # of which the text is kept: the champion's is asked for with every other one
 CHECKED = 20  # newest champions whose order is checked
 GAPS = 500  # newest trials from which "seconds lost between trials" is taken
 
@@ -48,6 +55,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         """Open the database; raises UsageError where there is none that can be read."""
         self._db = open_for_reading(path)
+        self._codes: dict[int, dict[str, str]] = {}
 
     def close(self) -> None:
         """Close the connection."""
@@ -423,43 +431,25 @@ class Reader:
         return None if row["id"] is None else int(row["id"])
 
     def files(self, experiment: int) -> dict[str, str]:
-        """The editable files of an experiment: relative path -> text."""
+        """The editable files of an experiment: relative path -> text. They never change."""
+        if known := self._codes.get(experiment):
+            return dict(known)
         rows = self._db.execute(
             "SELECT path, text FROM file JOIN blob ON blob = hash WHERE experiment = ?"
             " ORDER BY path",
             (experiment,),
         )
-        return {row["path"]: row["text"] for row in rows}
+        found = {row["path"]: row["text"] for row in rows}
+        if len(self._codes) >= CODES:
+            self._codes.pop(next(iter(self._codes)))
+        self._codes[experiment] = found
+        return dict(found)
 
     def _experiments(self, rest: str, values: Sequence[object] = ()) -> Iterator[Experiment]:
-        query = f"SELECT experiment.* FROM experiment {rest}"  # noqa: S608 - from this file only
-        for row in self._db.execute(query, tuple(values)):
-            yield Experiment(
-                id=row["id"],
-                parent=row["parent"],
-                title=row["title"],
-                hypothesis=row["hypothesis"],
-                origin=row["origin"],
-                state=ExperimentState(row["state"]),
-                metric=row["metric"],
-                reason=row["reason"],
-                staleness=row["staleness"],
-                fingerprint=row["fingerprint"],
-                skeleton=row["skeleton"],
-                constants=json.loads(row["constants"]),
-                created_at=row["created_at"],
-                decided_at=row["decided_at"],
-                expected=row["expected"],
-                lesson=row["lesson"],
-                instruction=row["instruction"],
-                combines=row["combines"],
-                mends=row["mends"],
-                call=row["call"],
-                rebases=tuple(json.loads(row["rebases"])),
-                size=row["size"],
-                ablates=row["ablates"],
-                hardware=row["hardware"],
-            )
+        query = f"SELECT {EXPERIMENT} FROM experiment {rest}"  # noqa: S608 - from this file only
+        cursor = self._db.cursor()
+        cursor.row_factory = None  # plain tuples, which can be looked up
+        yield from map(_experiment, cursor.execute(query, tuple(values)))
 
     # ---- trials -----------------------------------------------------------------------------
 
@@ -475,9 +465,11 @@ class Reader:
         return next(iter(self._trials("WHERE trial.id = ?", (number,))), None)
 
     def device(self) -> str:
-        """What the newest trial ran on; "" before the first."""
+        """What the newest trial ran on; "" before the first, or where none of late had any."""
         row = self._db.execute(
-            "SELECT device FROM outcome WHERE device != '' ORDER BY trial DESC LIMIT 1"
+            "SELECT device FROM (SELECT device FROM outcome ORDER BY trial DESC LIMIT ?)"
+            " WHERE device != '' LIMIT 1",
+            (GAPS,),
         ).fetchone()
         return "" if row is None else str(row["device"])
 
@@ -512,6 +504,16 @@ class Reader:
             )
             for row in rows
         ]
+
+
+@lru_cache(KNOWN)
+def _experiment(row: tuple[Any, ...]) -> Experiment:
+    """An experiment of its columns. Each briefing reads some hundreds, and most of them again."""
+    values = dict(zip(COLUMNS, row, strict=True))
+    values["state"] = ExperimentState(values["state"])
+    values["constants"] = json.loads(values["constants"])
+    values["rebases"] = tuple(json.loads(values["rebases"]))
+    return Experiment(**values)
 
 
 def _outcome(row: sqlite3.Row) -> Outcome:

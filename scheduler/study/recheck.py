@@ -131,7 +131,9 @@ class _Course:
 
     def _crown(self, experiment: Experiment) -> None:
         results = self._results[experiment.id]
-        metric = mean_on(results, self._hardware[experiment.id])
+        # An older version recorded no evidence.
+        on = self._hardware.get(experiment.id, results[0].hardware)
+        metric = mean_on(results, on)
         count = self._turn.state.champions + 1
         champion = Champion(experiment.id, metric, count, results, size=experiment.size)
         self._turn.change(champion=champion)

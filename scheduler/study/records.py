@@ -35,7 +35,7 @@ class Experiment:
     staleness: int | None  # champions that came between its briefing and its start
     fingerprint: str
     skeleton: str
-    constants: Mapping[str, int | float]
+    constants: Mapping[str, int | float] = field(hash=False)
     created_at: float
     decided_at: float | None
     expected: str = ""  # of the metric, in its author's words

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 from immutables import Map
@@ -26,6 +27,7 @@ from scheduler.rules.state import (
     State,
     Tally,
     TrialEntry,
+    UnderWay,
     free_slots,
 )
 from scheduler.rules.states import (
@@ -102,7 +104,8 @@ def load_state(db: sqlite3.Connection, policy: Policy) -> State:
         checks=_checks(db, policy, scalars.get("checks", {})),
         tally=Tally(**{**scalars["tally"], "decided": _next(db, "experiment", 1, "decision") - 1}),
     )
-    return replace(state, free=free_slots(state.slots, state.trials))
+    under_way = reduce(UnderWay.adding, state.asked.values(), UnderWay())
+    return replace(state, free=free_slots(state.slots, state.trials), under_way=under_way)
 
 
 def _next(db: sqlite3.Connection, table: str, first: int, column: str = "id") -> int:

@@ -7,8 +7,9 @@ holds all of an event or nothing of it. Reading the rules' state back is `resume
 
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from scheduler.rules.machine import Transition
 from scheduler.rules.state import Policy, State
 from scheduler.study import resume
 from scheduler.study.calls import Calls
-from scheduler.study.database import open_for_writing
-from scheduler.study.facts import Contents, set_scalars, write_contents, write_fact
+from scheduler.study.database import has_no_room, open_for_writing
+from scheduler.study.facts import Contents, put_scalars, set_scalars, write_contents, write_fact
 
 CHANGED = {
     "task": "task's fixed files (its harness or its scoring) have",
@@ -44,12 +45,18 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = open_for_writing(path)
+        self._entries: defaultdict[str, _Entries] = defaultdict(_Entries)
         self._written: dict[str, object] = {}  # scalars of the newest commit, as they are stored
 
     def close(self) -> None:
         """Merge the write-ahead log into the database and close it."""
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._db.close()
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:
+            if not has_no_room(error):  # else it stays beside the database, which is whole with it
+                raise
+        finally:
+            self._db.close()
 
     def load(self, policy: Policy) -> State:
         """The rules' state as the newest event left it, under a policy that may have changed."""
@@ -98,7 +105,7 @@ class Store:
         with self._transaction():
             for fact in transition.facts:
                 write_fact(fact, self._db, event, contents)
-                self._note(event.at, fact)
+            self._note(event.at, transition.facts)
             write_contents(self._db, event, contents)
             self._write_outbox(event.at, transition.actions)
             scalars = _scalars(transition.state)
@@ -107,29 +114,34 @@ class Store:
                 for name, value in scalars.items()
                 if name not in self._written or self._written[name] is not value
             }
-            set_scalars(self._db, {"event": number, **{n: _plain(v) for n, v in changed.items()}})
+            encoded = {name: self._encode(name, value) for name, value in changed.items()}
+            put_scalars(self._db, {"event": str(number), **encoded})
         self._written = scalars
 
     def calls(self, limits: Limits) -> Calls:
         """The ledger of the calls to models, under these limits."""
         return Calls(self._db, limits, self._transaction)
 
+    def _encode(self, name: str, part: object) -> str:
+        if isinstance(part, Mapping):
+            return self._entries[name].encode(part)
+        return _as_json(part)
+
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._db)
 
-    def _note(self, at: float, fact: ev.Fact) -> None:
-        self._db.execute(
+    def _note(self, at: float, facts: Iterable[ev.Fact]) -> None:
+        self._db.executemany(
             "INSERT INTO journal (at, fact, data) VALUES (?, ?, ?)",
-            (at, type(fact).__name__, json.dumps(asdict(fact))),
+            [(at, type(fact).__name__, _as_json(fact)) for fact in facts],
         )
 
     def _write_outbox(self, at: float, actions: Iterable[ev.Action]) -> None:
         self._db.execute("DELETE FROM outbox")
         for action in actions:
-            data = asdict(action)
             self._db.execute(
                 "INSERT INTO outbox (action, data) VALUES (?, ?)",
-                (type(action).__name__, json.dumps(data)),
+                (type(action).__name__, _as_json(action)),
             )
             if isinstance(action, ev.RequestProposals):
                 self._db.execute(
@@ -173,8 +185,24 @@ def _scalars(state: State) -> dict[str, object]:
     }
 
 
-def _plain(part: Any) -> object:
-    """A part of the state as JSON can hold it."""
-    if isinstance(part, Mapping):
-        return {str(key): _plain(value) for key, value in part.items()}
-    return asdict(part) if is_dataclass(part) and not isinstance(part, type) else part
+class _Entries:
+    """A mapping as JSON. It may be long, and most of it is as it was: that is not made again."""
+
+    def __init__(self) -> None:
+        self._known: dict[object, tuple[object, str]] = {}
+
+    def encode(self, mapping: Mapping[Any, object]) -> str:
+        """The whole of it."""
+        known, none = self._known, (None, "")
+        self._known = {
+            key: found
+            if (found := known.get(key, none))[0] is value
+            else (value, f"{json.dumps(str(key))}: {_as_json(value)}")
+            for key, value in mapping.items()
+        }
+        return f"{{{', '.join([text for _, text in self._known.values()])}}}"
+
+
+def _as_json(part: object) -> str:
+    """Plain data as JSON. Dataclasses as objects: `asdict` would copy every value first."""
+    return json.dumps(part, default=vars)

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import ray
 
@@ -22,9 +21,9 @@ from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
 from scheduler.study.records import Study
 from tests.fixtures.books import check_books
-from tests.fixtures.cluster import Nodes, cluster_environment, workers_of
+from tests.fixtures.cluster import Nodes, cluster_environment, marked, workers_of
 from tests.fixtures.lab import Gate, Lab
-from tests.fixtures.processes import wait_for
+from tests.fixtures.processes import command, wait_for
 from tests.fixtures.scripted_study import metric_of
 
 Meanwhile = Callable[[RayResults, Loop], None]
@@ -163,11 +162,11 @@ def of_experiment(lab: Lab, experiment: int, state: TrialState) -> int:
 
 
 def kill_worker(name: str) -> bool:
-    for process in psutil.process_iter(["cmdline"]):
-        if (process.info["cmdline"] or [""])[0].startswith(name):
-            process.kill()
-            return True
-    return False
+    """One of this cluster's: another study on the machine may run a trial of the same number."""
+    found = [process for process in marked() if command(process).strip() == name]
+    for process in found:
+        process.kill()
+    return bool(found)
 
 
 # ---- several studies ------------------------------------------------------------------------

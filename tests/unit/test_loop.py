@@ -8,6 +8,7 @@ import pytest
 from agent import Answer
 from scheduler import loop as module
 from scheduler.correspondence import Posted
+from scheduler.errors import StudyFull
 from scheduler.loop import Loop, Room
 from scheduler.results import Item
 from scheduler.rules import events as ev
@@ -89,3 +90,38 @@ def test_views_are_drawn_while_the_files_are_written(monkeypatch: pytest.MonkeyP
     asyncio.run(asyncio.wait_for(loop.run(), 20))
     assert books.exports[0] >= 3
     assert len(books.exports) >= 2, "and once more at the end"
+
+
+class Shut(Books):
+    """A study that can't be opened again after its first view, for want of room, and then can."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self.refusals = refusals
+        self.exports = [0]  # it ends as soon as an event is taken in after the second view
+
+    async def live(self) -> Live:
+        if self.views == 1 and self.refusals:
+            self.refusals -= 1
+            raise StudyFull("there is no room on the disk of here (really)")
+        return await super().live()
+
+    async def handle(self, number: int, item: Item) -> tuple[ev.Action, ...]:
+        if self.views == 1 and self.refusals:
+            raise StudyFull("there is no room on the disk of here (really)")
+        return (ev.Finish(),) if self.views > 1 else ()
+
+
+def test_a_study_that_cannot_be_opened_for_want_of_room_is_shown_as_it_was_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "FULL_SECONDS", 0.01)
+    shown: list[Live] = []
+    loop = Loop(Shut(2), NoSlots(), Nobody(), show=shown.append)
+    asyncio.run(asyncio.wait_for(loop.run(), 20))
+    states = [live.study.state for live in shown]
+    assert states[:3] == [StudyState.RUNNING, StudyState.PAUSED, StudyState.PAUSED]
+    assert set(states[3:]) == {StudyState.RUNNING}
+    assert shown[1].study.text.endswith("; it goes on when there is some")
+    assert shown[2].study.text == shown[1].study.text

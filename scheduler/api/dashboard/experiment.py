@@ -21,9 +21,9 @@ from scheduler.api.dashboard.visitor import Visitor, Visitors
 from scheduler.errors import SchedulerError
 from scheduler.rules.order import OrderCheck, check_order
 from scheduler.rules.states import ExperimentState
-from scheduler.study.artifacts import unified_diff
 from scheduler.study.letters import Cancel
 from scheduler.study.listing import by_numbers, calls_of
+from scheduler.study.patch import unified_diff
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, TrialRecord
 

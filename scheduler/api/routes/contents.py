@@ -9,9 +9,9 @@ from fastapi.responses import PlainTextResponse
 
 from scheduler.api.context import Context
 from scheduler.api.routes.answers import LARGEST_ID, NOT_FOUND, Id, found_experiment
-from scheduler.study.artifacts import unified_diff
 from scheduler.study.calls import CallRecord
 from scheduler.study.listing import calls_of
+from scheduler.study.patch import unified_diff
 from scheduler.study.reader import Reader
 
 

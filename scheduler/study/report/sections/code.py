@@ -1,6 +1,6 @@
 """What all of it amounts to: the champion's code against the baseline's."""
 
-from scheduler.study.artifacts import unified_diff
+from scheduler.study.patch import unified_diff
 from scheduler.study.report import wording
 from scheduler.study.report.blocks import Section, Verbatim, Words
 from scheduler.study.report.material import Material
