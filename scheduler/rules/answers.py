@@ -141,7 +141,7 @@ def _take_drafts(turn: Turn, ask: Ask, event: ev.Answered) -> None:
 
 
 def _take_rebases(turn: Turn, ask: Ask, event: ev.Answered) -> None:
-    """Edits of overtaken wins, on a champion's code. A limit of experiments refuses none."""
+    """Edits of overtaken wins, on a champion's code: no new ideas, no limit counts them."""
     champion = turn.state.champion
     assert champion is not None, "nothing is overtaken without a champion"
     fits = [d.parent == champion.experiment and {*d.rebases} <= {*ask.wins} for d in event.drafts]
@@ -150,7 +150,6 @@ def _take_rebases(turn: Turn, ask: Ask, event: ev.Answered) -> None:
         return
     carried: set[int] = set()
     for number, draft in enumerate(event.drafts):
-        turn.tally(proposed=turn.state.tally.proposed + 1)
         entry = entry_of(turn.state, draft)
         add(turn, entry, number)
         carried |= {*draft.rebases}
@@ -163,7 +162,6 @@ def _take_ablations(turn: Turn, event: ev.Answered) -> None:
     champion = turn.state.champion
     for number, draft in enumerate(event.drafts):
         if champion is not None and draft.parent == champion.experiment:
-            turn.tally(proposed=turn.state.tally.proposed + 1)
             add(turn, entry_of(turn.state, draft), number)
 
 

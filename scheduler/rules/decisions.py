@@ -15,6 +15,8 @@ from scheduler.rules.trials import drop, end_trial, plan, plan_again
 from scheduler.rules.turn import Turn
 
 LOSSES_ALLOWED = 1  # per experiment; the second one is taken for its own fault
+FAILED_REPEATS_ALLOWED = 1  # per experiment that was measured: a busy machine is slow at times
+FAULTS_ALLOWED = 3  # seeds with which the champion fails, before what waits for it is given up
 
 
 def consider(turn: Turn, entry: ExperimentEntry, *, rebase: bool = True) -> None:
@@ -72,8 +74,12 @@ def face_the_champion(turn: Turn, wins: Iterable[int]) -> None:
     """Overtaken wins whose edits can't be carried over are measured against it as they are."""
     for win in wins:
         entry = turn.state.experiments.get(win)
-        if entry is not None and win not in rebasing.held(turn.state):
+        if entry is None or win in rebasing.held(turn.state):
+            continue
+        if entry.results:
             consider(turn, entry, rebase=False)
+        else:  # it carried others over, to a champion of the past: they face this one
+            give_up(turn, entry, "overtaken before it was measured")
 
 
 def _try_otherwise(turn: Turn, entry: ExperimentEntry) -> None:
@@ -134,10 +140,13 @@ def take_repeat(turn: Turn, trial: TrialEntry, result: Result | None) -> None:
     if champion is None or champion.experiment != trial.experiment:
         return  # a repeat of an experiment that another one has overtaken or decided
     if result is None:
+        turn.change(champion=champion.failing(trial.number, 2))
+        given_up = len(champion.failing(trial.number, 2).barred) >= FAULTS_ALLOWED
         for entry in _waiting_for_the_champion(turn):
             evidence = _evidence(turn, entry)
-            if not (evidence.champion_needs and evidence.wants == REFERENCE == trial.wants):
-                consider(turn, entry)
+            lacks_it = evidence.champion_needs and evidence.wants == REFERENCE == trial.wants
+            if not (given_up and lacks_it):
+                consider(turn, entry)  # with another seed, where that is what it waits for
                 continue
             words = "discarded: not confirmed, as the champion could not be measured once more"
             seeds, on = len(entry.results), home(entry.results, turn.state.fleet.wish(REFERENCE))
@@ -175,13 +184,17 @@ def try_on_reference(turn: Turn, trial: TrialEntry) -> bool:
 
 
 def lose_repeat(turn: Turn, trial: TrialEntry, *, blamed: bool) -> None:
-    """A repeat of the champion was lost: it runs again, where it can and may not be to blame."""
-    state, wants = turn.state, trial.wants
+    """A repeat of the champion was lost: it runs again, where it can, but not a second time."""
+    state, wants, champion = turn.state, trial.wants, turn.state.champion
+    if champion is None or champion.experiment != trial.experiment:
+        return
     gone = wants != REFERENCE and not state.fleet.has(wants) and state.slots
-    if blamed or gone:
+    if gone or (blamed and trial.number in champion.faults):
         take_repeat(turn, trial, None)
-    else:
-        plan_again(turn, trial)
+        return
+    if blamed:
+        turn.change(champion=champion.failing(trial.number, 1))
+    plan_again(turn, trial)
 
 
 def _crown(turn: Turn, entry: ExperimentEntry, metric: float, hardware: str) -> None:
@@ -258,6 +271,18 @@ def learn_pairs(
     grown = known.taking_pairs(by_number(ours, hardware), by_number(theirs, hardware))
     if grown != known:
         turn.change(noise=noise.set(hardware, grown))
+
+
+def try_again(turn: Turn, entry: ExperimentEntry, trial: TrialEntry) -> bool:
+    """Run a failed repeat once more: an experiment that has been measured is not given up for one.
+
+    By its own fault it fails again, as the seed is the same.
+    """
+    if not entry.results or entry.failed >= FAILED_REPEATS_ALLOWED:
+        return False
+    turn.put(replace(entry, failed=entry.failed + 1))
+    plan(turn, entry.id, trial.number, first=True, wants=trial.wants)
+    return True
 
 
 def fail(turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str) -> None:

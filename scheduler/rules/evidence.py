@@ -34,7 +34,7 @@ base; its trials on the new one start with the second number and all count.
 
 # ruff: noqa: PLC0415 - scipy takes a moment, and most who read a study compute nothing
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -128,9 +128,8 @@ def screen(
     reference = _mean(repeats(champion) or champion)
     gain = reference - candidate if minimize else candidate - reference
     sigma = noise.sigma or 0.0
-    if smaller and gain > -criteria.simplicity_margin * sigma:
-        return sigma > 0
-    return gain > criteria.gate * sigma
+    enough = -criteria.simplicity_margin if smaller and sigma > 0 else criteria.gate
+    return gain > enough * sigma
 
 
 def weigh(
@@ -140,16 +139,22 @@ def weigh(
     criteria: Criteria,
     *,
     minimize: bool,
+    barred: Collection[int] = (),
 ) -> Evidence:
     """Weigh a candidate that was screened in, whenever a trial that was asked for has ended.
 
     The noise holds the repeats of both already. Where the trials of a look are not all there, those
     that are missing are asked for, and nothing is tested: one look has one test. Where the noise is
     unknown, trials are asked for until it is known or `most_seeds` are used up; then, and where
-    `most_seeds` is 0, means are compared plainly, and the words say so.
+    `most_seeds` is 0, means are compared plainly, and the words say so. `barred`: seeds, by number,
+    with which the champion fails; it is given others.
     """
     return _weigh(
-        candidate, champion, noise, criteria, claim="better", margin=0.0, minimize=minimize
+        *(candidate, champion, noise, criteria),
+        claim="better",
+        margin=0.0,
+        minimize=minimize,
+        barred=barred,
     )
 
 
@@ -160,6 +165,7 @@ def not_worse(
     criteria: Criteria,
     *,
     minimize: bool,
+    barred: Collection[int] = (),
 ) -> Evidence:
     """Weigh smaller code: it is kept if it is worse by less than the simplicity margin.
 
@@ -171,7 +177,11 @@ def not_worse(
     margin = criteria.simplicity_margin * (noise.sigma or 0.0)
     words = f"not worse by {margin:.2g}"
     return _weigh(
-        candidate, champion, noise, criteria, claim=words, margin=margin, minimize=minimize
+        *(candidate, champion, noise, criteria),
+        claim=words,
+        margin=margin,
+        minimize=minimize,
+        barred=barred,
     )
 
 
@@ -179,15 +189,6 @@ def champion_due(champion: Mapping[int, float], criteria: Criteria) -> tuple[int
     """The trials that a new champion, or a baseline, is still to be run with."""
     wanted = range(SCREENING + 1, SCREENING + 1 + criteria.champion_seeds)
     return tuple(n for n in wanted if n not in champion)
-
-
-def false_share(rate: float, odds: float, power: float) -> float:
-    """The share of kept candidates that are no better, which a rate alone doesn't say.
-
-    `rate`: of the candidates that are no better, the part that is kept. `odds`: truly better
-    candidates for each other one. `power`: of the truly better ones, the part that is kept.
-    """
-    return rate / (rate + odds * power)
 
 
 def _weigh(
@@ -199,6 +200,7 @@ def _weigh(
     claim: str,
     margin: float,
     minimize: bool,
+    barred: Collection[int],
 ) -> Evidence:
     sign = -1.0 if minimize else 1.0
     if criteria.most_seeds == 0:
@@ -210,10 +212,10 @@ def _weigh(
     ours, theirs = repeats(candidate), repeats(champion)
     due = next((n for n in criteria.looks if n >= len(ours)), criteria.most_seeds)
     after = next((n for n in criteria.looks if n > due), criteria.most_seeds)
-    lacking = _next_numbers(theirs, ours, due - len(theirs))
+    lacking = _next_numbers(theirs, ours, due - len(theirs), barred)
     if len(ours) < due or lacking:
         more = _next_numbers(ours, theirs, due - len(ours))
-        lacking = lacking or tuple(n for n in more if n not in theirs)
+        lacking = lacking or _missing(more, theirs, barred)
         words = NO_TRIAL if not ours else "undecided: trials of this look are missing"
         return Evidence(Decision.MORE, None, None, len(ours), None, words, more, lacking)
 
@@ -224,7 +226,7 @@ def _weigh(
             return _compare(ours, theirs, sign, margin, "the noise is unknown, without repeats")
         more = _next_numbers(ours, theirs, after - len(ours))
         words = f"undecided: {effect:+.4g} over {_seeds(ours)}, the noise is unknown"
-        needed = tuple(n for n in more if n not in theirs)
+        needed = _missing(more, theirs, barred)
         return Evidence(Decision.MORE, effect, None, len(ours), None, words, more, needed)
 
     from scipy.special import stdtr, stdtrit
@@ -252,7 +254,7 @@ def _weigh(
     )
     if degrees < FEW:
         words += f" (sigma rests on {degrees:.3g} degrees of freedom only)"
-    needed = tuple(n for n in more if n not in theirs)
+    needed = _missing(more, theirs, barred)
     return Evidence(verdict, effect, error, len(ours), p, words, more, needed)
 
 
@@ -298,13 +300,25 @@ def _compare(
     return Evidence(verdict, effect, None, seeds, None, words)
 
 
+def _missing(
+    numbers: Iterable[int], theirs: Mapping[int, float], barred: Collection[int]
+) -> tuple[int, ...]:
+    """Those of the numbers with which the champion was not run, and can be."""
+    return tuple(n for n in numbers if n not in theirs and n not in barred)
+
+
 def _next_numbers(
-    ours: Mapping[int, float], theirs: Mapping[int, float], count: int
+    ours: Mapping[int, float],
+    theirs: Mapping[int, float],
+    count: int,
+    barred: Collection[int] = (),
 ) -> tuple[int, ...]:
     """The next trials to run: seeds that the other has already, then new ones."""
-    known = sorted(theirs.keys() - ours.keys())
-    highest = max((SCREENING, *ours, *theirs))
-    fresh = (n for n in range(SCREENING + 1, highest + count + 1) if n not in ours)
+    known = sorted(theirs.keys() - ours.keys() - {*barred})
+    highest = max((SCREENING, *ours, *theirs, *barred))
+    fresh = (
+        n for n in range(SCREENING + 1, highest + count + 1) if n not in ours and n not in barred
+    )
     return tuple(dict.fromkeys((*known, *fresh)))[: max(0, count)]
 
 

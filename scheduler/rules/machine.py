@@ -21,7 +21,15 @@ from scheduler.rules import (
     supply,
 )
 from scheduler.rules import events as ev
-from scheduler.rules.decisions import consider, fail, learn, lose, take_repeat, try_on_reference
+from scheduler.rules.decisions import (
+    consider,
+    fail,
+    learn,
+    lose,
+    take_repeat,
+    try_again,
+    try_on_reference,
+)
 from scheduler.rules.placing import next_start
 from scheduler.rules.requests import UNIQUE, mend, request
 from scheduler.rules.state import (
@@ -68,6 +76,7 @@ def step(state: State, event: ev.Event) -> Transition:
     turn = Turn(state, event.at)
     if not commands.objection(state, event):
         _take(event, turn)
+    reference.drop_the_impossible(turn)
     if turn.state.study.is_open and turn.now - turn.state.tally.seen_at >= NOTE_SECONDS:
         turn.tally(seen_at=turn.now)
     reference.watch(turn)
@@ -163,6 +172,8 @@ def _take_outcome(turn: Turn, trial: TrialEntry, event: ev.Reported) -> None:
         return
     if result is None:
         if event.status is OutcomeStatus.OOM and try_on_reference(turn, trial):
+            return
+        if try_again(turn, entry, trial):
             return
         fail(turn, entry, FAILURES[event.status], event.reason)
         if event.early and event.status is OutcomeStatus.CRASH:

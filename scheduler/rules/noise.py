@@ -34,17 +34,6 @@ class Noise:
     pair_squares: float = 0.0
     pair_degrees: int = 0
 
-    @classmethod
-    def assumed(cls, sigma: float, degrees: float = 4.0) -> "Noise":
-        """A sigma that a person gives, which counts as much as so many measured degrees.
-
-        With 4 it may be wrong by half in either direction (a 90 % interval of 0.65 to 2.4 times
-        it), and the twentieth repeat outweighs it five to one.
-        """
-        if not (sigma > 0 and degrees > 0):
-            raise ValueError(f"sigma and degrees must be positive, not {sigma} and {degrees}")
-        return cls(squares=sigma * sigma * degrees, degrees=degrees)
-
     @property
     def sigma(self) -> float | None:
         """The standard deviation of one trial; None until there is a degree of freedom."""

@@ -7,6 +7,7 @@ within one class of hardware, and keep nothing that was not measured on the refe
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from statistics import fmean
 
 from scheduler.rules.evidence import (
@@ -45,9 +46,9 @@ def judge(
     """
     if champion is None:
         hardware = home(results, ground.reference)
-        count = sum(r.hardware == hardware for r in results)
-        words = f"the baseline, over {count} trial{'s' if count > 1 else ''}"
-        return Evidence(Decision.KEEP, None, None, count, None, words, hardware=hardware)
+        seeds = sum(r.hardware == hardware for r in results)
+        words = f"the baseline, over {seeds} trial{'s' if seeds > 1 else ''}"
+        return Evidence(Decision.KEEP, None, None, seeds, None, words, hardware=hardware)
     smaller = policy.criteria is not None and policy.criteria.simplicity_margin > 0
     smaller = smaller and is_smaller(size, champion.size)
     if not results:  # it carries an overtaken win over: screened on its old base
@@ -74,12 +75,12 @@ def _on_reference(
         if not found.champion_needs or not _out_of_reach(hardware, champion, ground):
             return found
     elif hardware not in ground.sought or REFERENCE in ground.awaited:
-        return _more(hardware, REFERENCE, champion_needs=(SCREENING + 1,))
+        return _more(hardware, REFERENCE, champion_needs=(_usable(champion),))
     # Slots of one kind that are of several classes: the champion's trial came to lie on another.
     if len(results) >= MOST_TRIALS * (1 + _seeds(policy)):
         words = f"discarded: the champion could not be measured on {hardware}"
-        count = len(by_number(results, hardware))
-        return Evidence(Decision.DISCARD, None, None, count, None, words, hardware=hardware)
+        seeds = len(by_number(results, hardware))
+        return Evidence(Decision.DISCARD, None, None, seeds, None, words, hardware=hardware)
     fresh = 1 + max(r.number for r in results)
     return _more(hardware, REFERENCE, candidate_needs=(fresh,))
 
@@ -124,7 +125,7 @@ def _screen_elsewhere(
     hardware, kind = last.hardware, last.accelerator
     theirs = by_number(champion.results, hardware)
     if not theirs and (hardware not in ground.sought or kind in ground.awaited):
-        return _more(hardware, kind, champion_needs=(SCREENING + 1,))
+        return _more(hardware, kind, champion_needs=(_usable(champion),))
     if theirs and policy.criteria is None:
         found = _compare({last.number: last.metric}, theirs, champion.experiment, policy)
         if found.verdict is Decision.DISCARD:
@@ -139,9 +140,13 @@ def _screen_elsewhere(
     there = home(champion.results, ground.reference)
     measured = by_number((r for r in champion.results if r.accelerator == ground.reference), there)
     if policy.criteria is None:
-        lacking = () if measured else (SCREENING + 1,)
+        lacking = () if measured else (_usable(champion),)
         return _more(there, REFERENCE, (SCREENING + 1,), lacking)
-    found = weigh({}, measured, Noise(), policy.criteria, minimize=policy.minimize)
+    found = weigh(
+        *({}, measured, Noise(), policy.criteria),
+        minimize=policy.minimize,
+        barred=champion.barred,
+    )
     return _more(there, REFERENCE, found.candidate_needs, found.champion_needs)
 
 
@@ -160,7 +165,10 @@ def _within(
         return _on(hardware, _compare(ours, theirs, champion.experiment, policy))
     known = noise.get(hardware, Noise())
     found = _confirm(
-        ours, theirs, known, policy.criteria, minimize=policy.minimize, smaller=smaller
+        *(ours, theirs, known, policy.criteria),
+        minimize=policy.minimize,
+        smaller=smaller,
+        barred=champion.barred,
     )
     return _on(hardware, found)
 
@@ -187,6 +195,7 @@ def _confirm(
     *,
     minimize: bool,
     smaller: bool,
+    barred: frozenset[int],
 ) -> Evidence:
     """Screen by the first trial, then weigh the others."""
     # What has no first trial was screened on its old base: it carries an overtaken win over.
@@ -195,9 +204,10 @@ def _confirm(
         first, theirs, known, criteria, minimize=minimize, smaller=smaller
     ):
         return _not_worth_it(first, theirs, known, criteria)
-    test = not_worse if smaller else weigh
-    found = test(ours, theirs, known, criteria, minimize=minimize)
-    return replace(found, words=f"{found.words} (its code is smaller)") if smaller else found
+    if not (smaller and known.sigma):  # without noise to speak of it has to be better
+        return weigh(ours, theirs, known, criteria, minimize=minimize, barred=barred)
+    found = not_worse(ours, theirs, known, criteria, minimize=minimize, barred=barred)
+    return replace(found, words=f"{found.words} (its code is smaller)")
 
 
 def _not_worth_it(
@@ -207,6 +217,11 @@ def _not_worth_it(
     gate = criteria.gate * (known.sigma or 0.0)
     words = f"discarded: {effect:+.6f} in its first trial, not better by the gate of {gate:.2g}"
     return Evidence(Decision.DISCARD, effect, None, 0, None, words)
+
+
+def _usable(champion: Champion) -> int:
+    """The first further seed with which the champion doesn't fail."""
+    return next(n for n in count(SCREENING + 1) if n not in champion.barred)
 
 
 def _more(

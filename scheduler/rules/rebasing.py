@@ -20,7 +20,6 @@ from scheduler.rules.noise import Noise
 from scheduler.rules.ranking import by_number
 from scheduler.rules.requests import request
 from scheduler.rules.state import Ask, ExperimentEntry, State
-from scheduler.rules.states import ExperimentState
 from scheduler.rules.trials import drop
 from scheduler.rules.turn import Turn
 
@@ -38,9 +37,7 @@ def contenders(state: State) -> list[ExperimentEntry]:
     return [
         entry
         for number, entry in sorted(state.experiments.items())
-        if (entry.state is ExperimentState.CONFIRMING or entry.rebases or entry.ablates is not None)
-        and number not in state.waiting
-        and number not in away
+        if entry.confirms and number not in state.waiting and number not in away
     ]
 
 

@@ -37,7 +37,6 @@ def take_slots(turn: Turn, event: ev.SlotsCounted) -> None:
     elif chosen is not None and chosen != fleet.reference:
         _move(turn, chosen)
     _note_presence(turn)
-    _drop_the_impossible(turn)
 
 
 def forget_slots(turn: Turn) -> None:
@@ -88,9 +87,11 @@ def _move(turn: Turn, to: str) -> None:
     reconsider(turn)
 
 
-def _drop_the_impossible(turn: Turn) -> None:
+def drop_the_impossible(turn: Turn) -> None:
     """Trials of the champion on a kind that has left: who waits for them goes to the reference."""
     state = turn.state
+    if not (state.fleet.sought and state.slots):
+        return  # none was asked for
     gone = [
         number
         for number in state.ready

@@ -6,7 +6,7 @@ a changed copy costs the logarithm of its size.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from immutables import Map
 
@@ -76,6 +76,13 @@ class ExperimentEntry:
     rebases: tuple[int, ...] = ()  # overtaken wins whose edits it carries over to its parent's code
     ablates: int | None = None  # the kept experiment whose edit it takes out of its parent's code
     size: int = 0  # of its code, in nodes of the syntax tree; 0: not counted
+    failed: int = 0  # trials of it that failed, and were run again
+
+    @property
+    def confirms(self) -> bool:
+        """Whether it has won already, and its repeats decide."""
+        won = self.state is ExperimentState.CONFIRMING
+        return won or bool(self.rebases) or self.ablates is not None
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,19 @@ class Champion:
     results: tuple[Result, ...] = ()
     open: tuple[int, ...] = ()  # its repeats without an outcome, planned or running
     size: int = 0  # of its code
+    faults: tuple[int, ...] = ()  # seeds, by number, of its repeats that failed: see `barred`
+
+    @property
+    def barred(self) -> frozenset[int]:
+        """The seeds that it is not run with again.
+
+        A fault is noted twice where a trial failed, once where it was lost and may be to blame.
+        """
+        return frozenset(n for n in self.faults if self.faults.count(n) > 1)
+
+    def failing(self, number: int, times: int) -> "Champion":
+        """The same after one more fault."""
+        return replace(self, faults=tuple(sorted((*self.faults, *(number,) * times))))
 
 
 OVERTAKEN = 8

@@ -17,12 +17,17 @@ SPENT = {
 
 def limit_reached(state: State, now: float) -> StopReason | None:
     """The limit of the study that is used up, if any. Running trials are still awaited."""
-    policy, tally = state.policy, state.tally
     if is_out_of_time(state, now):
         return StopReason.MAX_HOURS
-    if policy.plateau is not None and tally.since_champion >= policy.plateau:
+    if is_level(state) and not any(e.confirms for e in state.experiments.values()):
         return StopReason.PLATEAU
     return None
+
+
+def is_level(state: State) -> bool:
+    """Whether so many experiments in a row brought no champion that nothing new is tried."""
+    policy = state.policy
+    return policy.plateau is not None and state.tally.since_champion >= policy.plateau
 
 
 def is_out_of_time(state: State, now: float) -> bool:

@@ -6,6 +6,7 @@ must hold that many, rounded up, and one more; a deeper one only makes proposals
 
 import math
 
+from scheduler.rules import stopping
 from scheduler.rules.placing import ahead
 from scheduler.rules.state import State
 
@@ -20,7 +21,7 @@ def depth(state: State) -> int:
 
 def missing(state: State, now: float) -> int:
     """How many proposals to ask for now, over all calls; 0 while the agent is left alone."""
-    if now < state.tally.ask_after or state.tally.spent:
+    if now < state.tally.ask_after or state.tally.spent or stopping.is_level(state):
         return 0
     under_way = state.under_way.proposals
     wanted = state.slots - state.running + depth(state) - ahead(state) - under_way
@@ -53,6 +54,8 @@ def idle_slots(state: State, now: float) -> int:
     under way, a slot that stands idle is not made to wait for it.
     """
     policy = state.policy
+    if stopping.is_level(state):
+        return 0
     if not policy.fill or ahead(state) or now < state.tally.fill_after or state.tally.spent:
         return 0
     idle = len(state.free) - state.under_way.filling

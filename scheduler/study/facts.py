@@ -177,8 +177,8 @@ def _(fact: ev.TrialMoved, db: Connection, event: ev.Event, contents: Contents) 
         )
         return
     db.execute(
-        "UPDATE trial SET state = ?, reason = ?, ended_at = ? WHERE id = ?",
-        (fact.state, fact.reason, event.at, fact.id),
+        "UPDATE trial SET state = ?, reason = ?, ended_at = ?, blamed = ? WHERE id = ?",
+        (fact.state, fact.reason, event.at, fact.blamed, fact.id),
     )
     if fact.state is TrialState.LOST and fact.blamed:
         db.execute(

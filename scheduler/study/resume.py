@@ -143,7 +143,22 @@ def _champion(db: sqlite3.Connection, trials: Mapping[int, TrialEntry]) -> Champ
     number = row["experiment"]
     repeats = _under_way(trials, number)
     results = _results(db, number)
-    return Champion(number, row["metric"], row["number"], results, repeats, row["size"])
+    return Champion(
+        *(number, row["metric"], row["number"], results, repeats, row["size"]),
+        faults=_faults(db, number),
+    )
+
+
+def _faults(db: sqlite3.Connection, experiment: int) -> tuple[int, ...]:
+    """The seeds of a champion's repeats that failed: twice where there was an outcome."""
+    rows = db.execute(
+        "SELECT trial.number, 1 + (trial.state = 'done') AS times FROM trial"
+        " JOIN champion USING (experiment) LEFT JOIN outcome ON outcome.trial = trial.id"
+        " WHERE experiment = ? AND kind = 'usual' AND planned_at >= champion.at AND"
+        " (blamed OR (trial.state = 'done' AND outcome.metric IS NULL))",
+        (experiment,),
+    )
+    return tuple(sorted(n for row in rows for n in (row["number"],) * row["times"]))
 
 
 def _overtaken(db: sqlite3.Connection) -> tuple[Champion, ...]:
@@ -159,6 +174,7 @@ def _overtaken(db: sqlite3.Connection) -> tuple[Champion, ...]:
             row["number"],
             _results(db, row["experiment"]),
             size=row["size"],
+            faults=_faults(db, row["experiment"]),
         )
         for row in rows
     )
@@ -181,6 +197,16 @@ def _checks(db: sqlite3.Connection, policy: Policy, written: Mapping[str, Any]) 
     baseline = [row["experiment"] for row in rows] if policy.long_leaders else []
     over, lost = (tuple(written.get(name, ())) for name in ("over", "lost"))
     return Checks((*newest, *baseline), over, lost, written.get("ablated"))
+
+
+def _failed(db: sqlite3.Connection, experiment: int) -> int:
+    """Trials of an undecided experiment that failed, and were run again."""
+    row = db.execute(
+        "SELECT count(*) FROM trial JOIN outcome ON outcome.trial = trial.id WHERE experiment = ?"
+        " AND kind = 'usual' AND outcome.metric IS NULL AND wants = 'reference'",
+        (experiment,),
+    ).fetchone()
+    return int(row[0])
 
 
 def _results(db: sqlite3.Connection, experiment: int) -> tuple[Result, ...]:
@@ -240,5 +266,6 @@ def _open_experiments(
             tuple(json.loads(row["rebases"])),
             row["ablates"],
             row["size"],
+            _failed(db, row["id"]),
         )
     return entries

@@ -78,6 +78,7 @@ CREATE TABLE trial (
     ended_at    REAL,
     kind        TEXT NOT NULL DEFAULT 'usual',  -- or long: with a longer budget, decides nothing
     wants       TEXT NOT NULL DEFAULT '',  -- the kind of slot: a Ray accelerator type, reference
+    blamed      INTEGER NOT NULL DEFAULT 0,  -- lost, and its code may be the cause
     accelerator TEXT NOT NULL DEFAULT ''   -- of the slot that it was given; empty: nameless
 );
 CREATE INDEX trial_by_experiment ON trial (experiment);

@@ -426,7 +426,9 @@ class StopSection(Section):
     """When the study stops or pauses by itself. All of these can be changed on resuming."""
 
     max_experiments: Annotated[int, Field(ge=0)] | None = Field(
-        default=None, description="Experiments beside the baseline. Null: until something else."
+        default=None,
+        description="Experiments beside the baseline, not counted those that carry overtaken edits "
+        "over or take kept ones out. Null: until something else.",
     )
     max_hours: PositiveNumber | None = Field(
         default=None, description="Hours of open time, all sessions together. Null: no limit."

@@ -110,6 +110,14 @@ def test_a_new_champion_ends_what_was_taken_out_of_the_old_one() -> None:
     assert ablations(study) == [2], "of the new one"
 
 
+def test_smaller_code_that_wins_is_confirmed_while_the_noise_is_unknown() -> None:
+    study = Play(slots=8, size=1000, criteria=CRITERIA)
+    study.done(1, 1.0)
+    study.answer(1, size=900)
+    study.done(study.trial_of(1), 0.5)
+    assert study.fate(1) is ExperimentState.CONFIRMING
+
+
 def test_by_the_plain_comparison_nothing_is_taken_out() -> None:
     study = Play(slots=2, max_experiments=1, ablate=True).after_baseline()
     study.answer(1)

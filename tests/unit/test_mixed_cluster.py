@@ -238,6 +238,7 @@ def test_where_the_champion_has_no_luck_elsewhere_the_reference_alone_decides(en
         play.failed(trial, OutcomeStatus.OOM)
     elif end == "is lost":
         play.lost(trial)
+        play.lost(next(t.id for t in running_of(play, 0) if t.accelerator == "A100"))
     else:
         play.count({"H200": 2})
         play.lost(trial, blamed=False)

@@ -16,7 +16,6 @@ from scheduler.rules.evidence import (
     Decision,
     Evidence,
     champion_due,
-    false_share,
     not_worse,
     screen,
     weigh,
@@ -25,7 +24,7 @@ from scheduler.rules.noise import SCREENING, Noise, repeats
 
 SIGMA = 0.002
 CRITERIA = Criteria()
-KNOWN = Noise.assumed(SIGMA, 1000)
+KNOWN = Noise(SIGMA * SIGMA * 1000, 1000)
 metric = st.floats(-10, 10, allow_nan=False)
 several = st.lists(metric, min_size=0, max_size=6)
 
@@ -49,18 +48,6 @@ def test_repeats_one_by_one_or_at_once_give_the_pooled_variance(groups: list[lis
 def test_sigma_is_unknown_until_an_experiment_was_run_twice() -> None:
     assert Noise().taking([], 1.0).taking_all([2.0]).sigma is None
     assert Noise().taking([1.0], 1.2).sigma == pytest.approx(0.1 * 2**0.5)
-
-
-def test_a_given_sigma_counts_as_so_many_degrees_and_repeats_outweigh_it() -> None:
-    noise = Noise.assumed(0.01, degrees=4)
-    assert noise.sigma == pytest.approx(0.01)
-    assert noise.degrees == 4
-    chance = random.Random(1)
-    noise = noise.taking_all([chance.gauss(1, SIGMA) for _ in range(200)])
-    assert noise.sigma == pytest.approx(SIGMA, rel=0.35)
-    for bad in [(0.0, 4.0), (0.01, 0.0)]:
-        with pytest.raises(ValueError, match="positive"):
-            Noise.assumed(*bad)
 
 
 def test_pairs_count_at_the_upper_bound_of_their_variance() -> None:
@@ -195,7 +182,7 @@ def test_a_metric_to_maximize_is_the_mirror_of_one_to_minimize(
 ) -> None:
     criteria = Criteria(most_seeds=most)
     test = not_worse if simpler else weigh
-    noise = Noise.assumed(0.5, 7)
+    noise = Noise(0.25 * 7, 7)
     down = test(ours, theirs, noise, criteria, minimize=True)
     up = test(
         {n: -x for n, x in ours.items()},
@@ -229,7 +216,7 @@ def test_what_is_asked_for_is_new_and_enough_to_go_on(
 def test_the_gate_lets_in_what_is_better_by_so_many_sigmas(
     champion: float, sigma: float, gate: float
 ) -> None:
-    noise, criteria = Noise.assumed(sigma, 9), Criteria(gate=gate)
+    noise, criteria = Noise(sigma * sigma * 9, 9), Criteria(gate=gate)
     for factor, expected in [(gate + 0.01, True), (gate - 0.01, False)]:
         for sign, minimize in [(-1, True), (1, False)]:
             first = champion + sign * factor * sigma
@@ -358,8 +345,3 @@ def test_smaller_code_that_is_worse_by_the_margin_is_seldom_kept_and_an_equal_on
     equal = Trials(criteria=criteria, test=not_worse).run(400)
     assert len(equal.kept) / 400 > 0.7
     assert "not worse by 0.003" in equal.kept[0].words
-
-
-def test_the_share_of_false_keeps_follows_from_the_odds() -> None:
-    assert false_share(0.01, odds=0.1, power=0.5) == pytest.approx(0.01 / 0.06)
-    assert false_share(0.0, odds=0.1, power=0.5) == 0

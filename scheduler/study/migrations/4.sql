@@ -16,6 +16,7 @@ UPDATE scalar SET value = (
         WHEN key LIKE '%cpu' OR key LIKE '%mps' THEN key || ', float32'
         ELSE key || ', bfloat16' END, json(value)) FROM json_each(scalar.value)
 ) WHERE name = 'noise';
+ALTER TABLE trial ADD COLUMN blamed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE trial ADD COLUMN wants TEXT NOT NULL DEFAULT '';
 ALTER TABLE trial ADD COLUMN accelerator TEXT NOT NULL DEFAULT '';
 UPDATE trial SET wants = 'reference' WHERE state IN ('planned', 'running') AND (
