@@ -6,6 +6,7 @@ the champion alone, and the wins whose text clashes with the champion's, for a m
 One trial then asks of all whether they add up; the rules ask of each where they don't.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ from agent.merging import Merged, carry
 from agent.proposal import REBASE, Proposal
 
 MOST_TITLE = 160
+CARRIED = re.compile(r"^(#\d+,? ?)+(again|together), on #\d+: ")
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,10 @@ def as_rebase(proposal: Proposal, wins: Sequence[Win]) -> Proposal:
     origins = {win.origin for win in wins}
     instructions = {win.instruction for win in wins}
     if len(wins) == 1:
-        title = f"#{numbers[0]} again, on #{proposal.parent}: {wins[0].code.title}"
+        title = f"#{numbers[0]} again, on #{proposal.parent}: {_own(wins[0].code.title)}"
         hypothesis, expected = wins[0].hypothesis, wins[0].expected
     else:
-        titles = "; ".join(win.code.title for win in wins)
+        titles = "; ".join(_own(win.code.title) for win in wins)
         listed = ", ".join(f"#{number}" for number in numbers)
         title = f"{listed} together, on #{proposal.parent}: {titles}"
         hypothesis = "\n".join(f"#{win.code.experiment}: {win.hypothesis}" for win in wins)
@@ -97,6 +99,11 @@ def as_rebase(proposal: Proposal, wins: Sequence[Win]) -> Proposal:
         instruction=instructions.pop() if len(instructions) == 1 else None,
         rebases=numbers,
     )
+
+
+def _own(title: str) -> str:
+    """A title without what an earlier rebase put before it."""
+    return CARRIED.sub("", title)
 
 
 def _proposal(parent: int, files: Mapping[str, str]) -> Proposal:

@@ -16,7 +16,7 @@ import psutil
 from scheduler.errors import StudyError, UsageError
 from scheduler.gpus import choose_gpus
 from scheduler.rules.reproducing import Comparison, Figure, compare
-from scheduler.rules.states import ExperimentState
+from scheduler.rules.states import ExperimentState, TrialKind
 from scheduler.session import Materials, gather_materials
 from scheduler.study.config import Config
 from scheduler.study.judged import noise_of
@@ -62,7 +62,7 @@ def recorded(reader: Reader, number: int) -> Recorded:
         raise UsageError(f"no experiment {number} (there are: 0 to {reader.count() - 1})")
     sessions = sessions_of(reader)
     assert sessions, "an experiment without a session"
-    trials = reader.trials(number)
+    trials = [t for t in reader.trials(number) if t.kind is TrialKind.USUAL]
     if not any(t.outcome is not None for t in trials):
         raise UsageError(f"experiment {number} is {experiment.state}: there is nothing to compare")
     return Recorded(experiment, reader.files(number), trials, sessions[-1])
@@ -75,7 +75,7 @@ def seeds_for(
     if seed is not None:
         return [(index + 1, seed + index) for index in range(repeats)]
     known = {t.number: t.seed for t in held.trials}
-    first = 1 if trial is None else trial
+    first = min(known) if trial is None else trial  # a rebase begins with its second seed
     if first not in known:
         there = ", ".join(map(str, sorted(known)))
         raise UsageError(f"--trial {first}: experiment {held.experiment.id} has: {there}")

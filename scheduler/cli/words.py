@@ -84,7 +84,7 @@ def _agent(config: Config, missing: Mapping[str, Sequence[str]]) -> list[str]:
 
 def _duration(config: Config, capacity: Capacity, done: Study | None) -> str:
     """How many experiments, how long, and what it costs."""
-    before = done.experiments - 1 if done and done.champion else 0
+    before = done.proposed if done and done.champion else 0
     repeats = 0 if done and done.champion else config.keep.baseline_repeats
     total, hours = config.stop.max_experiments, config.stop.max_hours
     limits = [] if hours is None else [f"at most {hours:g} hours"]
@@ -99,6 +99,8 @@ def _duration(config: Config, capacity: Capacity, done: Study | None) -> str:
         if config.budget.seconds is not None:
             rounds = math.ceil((left + repeats) / max(1, capacity.slots))
             limits[0] += f" in about {_span(rounds * _trial_seconds(config, capacity))}"
+        if config.keep.most_seeds:
+            limits[0] += ", and what it takes to confirm those that win"
     if config.keep.long_budget:
         leaders, factor = config.keep.long_leaders + 1, config.keep.long_budget
         limits.append(f"then up to {leaders} leaders with {factor:g} times the budget")

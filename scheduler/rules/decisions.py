@@ -19,11 +19,11 @@ FAILED_REPEATS_ALLOWED = 1  # per experiment that was measured: a busy machine i
 FAULTS_ALLOWED = 3  # seeds with which the champion fails, before what waits for it is given up
 
 
-def consider(turn: Turn, entry: ExperimentEntry, *, rebase: bool = True) -> None:
+def consider(turn: Turn, entry: ExperimentEntry, *, rebase: bool = True, note: str = "") -> None:
     """Decide an experiment, or ask for the repeats that its decision needs.
 
     `rebase`: where it won against a parent that is overtaken, its edit may be tried on today's
-    champion instead.
+    champion instead. `note`: what is said where it is discarded.
     """
     evidence = _evidence(turn, entry)
     if evidence.verdict is Decision.MORE:
@@ -33,7 +33,9 @@ def consider(turn: Turn, entry: ExperimentEntry, *, rebase: bool = True) -> None
     elif rebase and rebasing.beats_an_overtaken_parent(turn.state, entry, evidence):
         rebasing.run_again(turn, [entry])
     else:
-        decide(turn, entry, evidence)
+        words = f"{evidence.words}; {note}" if note else evidence.words
+        said = evidence.verdict is Decision.DISCARD
+        decide(turn, entry, replace(evidence, words=words) if said else evidence)
 
 
 def decide(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
@@ -70,14 +72,14 @@ def _record(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
     _count_decision(turn, entry, new_champion=keep)
 
 
-def face_the_champion(turn: Turn, wins: Iterable[int]) -> None:
+def face_the_champion(turn: Turn, wins: Iterable[int], note: str = "") -> None:
     """Overtaken wins whose edits can't be carried over are measured against it as they are."""
     for win in wins:
         entry = turn.state.experiments.get(win)
         if entry is None or win in rebasing.held(turn.state):
             continue
         if entry.results:
-            consider(turn, entry, rebase=False)
+            consider(turn, entry, rebase=False, note=note)
         else:  # it carried others over, to a champion of the past: they face this one
             give_up(turn, entry, "overtaken before it was measured")
 
@@ -87,7 +89,8 @@ def _try_otherwise(turn: Turn, entry: ExperimentEntry) -> None:
     if len(entry.rebases) > 1:
         rebasing.run_apart(turn, entry)
     else:
-        face_the_champion(turn, entry.rebases)
+        note = f"its edit was run again as experiment {entry.id}, which was not kept"
+        face_the_champion(turn, entry.rebases, note)
 
 
 def _follow_ablations(turn: Turn, kept: ExperimentEntry) -> None:
@@ -108,7 +111,7 @@ def _settle_carried(turn: Turn, entry: ExperimentEntry, kept: int) -> None:
         if (old := turn.state.experiments.get(win)) is None:
             continue  # a person gave it up
         if old.results:
-            face_the_champion(turn, [win])
+            face_the_champion(turn, [win], f"its edit is part of experiment {kept}, which was kept")
         else:
             _set_aside(turn, old, f"its edit is part of experiment {kept}, which was kept")
             _settle_carried(turn, old, kept)
@@ -134,14 +137,18 @@ def decide_waiting(turn: Turn) -> None:
         consider(turn, turn.state.experiments[first])
 
 
-def take_repeat(turn: Turn, trial: TrialEntry, result: Result | None) -> None:
-    """The champion was measured once more, or could not be: what waits for it is considered."""
+def take_repeat(turn: Turn, trial: TrialEntry, result: Result | None, *, faults: int = 2) -> None:
+    """The champion was measured once more, or could not be: what waits for it is considered.
+
+    `faults`: how often that is noted where it could not; see Champion.
+    """
     champion = turn.state.champion
     if champion is None or champion.experiment != trial.experiment:
         return  # a repeat of an experiment that another one has overtaken or decided
     if result is None:
-        turn.change(champion=champion.failing(trial.number, 2))
-        given_up = len(champion.failing(trial.number, 2).barred) >= FAULTS_ALLOWED
+        champion = champion.failing(trial.number, faults)
+        turn.change(champion=champion)
+        given_up = len(champion.barred) >= FAULTS_ALLOWED
         for entry in _waiting_for_the_champion(turn):
             evidence = _evidence(turn, entry)
             lacks_it = evidence.champion_needs and evidence.wants == REFERENCE == trial.wants
@@ -189,8 +196,9 @@ def lose_repeat(turn: Turn, trial: TrialEntry, *, blamed: bool) -> None:
     if champion is None or champion.experiment != trial.experiment:
         return
     gone = wants != REFERENCE and not state.fleet.has(wants) and state.slots
-    if gone or (blamed and trial.number in champion.faults):
-        take_repeat(turn, trial, None)
+    again = blamed and trial.number in champion.faults
+    if gone or again:
+        take_repeat(turn, trial, None, faults=int(blamed))
         return
     if blamed:
         turn.change(champion=champion.failing(trial.number, 1))

@@ -46,6 +46,7 @@ class Figure:
     metric: float
     audit: float | None = None
     hardware: str = ""
+    home: str = ""  # the class on which its champion was kept
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _by_champion(figures: Sequence[Figure]) -> list[list[Figure]]:
     if not figures:
         return []
     newest = max(f.champion for f in figures)
-    hardware = next(f.hardware for f in figures if f.champion == newest)
+    hardware = next(f.home or f.hardware for f in figures if f.champion == newest)
     lines: dict[int, list[Figure]] = {}
     for figure in figures:
         if figure.hardware == hardware:

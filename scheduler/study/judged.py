@@ -43,6 +43,7 @@ def confirmed_in_vain(reader: Reader, count: int) -> list[tuple[int, Evidence]]:
     rows = reader._db.execute(
         "SELECT experiment, evidence FROM judgement JOIN experiment ON experiment.id = experiment"
         " WHERE state = ? AND json_extract(evidence, '$.standard_error') IS NOT NULL"
+        " AND rebases = '[]' AND ablates IS NULL"  # these have no first trial
         " ORDER BY json_extract(evidence, '$.seeds') DESC, experiment DESC LIMIT ?",
         (ExperimentState.DISCARD, count),
     )

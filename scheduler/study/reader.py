@@ -75,7 +75,8 @@ class Reader:
         """The study as a whole."""
         scalars = read_scalars(self._db)
         totals = read_totals(self._db)
-        baseline = self.champion(1)
+        first = self.champion(1)
+        baseline = None if first is None else self.experiment(first.experiment)
         tally, fleet = scalars.get("tally", {}), scalars.get("fleet", {})
         reason = scalars.get("reason")
         return Study(
@@ -89,7 +90,7 @@ class Reader:
                 if (count := int(totals.get(f"experiments:{state}", 0)))
             },
             champion=self.champion(),
-            baseline=None if baseline is None else baseline.metric,
+            baseline=None if baseline is None else baseline.metric,  # of all its trials
             opened_at=tally.get("opened_at", 0.0),
             seconds=tally.get("seconds_before", 0.0),
             trial_seconds=totals.get("trial_seconds", 0.0),
@@ -105,6 +106,7 @@ class Reader:
             open_instructions=len(self.instructions(open_only=True)),
             kinds=dict(fleet.get("kinds", ())),
             reference=fleet.get("reference"),
+            proposed=tally.get("proposed", 0),
             hardware=self._classes(),
         )
 
@@ -158,11 +160,21 @@ class Reader:
         query = "WHERE ablates IS NOT NULL ORDER BY id DESC LIMIT ?"
         return list(self._experiments(query, (newest,)))[::-1]
 
+    def not_ablated(self) -> list[str]:
+        """Why edits of the champion were not taken out, when that was asked for last."""
+        row = self._db.execute(
+            "SELECT refused FROM request WHERE purpose = 'ablate' AND answered_at IS NOT NULL"
+            " ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return [] if row is None else [str(each) for each in json.loads(row["refused"])]
+
     def figures(self) -> list[Figure]:
         """What was measured of the newest champions and of the baseline, trial by trial."""
         rows = self._db.execute(
             "SELECT champion.number AS champion, trial.*, outcome.metric, audit_metric, device,"
-            " gpu_ids, precision FROM champion JOIN trial ON trial.experiment = champion.experiment"
+            " gpu_ids, precision, experiment.hardware AS home FROM champion"
+            " JOIN experiment ON experiment.id = champion.experiment"
+            " JOIN trial ON trial.experiment = champion.experiment"
             " JOIN outcome ON outcome.trial = trial.id WHERE outcome.metric IS NOT NULL"
             " AND (champion.number = 1 OR champion.number >"
             " (SELECT max(number) FROM champion) - ?) ORDER BY champion.number, trial.id",
@@ -177,6 +189,7 @@ class Reader:
                 metric=row["metric"],
                 audit=row["audit_metric"],
                 hardware=hardware(row["device"], row["gpu_ids"].split(","), row["precision"]),
+                home=row["home"],
             )
             for row in rows
         ]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scheduler.rules.decisions import learn, learn_pairs
+from scheduler.rules.decisions import FAULTS_ALLOWED, learn, learn_pairs
 from scheduler.rules.evidence import Criteria, Decision, Evidence
 from scheduler.rules.fleet import Ground
 from scheduler.rules.ranking import judge, mean_on
@@ -70,7 +70,6 @@ class _Course:
         self._results: dict[int, tuple[Result, ...]] = {}  # of what is not decided
         self._hardware: dict[int, str] = {}  # on which class it was decided
         self._decided: set[int] = set()
-        self._failed: set[int] = set()  # champions of which a repeat failed
 
     def take(self, fact: str, data: Mapping[str, Any]) -> Rechecked | None:
         """One fact; a decision gives what was found."""
@@ -78,6 +77,8 @@ class _Course:
         assert isinstance(number, int)
         if fact == "TrialMoved" and data["state"] == "done":
             self._end_trial(self._trials[number])
+        elif fact == "TrialMoved" and data["state"] == "lost" and data["blamed"]:
+            self._lose(self._trials[number])
         elif fact == "Judged":
             return self._judge(self._experiments[number], data)
         elif fact == "ExperimentMoved" and ExperimentState(data["state"]).is_final:
@@ -93,8 +94,8 @@ class _Course:
         if trial.kind is TrialKind.LONG:
             return  # it decides nothing
         if outcome is None or outcome.metric is None:
-            if owns:
-                self._failed.add(number)
+            if champion is not None and owns:
+                self._turn.change(champion=champion.failing(trial.number, 2))
             return
         result = Result(trial.number, outcome.metric, outcome.hardware, trial.accelerator)
         if champion is not None and owns:
@@ -107,6 +108,12 @@ class _Course:
             learn(self._turn, before, result, baseline=baseline)
             self._results[number] = (*before, result)
 
+    def _lose(self, trial: TrialRecord) -> None:
+        """A repeat of the champion was lost, and may be to blame: the second time it counts."""
+        champion = self._turn.state.champion
+        if champion is not None and champion.experiment == trial.experiment:
+            self._turn.change(champion=champion.failing(trial.number, 1))
+
     def _judge(self, experiment: Experiment, data: Mapping[str, Any]) -> Rechecked:
         recorded = evidence_of(data["evidence"])
         criteria = data.get("criteria")
@@ -116,8 +123,11 @@ class _Course:
         champion = state.champion
         again = judge(results, champion, state.noise, policy, _ground(data), size=experiment.size)
         self._hardware[experiment.id] = again.hardware
-        if again.verdict is Decision.MORE and champion and champion.experiment in self._failed:
-            return Rechecked(experiment.id, recorded, None, "a repeat of the champion failed")
+        given_up = champion is not None and len(champion.barred) >= FAULTS_ALLOWED
+        if given_up and (again.verdict, recorded.verdict) == (Decision.MORE, Decision.DISCARD):
+            return Rechecked(
+                experiment.id, recorded, None, "the champion failed with too many seeds"
+            )
         return Rechecked(experiment.id, recorded, again)
 
     def _forget(self, experiment: int) -> None:

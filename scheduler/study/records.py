@@ -155,6 +155,8 @@ class Study:
     reference: str | None = None  # the kind on which is kept; "": slots have no names
     hardware: tuple[str, ...] = ()  # classes that metrics were measured on
 
+    proposed: int = 0  # experiments, but baselines and those that carry edits over or take them out
+
     @property
     def experiments(self) -> int:
         """How many experiments there are in all."""

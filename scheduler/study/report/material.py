@@ -164,7 +164,7 @@ def _estimate(
 ) -> Estimate:
     if not measured:  # an older study may have lost it
         return Estimate(experiment.metric or 0.0, 0, True, "", None)
-    on = measured[0][2]
+    on = experiment.hardware or measured[0][2]
     all_of_them = {number: metric for number, metric, where in measured if where == on}
     is_baseline = experiment.parent is None
     fair = repeats(all_of_them, baseline=is_baseline)

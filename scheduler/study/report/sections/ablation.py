@@ -1,9 +1,11 @@
 """What each kept edit contributes: the champion without it, where that was measured."""
 
+from scheduler.rules.evidence import Evidence
 from scheduler.rules.states import ExperimentState
 from scheduler.study.judged import evidence_for
+from scheduler.study.records import Experiment
 from scheduler.study.report import wording
-from scheduler.study.report.blocks import Column, Section, Table, Words
+from scheduler.study.report.blocks import Block, Column, Points, Section, Table, Words
 from scheduler.study.report.material import Material
 from workers.log import sentence
 
@@ -13,8 +15,13 @@ MOST = 200  # rows
 def ablation(material: Material) -> Section | None:
     """One row for each edit that was taken out, the newest ones."""
     found = material.reader.ablations(MOST)
-    if not found:
+    refused = [sentence(each, 200) for each in material.reader.not_ablated()[:MOST]]
+    if not found and not refused:
         return None
+    if not found:
+        return Section(
+            "Ablation", (Words("No edit could be taken out by itself:"), Points(refused))
+        )
     evidence = evidence_for(material.reader, [each.id for each in found])
     rows = []
     for each in found:
@@ -27,7 +34,7 @@ def ablation(material: Material) -> Section | None:
                 wording.change(judged.effect if judged else None),
                 wording.within(judged.standard_error if judged else None),
                 str(judged.seeds) if judged else wording.NONE,
-                _what_follows(each.state, each.reason),
+                _what_follows(each, judged),
             )
         )
     better = "lower" if material.minimize else "higher"
@@ -45,12 +52,20 @@ def ablation(material: Material) -> Section | None:
         *(Column("seeds", is_number=True), Column("what follows")),
     )
     caption = f"{wording.count(len(rows), 'edit')} taken out"
-    return Section("Ablation", (Words(words), Table(caption, columns, rows)))
+    blocks: list[Block] = [Words(words), Table(caption, columns, rows)]
+    if refused:
+        blocks += [Words("These could not be taken out by themselves:"), Points(refused)]
+    return Section("Ablation", blocks)
 
 
-def _what_follows(state: ExperimentState, reason: str) -> str:
-    if state is ExperimentState.KEEP:
+def _what_follows(experiment: Experiment, judged: Evidence | None) -> str:
+    if experiment.state is ExperimentState.KEEP:
         return "removed: the smaller code is no worse"
-    if state is ExperimentState.DISCARD:
+    if experiment.state is not ExperimentState.DISCARD or judged is None:
+        return sentence(f"{experiment.state}: {experiment.reason}", 100)
+    effect, error = judged.effect, judged.standard_error
+    if effect is None or error is None:
+        return "not known"
+    if abs(effect) > 2 * error:
         return "stays"
-    return sentence(f"{state}: {reason}" if reason else state, 100)
+    return f"may be removed, nothing is shown to be lost: the code is #{experiment.id}'s"

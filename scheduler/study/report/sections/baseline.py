@@ -2,7 +2,7 @@
 
 from scheduler.rules.intervals import half_width, sigma_range
 from scheduler.rules.noise import Noise
-from scheduler.rules.states import ExperimentState
+from scheduler.rules.states import ExperimentState, TrialKind
 from scheduler.study.report import wording
 from scheduler.study.report.blocks import Block, Caution, Column, Section, Table, Words
 from scheduler.study.report.material import Material
@@ -23,7 +23,8 @@ def baseline(material: Material) -> Section | None:
 
 def _trials(material: Material, number: int) -> list[Block]:
     experiment = material.reader.experiment(number)
-    trials = [t for t in material.reader.trials(number) if t.outcome is not None]
+    every = material.reader.trials(number)
+    trials = [t for t in every if t.outcome is not None and t.kind is TrialKind.USUAL]
     blocks: list[Block] = []
     if experiment is not None and experiment.state is not ExperimentState.KEEP:
         reason = f": {sentence(experiment.reason)}" if experiment.reason else ""
