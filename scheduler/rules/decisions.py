@@ -26,12 +26,12 @@ def consider(turn: Turn, entry: ExperimentEntry, *, rebase: bool = True, note: s
     champion instead. `note`: what is said where it is discarded.
     """
     evidence = _evidence(turn, entry)
-    if evidence.verdict is Decision.MORE:
+    if rebase and rebasing.beats_an_overtaken_parent(turn.state, entry, evidence):
+        rebasing.run_again(turn, [entry])
+    elif evidence.verdict is Decision.MORE:
         to = ExperimentState.CONFIRMING if entry.results else entry.state  # the latter: a rebase
         turn.put(replace(entry, state=to))
         _ask_for_repeats(turn, entry.id, evidence)
-    elif rebase and rebasing.beats_an_overtaken_parent(turn.state, entry, evidence):
-        rebasing.run_again(turn, [entry])
     else:
         words = f"{evidence.words}; {note}" if note else evidence.words
         said = evidence.verdict is Decision.DISCARD

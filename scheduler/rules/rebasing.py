@@ -1,7 +1,7 @@
 """Wins that a new champion overtook: held until the agent has carried their edits over to its code.
 
 An experiment that is being confirmed when another one is kept was measured against yesterday's
-champion. So was one that ran meanwhile and beats its parent, but not today's champion. Their edits
+champion. So was one that ran meanwhile and beats its parent, today's champion or not. Their edits
 are merged onto today's champion, all in one experiment where they allow it, which is confirmed like
 any other but for its first trial: it was screened on its old base. What is not kept together is
 asked for one by one. The overtaken ones are held meanwhile, and face the champion as they are in
@@ -16,7 +16,7 @@ from statistics import fmean
 
 from agent import Purpose
 from scheduler.rules.evidence import Decision, Evidence, screen
-from scheduler.rules.noise import Noise
+from scheduler.rules.noise import SCREENING, Noise
 from scheduler.rules.ranking import by_number
 from scheduler.rules.requests import request
 from scheduler.rules.state import Ask, ExperimentEntry, State
@@ -48,17 +48,18 @@ def carried_by(state: State, entry: ExperimentEntry) -> frozenset[int]:
 
 
 def beats_an_overtaken_parent(state: State, entry: ExperimentEntry, evidence: Evidence) -> bool:
-    """Whether a first trial that lost to the champion won against the one it was written for."""
+    """Whether a first trial won against the champion that it was written for, which is no more."""
     criteria = state.policy.criteria
     parent = next((c for c in state.overtaken if c.experiment == entry.parent), None)
-    screened_out = evidence.verdict is Decision.DISCARD and evidence.seeds == 0
-    if criteria is None or parent is None or not screened_out or not entry.results:
+    first = len(entry.results) == 1 and entry.results[0].number == SCREENING
+    undecided = evidence.verdict is not Decision.KEEP
+    if criteria is None or parent is None or not (first and undecided):
         return False
-    first = entry.results[0]
-    before = by_number(parent.results, first.hardware)
-    noise = state.noise.get(first.hardware, Noise())
+    won = entry.results[0]
+    before = by_number(parent.results, won.hardware)
+    noise = state.noise.get(won.hardware, Noise())
     return bool(before) and screen(
-        first.metric, before, noise, criteria, minimize=state.policy.minimize
+        won.metric, before, noise, criteria, minimize=state.policy.minimize
     )
 
 

@@ -60,7 +60,7 @@ def test_a_budget_of_steps_gives_the_same_figure_again(folder: StudyFolder, caps
     assert call("reproduce", 1, folder.path, "--json") == 0
     found = document(capsys)
     assert (found["verdict"], found["identical"], found["difference"]) == ("within", True, 0.0)
-    assert found["here"][0]["hardware"] == found["study"][0]["hardware"] == "cpu"
+    assert found["here"][0]["hardware"] == found["study"][0]["hardware"] != ""
     assert found["comparable"]
 
 

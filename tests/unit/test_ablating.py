@@ -27,7 +27,7 @@ def play(experiments: int = 1, *, size: int = 100, **policy: Any) -> Play:
     for trial, metric in ((1, 1.0), (2, 1.01), (3, 0.99)):
         made.done(trial, metric)
     for experiment in range(1, experiments + 1):
-        made.answer(1, Purpose.IMPROVE, size=size)
+        made.answer(1, Purpose.IMPROVE, size=size, parent=experiment - 1)
         assert settle(made, experiment, 1.0 - 0.2 * experiment) is ExperimentState.KEEP
     drain(made)
     return made

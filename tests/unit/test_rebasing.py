@@ -137,6 +137,19 @@ def test_a_first_trial_that_beats_an_overtaken_parent_is_carried_over() -> None:
     assert "gate" in reason(study, late)
 
 
+def test_a_late_win_that_beats_todays_champion_too_is_carried_over_first() -> None:
+    study = play(wins=2)
+    settle(study, 1, 0.8)
+    study.answer(0, Purpose.REBASE)
+    settle(study, 2, 0.9)
+    study.answer(1, Purpose.IMPROVE)  # written for the baseline
+    late = max(study.state.experiments)
+    finish(study, late, 0.7)
+    assert wins(study) == [(late,)], "as it is it would take the champion's edit back"
+    study.answer(0, Purpose.REBASE)
+    assert settle(study, late, 0.7) is ExperimentState.KEEP
+
+
 def test_a_win_that_a_person_gave_up_is_not_carried_over() -> None:
     study = play()
     settle(study, 1, 0.8)
