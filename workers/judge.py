@@ -204,7 +204,7 @@ class Judge:
         elif self._broken_off:
             self._settle(self._broken_off if orderly else ended, now)
         else:  # all is asked, perhaps: the referee may still be computing
-            self._ended = ended
+            self._ended = self._ended or ended
 
     def _end_of(self, status: int | None, starved: bool | None) -> Verdict:
         before = f"in {self.phase}, before it had a metric"
@@ -315,7 +315,13 @@ class Judge:
     def _hear_failure(self, text: str, now: float) -> None:
         blame, _, reason = text.partition("\n")
         status = _BLAMES.get(blame, OutcomeStatus.CRASH)
-        self.rule(status, sentence(reason) or f"failed in {self.phase} without a reason", now)
+        said = Verdict(status, sentence(reason) or f"failed in {self.phase} without a reason")
+        if self.phase is Phase.EVAL and self.exam_begun and not self._broken_off:
+            # A referee that has refused it is gone, which may be all that it failed at.
+            self._ended = self._ended or said
+            self.deadline = min(self.deadline, now + TEARDOWN_SECONDS)
+            return
+        self._settle(said, now)
         self.deadline = now + TEARDOWN_SECONDS
 
     def _hear_score(self, value: float, now: float) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from workers.judge import Judge
+from workers.judge import TEARDOWN_SECONDS, Judge
 from workers.outcome import OutcomeStatus, Phase
 from workers.trial import Budget
 from workers.wire import Kind, Message
@@ -238,6 +238,26 @@ def test_a_referee_that_dies_makes_the_trial_lost_though_the_candidate_then_ends
     judge.hear_referee_end("KeyError", 106.0)
     judge.hear_exit(0, 106.1)
     assert ruled(judge)[:2] == (OutcomeStatus.LOST, "the referee failed: KeyError")
+
+
+def test_a_refusal_counts_though_the_candidate_noticed_first_that_the_referee_left() -> None:
+    judge = in_the_exam()
+    judge.hear(message(Kind.FAILED, text="crash\nBrokenPipeError"), 106.0)
+    assert judge.verdict is None
+    judge.hear_referee(message(Kind.FAILED, text="rejected\nnot finite"), 106.1)
+    assert ruled(judge)[:2] == (OutcomeStatus.REJECTED, "not finite")
+
+
+def test_a_candidate_that_fails_in_the_exam_is_believed_where_the_referee_says_no_more() -> None:
+    for after in (LEFT, ""):
+        judge = in_the_exam()
+        judge.hear(message(Kind.FAILED, text="oom\ntoo big"), 106.0)
+        judge.hear_exit(1, 106.1)
+        if after:
+            judge.hear_referee(message(Kind.FAILED, text=after), 106.2)
+        else:
+            judge.tick(106.1 + TEARDOWN_SECONDS)
+        assert ruled(judge)[:2] == (OutcomeStatus.OOM, "too big")
 
 
 def test_a_refusal_of_the_referee_stands() -> None:
