@@ -44,6 +44,7 @@ candidate of the same user: what is caught there for sure is the honest mistake.
 """
 
 import functools
+import os
 import shutil
 import subprocess
 import sys
@@ -148,6 +149,7 @@ def probe_level() -> tuple[Level, str]:
             command(View(), [sys.executable, "-I", "-S", "-c", "pass"], program=program),
             stdin=subprocess.DEVNULL,
             capture_output=True,
+            env={"PATH": os.environ.get("PATH", os.defpath)},  # keys are nobody else's business
             timeout=PROBE_SECONDS,
             check=False,
         )

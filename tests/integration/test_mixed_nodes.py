@@ -13,6 +13,8 @@ from tests.fixtures.lab import Lab
 
 pytestmark = [pytest.mark.timeout(300)]
 
+pytestmark = pytest.mark.whole_machine
+
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
