@@ -11,9 +11,7 @@ from tests.fixtures.books import check_books
 from tests.fixtures.cluster import Nodes, cluster_environment
 from tests.fixtures.lab import Lab
 
-pytestmark = [pytest.mark.timeout(300)]
-
-pytestmark = pytest.mark.whole_machine
+pytestmark = [pytest.mark.whole_machine, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
