@@ -33,9 +33,9 @@ def consider(turn: Turn, entry: ExperimentEntry, *, rebase: bool = True, note: s
         turn.put(replace(entry, state=to))
         _ask_for_repeats(turn, entry.id, evidence)
     else:
-        words = f"{evidence.words}; {note}" if note else evidence.words
-        said = evidence.verdict is Decision.DISCARD
-        decide(turn, entry, replace(evidence, words=words) if said else evidence)
+        if note and evidence.verdict is Decision.DISCARD:
+            evidence = replace(evidence, words=f"{evidence.words}; {note}")
+        decide(turn, entry, evidence)
 
 
 def decide(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:

@@ -36,9 +36,8 @@ from scheduler.study.records import (
     Study,
     TrialRecord,
 )
-from scheduler.study.resume import read_scalars, read_totals
+from scheduler.study.resume import class_of, read_scalars, read_totals
 from workers import Outcome, OutcomeStatus, Timings
-from workers.outcome import hardware
 
 LINEAGE = 500  # generations: those before are far behind what it is asked for, the leaders
 COLUMNS = tuple(each.name for each in fields(Experiment))  # of the table, named alike
@@ -75,8 +74,10 @@ class Reader:
         """The study as a whole."""
         scalars = read_scalars(self._db)
         totals = read_totals(self._db)
-        first = self.champion(1)
-        baseline = None if first is None else self.experiment(first.experiment)
+        baseline = self._db.execute(
+            "SELECT experiment.metric FROM champion JOIN experiment ON experiment.id = experiment"
+            " WHERE number = 1"
+        ).fetchone()
         tally, fleet = scalars.get("tally", {}), scalars.get("fleet", {})
         reason = scalars.get("reason")
         return Study(
@@ -90,7 +91,7 @@ class Reader:
                 if (count := int(totals.get(f"experiments:{state}", 0)))
             },
             champion=self.champion(),
-            baseline=None if baseline is None else baseline.metric,  # of all its trials
+            baseline=baseline and baseline["metric"],  # of all its trials
             opened_at=tally.get("opened_at", 0.0),
             seconds=tally.get("seconds_before", 0.0),
             trial_seconds=totals.get("trial_seconds", 0.0),
@@ -188,7 +189,7 @@ class Reader:
                 kind=TrialKind(row["kind"]),
                 metric=row["metric"],
                 audit=row["audit_metric"],
-                hardware=hardware(row["device"], row["gpu_ids"].split(","), row["precision"]),
+                hardware=class_of(row),
                 home=row["home"],
             )
             for row in rows

@@ -51,6 +51,11 @@ def read_scalars(db: sqlite3.Connection) -> dict[str, Any]:
     return {row["name"]: json.loads(row["value"]) for row in rows}
 
 
+def class_of(row: sqlite3.Row) -> str:
+    """The class of hardware that an outcome's row names."""
+    return hardware(row["device"], row["gpu_ids"].split(","), row["precision"])
+
+
 def read_totals(db: sqlite3.Connection) -> dict[str, float]:
     """Sums over whole tables, kept by the schema's triggers; what never occurred is not there."""
     return {row["name"]: row["value"] for row in db.execute("SELECT name, value FROM total")}
@@ -81,6 +86,7 @@ def load_state(db: sqlite3.Connection, policy: Policy) -> State:
     if "study" not in scalars:
         return State(policy)
     trials = _open_trials(db)
+    champions = _champions(db, trials)
     state = State(
         policy,
         study=StudyState(scalars["study"]),
@@ -89,8 +95,8 @@ def load_state(db: sqlite3.Connection, policy: Policy) -> State:
         next_experiment=_next(db, "experiment", 0),
         next_trial=_next(db, "trial", 1),
         next_request=_next(db, "request", 1),
-        champion=_champion(db, trials),
-        overtaken=_overtaken(db),
+        champion=next(iter(champions), None),
+        overtaken=tuple(champions[1:]),
         experiments=Map(_open_experiments(db, trials)),
         trials=Map(trials),
         ready=tuple(t.id for t in trials.values() if t.state is TrialState.PLANNED),
@@ -133,20 +139,25 @@ def _open_instructions(db: sqlite3.Connection) -> dict[int, InstructionEntry]:
     }
 
 
-def _champion(db: sqlite3.Connection, trials: Mapping[int, TrialEntry]) -> Champion | None:
-    row = db.execute(
+def _champions(db: sqlite3.Connection, trials: Mapping[int, TrialEntry]) -> list[Champion]:
+    """The champion and those before it that are remembered, the newest first."""
+    rows = db.execute(
         "SELECT experiment, number, experiment.metric, size FROM champion JOIN experiment"
-        " ON experiment.id = experiment ORDER BY number DESC LIMIT 1"
-    ).fetchone()
-    if row is None:
-        return None
-    number = row["experiment"]
-    repeats = _under_way(trials, number)
-    results = _results(db, number)
-    return Champion(
-        *(number, row["metric"], row["number"], results, repeats, row["size"]),
-        faults=_faults(db, number),
-    )
+        " ON experiment.id = experiment ORDER BY number DESC LIMIT ?",
+        (1 + OVERTAKEN,),
+    ).fetchall()
+    return [
+        Champion(
+            experiment=row["experiment"],
+            metric=row["metric"],
+            count=row["number"],
+            results=_results(db, row["experiment"]),
+            open=_under_way(trials, row["experiment"]),  # of one that was overtaken, none
+            size=row["size"],
+            faults=_faults(db, row["experiment"]),
+        )
+        for row in rows
+    ]
 
 
 def _faults(db: sqlite3.Connection, experiment: int) -> tuple[int, ...]:
@@ -159,25 +170,6 @@ def _faults(db: sqlite3.Connection, experiment: int) -> tuple[int, ...]:
         (experiment,),
     )
     return tuple(sorted(n for row in rows for n in (row["number"],) * row["times"]))
-
-
-def _overtaken(db: sqlite3.Connection) -> tuple[Champion, ...]:
-    rows = db.execute(
-        "SELECT experiment, number, experiment.metric, size FROM champion JOIN experiment"
-        " ON experiment.id = experiment ORDER BY number DESC LIMIT ? OFFSET 1",
-        (OVERTAKEN,),
-    ).fetchall()
-    return tuple(
-        Champion(
-            row["experiment"],
-            row["metric"],
-            row["number"],
-            _results(db, row["experiment"]),
-            size=row["size"],
-            faults=_faults(db, row["experiment"]),
-        )
-        for row in rows
-    )
 
 
 def _under_way(trials: Mapping[int, TrialEntry], experiment: int) -> tuple[int, ...]:
@@ -223,7 +215,7 @@ def _results(db: sqlite3.Connection, experiment: int) -> tuple[Result, ...]:
         Result(
             row["number"],
             row["metric"],
-            hardware(row["device"], row["gpu_ids"].split(","), row["precision"]),
+            class_of(row),
             row["accelerator"],
         )
         for row in rows

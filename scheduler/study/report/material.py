@@ -23,9 +23,8 @@ from scheduler.study.folder import StudyFolder
 from scheduler.study.judged import evidence_for, noise_of
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, Study
-from scheduler.study.resume import read_scalars
+from scheduler.study.resume import class_of, read_scalars
 from scheduler.study.sessions import SessionRecord, sessions_of
-from workers.outcome import hardware
 
 
 @dataclass(frozen=True)
@@ -154,8 +153,8 @@ def _measured(reader: Reader) -> dict[int, list[tuple[int, float, str]]]:
     )
     found: dict[int, list[tuple[int, float, str]]] = {}
     for row in rows:
-        on = hardware(row["device"], row["gpu_ids"].split(","), row["precision"])
-        found.setdefault(row["experiment"], []).append((row["number"], row["metric"], on))
+        measured = (row["number"], row["metric"], class_of(row))
+        found.setdefault(row["experiment"], []).append(measured)
     return found
 
 
