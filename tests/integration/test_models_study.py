@@ -286,8 +286,15 @@ def test_what_broke_was_mended_and_its_idea_carried_on(
     assert mended.parent == broken.parent
     assert mended.hypothesis == broken.hypothesis
     assert mended.metric is not None
-    told = [r.prompt for r in improved.requests if f"Mend experiment #{broken.id}" in r.prompt]
-    assert len(told) == 1
+    asked = f"Mend experiment #{broken.id}:"
+    told = [r.prompt for r in improved.requests if asked in r.prompt]
+    # An attempt that failed on its way is made again; what is asked of the model is one thing.
+    answered = [
+        call
+        for call in improved.desk.calls()
+        if call.purpose == "mend" and not call.error and asked in call.prompt[-1].text
+    ]
+    assert len(answered) == 1, [(c.request, c.purpose, c.error, c.answer) for c in answered]
     assert fault in told[0]
 
 
