@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import median
 
 from agent import Answer, Proposal
+from benchmarks.goals import Figure
 from scheduler.results import Answered, Ended, Item, Plan, Results
 from scheduler.rules import events as ev
 from scheduler.study.config_file import load_config
@@ -147,8 +148,9 @@ def measure(slots: int, experiments: int, where: str) -> str:
     )
 
 
-def main(*, full: bool = False) -> None:
+def main(*, full: bool = False) -> list[Figure]:
     """Print the table. Each line comes from a process of its own."""
+    figures = []
     print(f"load average before: {os.getloadavg()[0]:.2f}, cores: {os.cpu_count()}")
     print(
         f"{'slots':>7} {'experiments':>11} {'study in':>7} {'ms early':>8} {'ms late':>8} "
@@ -156,7 +158,11 @@ def main(*, full: bool = False) -> None:
     )
     for case in (*CASES, *LARGE) if full else CASES:
         line = [sys.executable, "-m", "benchmarks.simulation", *map(str, case)]
-        subprocess.run(line, check=True)
+        printed = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout
+        print(printed, end="", flush=True)
+        core = float(printed.split()[7].rstrip("%"))
+        figures.append(Figure(f"loop and results at {case[0]:,} slots of 300 s", core, "% core", 5))
+    return figures[-1:]
 
 
 if __name__ == "__main__":

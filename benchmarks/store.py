@@ -22,6 +22,7 @@ from statistics import median
 
 from agent.llm.plan import make_plan
 from agent.llm.prompt import write_prompt
+from benchmarks.goals import Figure
 from scheduler.briefings import Circumstances, write_briefing
 from scheduler.results import Plan, Results
 from scheduler.rules import events as ev
@@ -144,7 +145,7 @@ def _time(work: Callable[[], object], repeats: int = 25) -> float:
     return median(took)
 
 
-def main(*, full: bool = False) -> None:
+def main(*, full: bool = False) -> list[Figure]:
     """Print the table: a column for each length."""
     print(f"load average before: {os.getloadavg()[0]:.2f}, cores: {os.cpu_count()}")
     columns = []
@@ -156,6 +157,16 @@ def main(*, full: bool = False) -> None:
     print(f"{'milliseconds':<24}" + "".join(f"{1000 * n:>12,}" for n in lengths))
     for name in columns[0]:
         print(f"{name:<24}" + "".join(f"{float(each[name]):>12,.2f}" for each in columns))
+    first, last = columns[0], columns[-1]
+    return [
+        Figure(
+            f"{name}, at {1000 * lengths[-1]:,} experiments against {1000 * lengths[0]:,}",
+            float(last[name]) / float(first[name]),
+            "x",
+            1.5,
+        )
+        for name in ("leaderboard", "briefing")
+    ]
 
 
 if __name__ == "__main__":
