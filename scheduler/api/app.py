@@ -34,6 +34,7 @@ from scheduler.api.routes import (
     logs,
     metrics,
     notebook,
+    program,
     report,
     session,
     study,
@@ -41,7 +42,7 @@ from scheduler.api.routes import (
 
 RESOURCES = (
     *(study, instructions, experiments, contents, logs, champion, events, metrics, notebook),
-    report,
+    *(program, report),
 )
 DESCRIPTION = (
     "Read a study, follow it and steer it. Errors are problem documents (RFC 9457). POST and "

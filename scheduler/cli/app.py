@@ -16,6 +16,7 @@ import typer
 from scheduler.cli.doctor import doctor
 from scheduler.cli.files import best, export, log, plot
 from scheduler.cli.instructions import instructions, tell
+from scheduler.cli.mcp import mcp
 from scheduler.cli.notebook import notebook
 from scheduler.cli.report import report
 from scheduler.cli.reproduce import reproduce
@@ -41,7 +42,7 @@ _VERBS = (
     *(run, serve, submit_job, tell, instructions, submit),
     *(pause, unpause, stop, cancel),
     *(status, top, show, diff, log, best, notebook, export, plot),
-    *(report, reproduce, doctor),
+    *(report, reproduce, mcp, doctor),
 )
 for _verb in _VERBS:
     app.command()(_verb)

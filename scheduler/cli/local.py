@@ -108,6 +108,10 @@ class LocalSource:
         """From the database."""
         return self.reader.lessons(after=after, limit=limit)
 
+    def program(self) -> str:
+        """From its file in the folder."""
+        return self.folder.read_program()
+
     def log(self, experiment: int) -> tuple[str, int]:
         """The log's file; the tail that the database keeps where there is none."""
         try:

@@ -54,14 +54,8 @@ def choose(wanted: str | None, url: str | None, token_file: Path | None) -> "Ite
 
     A study that is named goes before the URL of the environment. Raises UsageError, StudyError.
     """
-    from scheduler.errors import UsageError
-
-    if wanted is not None and url is not None:
-        raise UsageError("--study and --url: a study is here or there, choose one")
-    address = url or (os.environ.get(URL) if wanted is None else None)
+    address = check_choice(wanted, url, token_file)
     if address is None:
-        if token_file is not None:
-            raise UsageError(f"--token-file: for a study behind a URL; name it with --url or {URL}")
         with choose_here(wanted) as here:
             yield here
         return
@@ -69,6 +63,18 @@ def choose(wanted: str | None, url: str | None, token_file: Path | None) -> "Ite
 
     with open_url(address, _token(token_file)) as there:
         yield there
+
+
+def check_choice(wanted: str | None, url: str | None, token_file: Path | None) -> str | None:
+    """The URL to ask, or None where the study is here. Raises UsageError where both are meant."""
+    from scheduler.errors import UsageError
+
+    if wanted is not None and url is not None:
+        raise UsageError("--study and --url: a study is here or there, choose one")
+    address = url or (os.environ.get(URL) if wanted is None else None)
+    if address is None and token_file is not None:
+        raise UsageError(f"--token-file: for a study behind a URL; name it with --url or {URL}")
+    return address
 
 
 @contextmanager

@@ -270,6 +270,16 @@ class RemoteSource:
                 "notebook.md in its folder does"
             ) from error
 
+    def program(self) -> str:
+        """GET /program."""
+        try:
+            return self._connection.send("GET", "/program").text
+        except Missing as error:
+            raise StudyError(
+                f"{self.where}: this server does not tell the research directions; "
+                "program.md in its folder does"
+            ) from error
+
     def log(self, experiment: int) -> tuple[str, int]:
         """GET /experiments/{id}/log."""
         data = self._connection.send("GET", f"/experiments/{experiment}/log").content

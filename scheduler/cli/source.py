@@ -125,6 +125,9 @@ class Source(Protocol):
     def lessons(self, *, after: int, limit: int) -> Sequence[str]:
         """The newest lessons of decisions after the given one, in their order."""
 
+    def program(self) -> str:
+        """The research directions, as the next briefing will hold them."""
+
     def log(self, experiment: int) -> tuple[str, int]:
         """What an experiment's trials printed until now, and its length in bytes."""
 

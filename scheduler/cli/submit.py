@@ -51,7 +51,7 @@ def submit(
     must parse, define what the task calls, and be code that was not tried before.
     """
     with choose(study, url, token_file) as source:
-        base, number = _base(source, parent)
+        base, number = base_of(source, parent)
         letter = _letter(
             title=title,
             files=read_edit(files, base),
@@ -61,7 +61,7 @@ def submit(
             instruction=instruction,
         )
         if not source.live()[1]:  # what runs checks it itself, a moment later
-            _check(letter, base, source)
+            check_waiting(letter, base, source)
         sent = source.send(letter)
         done = (
             f"experiment {sent.number} is queued, before all others; it edits "
@@ -116,7 +116,7 @@ def _name(path: Path, base: Mapping[str, str]) -> str:
     raise UsageError(f"{path}: which file of the study is it? It edits {', '.join(base)}")
 
 
-def _base(source: "Source", parent: int | None) -> tuple[Mapping[str, str], int | None]:
+def base_of(source: "Source", parent: int | None) -> tuple[Mapping[str, str], int | None]:
     """The files that were edited, and the experiment whose they are: for now, without a parent."""
     if parent is not None:
         find_experiment(source, parent)
@@ -143,7 +143,7 @@ def _letter(**fields: object) -> "Submit":
         raise UsageError(f"--{name}: {first['msg'].lower()}") from error
 
 
-def _check(letter: "Submit", base: Mapping[str, str], source: "Source") -> None:
+def check_waiting(letter: "Submit", base: Mapping[str, str], source: "Source") -> None:
     """Refuse what the study would refuse once it runs: nobody is there to see it then."""
     from agent.check import Refusal, same_code
     from scheduler.cli.local import LocalSource

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scheduler.errors import StudyFull, UsageError
+from scheduler.errors import StudyError, StudyFull, UsageError
 from scheduler.study.config import Config
 from scheduler.study.config_file import dump_config, read_config
 from scheduler.study.room import full, is_full
@@ -168,6 +168,15 @@ class StudyFolder:
     def save_config(self, config: Config) -> None:
         """Replace the configuration of an existing study. Raises UsageError, StudyFull."""
         self._replace(self.config, dump_config(config))
+
+    def read_program(self) -> str:
+        """The research directions. Raises StudyError where they can't be read."""
+        try:
+            return self.program.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StudyError(
+                f"{self.program}: the research directions can't be read ({error})"
+            ) from error
 
     def save_program(self, program: str) -> None:
         """Replace the research directions of an existing study. Raises UsageError, StudyFull."""
