@@ -159,6 +159,8 @@ def file_answer(
         if (room := room - len(line)) < 0:
             break
         found.append(line)
+    if not found and first_line <= len(every):
+        raise UsageError(f"{path}: line {first_line} alone is too long to be shown")
     return out.FileAnswer(
         experiment=experiment,
         path=path,
