@@ -5,6 +5,7 @@ In: which study, and whether it may be written to. Out: a server with tools, res
 points standard output elsewhere.
 """
 
+import signal
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -36,7 +37,10 @@ def make_server(study: Access, *, writing: bool) -> MCPServer[Any]:
 
 
 def serve(study: Access, *, writing: bool) -> None:
-    """Serve one client on the standard streams, until it goes."""
+    """Serve one client on the standard streams, until it goes. Ctrl-C ends the process at once."""
+    # Python's own handler would wait for the thread that reads standard input. Nothing is lost:
+    # letters are whole files or requests.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     make_server(study, writing=writing).run("stdio")
 
 
