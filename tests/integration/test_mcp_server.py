@@ -183,7 +183,9 @@ def test_a_study_that_ended_is_read_and_says_how_it_goes_on(coder: Agent, place:
     for tool in ("pause_study", "unpause_study", "stop_study"):
         with pytest.raises(Failed, match=f"does not run: .*autoresearch run {place}"):
             coder.call(tool)
-    waiting = coder.call("wait_for_experiment", experiment=number, seconds=50)
+    waiting = coder.call(
+        "wait_for_experiment", experiment=number, seconds=600
+    )  # at once: a call has 60 s
     assert waiting["decided"] is False
     assert "the study does not run" in waiting["words"]
     kept = coder.call("submit_edit", title="a", hypothesis="b", files=code_of(script(0.5)))
