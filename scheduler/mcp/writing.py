@@ -99,19 +99,20 @@ def add_writing(server: MCPServer[Any], study: Access) -> None:
                 title=title,
                 files=_whole(files or {}, edits or (), base),
                 hypothesis=hypothesis,
-                parent=parent if parent is not None else number,
+                # Passages were found in this code. Whole files are of the champion of the moment:
+                # that of the live view may be a second old.
+                parent=number if edits else parent,
                 expected=expected,
                 instruction=instruction,
             )
             if not source.live()[1]:  # what runs checks it itself, a moment later
                 check_waiting(letter, base, source)
-            of = "the code of the task" if number is None else f"the code of experiment {number}"
-            return _sent(
-                source,
-                letter,
-                f"experiment {{}} is queued, before all others; it edits {of}",
-                "wait_for_experiment with this number",
-            )
+            done = "experiment {} is queued, before all others"
+            sent = _sent(source, letter, done, "wait_for_experiment with this number")
+            if sent.number is None or (one := source.experiment(sent.number)) is None:
+                return sent
+            words = f"{sent.words}; its parent is experiment {one.parent}"
+            return sent.model_copy(update={"words": words})
 
         return study.ask(question)
 

@@ -101,6 +101,7 @@ def test_passages_are_replaced_in_the_parents_code(coder: Agent, study: ActedStu
     sent = coder.call("submit_edit", title="a", hypothesis="b", edits=[passage])
     file = coder.call("read_file", path="train.py", experiment=sent["number"])
     assert file["text"] == script(1.5)
+    assert "its parent is experiment 0" in sent["words"]
     assert file["complete"] is True
     with pytest.raises(Failed, match="nearest passage is line 1"):
         coder.call(
