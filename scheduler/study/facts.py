@@ -289,6 +289,8 @@ def write_contents(db: Connection, event: ev.Event, contents: Contents) -> None:
             (event.at, notebook.upto, notebook.author, notebook.text),
         )
     write_arms(db, contents.arms)
+    if isinstance(event, ev.SlotsCounted):
+        count_slots(db, event.at, event.slots, "counted")
     if (reply := contents.reply) is not None:
         db.execute(
             "INSERT INTO letter VALUES (?, ?, ?, ?, ?, ?)",
@@ -347,3 +349,26 @@ def put_scalars(db: Connection, values: Mapping[str, str]) -> None:
         "INSERT INTO scalar VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
         list(values.items()),
     )
+
+
+def count_slots(db: Connection, at: float, slots: int, why: str) -> None:
+    """From now on there are so many slots. Numbered without a gap: sums rest on that."""
+    db.execute("INSERT INTO slot_count (at, slots, why) VALUES (?, ?, ?)", (at, slots, why))
+
+
+def end_slots(db: Connection, at: float | None = None) -> None:
+    """A session is over. None: it was killed, and had its slots until it was heard of last."""
+    newest = db.execute("SELECT at, why FROM slot_count ORDER BY id DESC LIMIT 1").fetchone()
+    if newest is not None and newest["why"] != "over":
+        count_slots(db, heard_of(db) if at is None else at, 0, "over")
+
+
+def heard_of(db: Connection) -> float:
+    """The newest time that the study has noted anything: its state at most 30 s ago, or a fact."""
+    (noted,) = db.execute(
+        "SELECT max(coalesce((SELECT json_extract(value, '$.seen_at') FROM scalar"
+        " WHERE name = 'tally'), 0.0),"
+        " coalesce((SELECT at FROM journal ORDER BY seq DESC LIMIT 1), 0.0),"
+        " coalesce((SELECT at FROM slot_count ORDER BY id DESC LIMIT 1), 0.0))"
+    ).fetchone()
+    return float(noted)
