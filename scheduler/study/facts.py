@@ -14,6 +14,7 @@ from sqlite3 import Connection
 from agent import Answer, ArmRecord, Proposal
 from scheduler.rules import events as ev
 from scheduler.rules.states import ExperimentState, InstructionState, TrialState
+from scheduler.study.slot_time import heard_of
 from workers import Outcome
 
 LOG_TAIL = 4096  # characters of a log that the database keeps; the rest lies beside it
@@ -361,14 +362,3 @@ def end_slots(db: Connection, at: float | None = None) -> None:
     newest = db.execute("SELECT at, why FROM slot_count ORDER BY id DESC LIMIT 1").fetchone()
     if newest is not None and newest["why"] != "over":
         count_slots(db, heard_of(db) if at is None else at, 0, "over")
-
-
-def heard_of(db: Connection) -> float:
-    """The newest time that the study has noted anything: its state at most 30 s ago, or a fact."""
-    (noted,) = db.execute(
-        "SELECT max(coalesce((SELECT json_extract(value, '$.seen_at') FROM scalar"
-        " WHERE name = 'tally'), 0.0),"
-        " coalesce((SELECT at FROM journal ORDER BY seq DESC LIMIT 1), 0.0),"
-        " coalesce((SELECT at FROM slot_count ORDER BY id DESC LIMIT 1), 0.0))"
-    ).fetchone()
-    return float(noted)
