@@ -4,8 +4,8 @@ In: the seconds for which trials held their slots, and those of their phases. Ou
 their quartiles, for all and apart for what each trial's edit was; and what they add up to at
 another budget.
 
-Whether the graph of the model is a new one, and compiles anew, is recorded nowhere. What is: whether
-the same code had a trial before, and whether an edit changed values of constants only or code too.
+Whether the graph of the model is a new one, and compiles anew, is recorded nowhere. What is:
+whether the same code had a trial before, and whether an edit changed values of constants alone.
 A constant such as a width changes the graph as well; so figures are told by edit, and called so.
 """
 
@@ -79,11 +79,11 @@ def costs(held: Iterable[Trained]) -> list[Costs]:
     everything = list(held)
     if not everything:
         return []
-    found = [_costs(None, everything)]
-    for edit in Edit:
-        if some := [each for each in everything if each.edit is edit]:
-            found.append(_costs(edit, some))
-    return found
+    by_edit = {edit: [each for each in everything if each.edit is edit] for edit in Edit}
+    return [
+        _costs(None, everything),
+        *(_costs(edit, some) for edit, some in by_edit.items() if some),
+    ]
 
 
 def paces(found: Iterable[Costs], budget: float) -> list[Pace]:

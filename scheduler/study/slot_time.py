@@ -21,12 +21,13 @@ def read_slot_time(db: sqlite3.Connection, totals: Mapping[str, float]) -> SlotT
         " WHERE state IN ('planned', 'running') AND state = 'running'"
     ).fetchone()
     phases = {
-        kind: totals.get(f"{name}_seconds", 0.0)
-        for kind, name in zip(PHASES, COLUMNS, strict=True)
+        kind: totals.get(f"{name}_seconds", 0.0) for kind, name in zip(PHASES, COLUMNS, strict=True)
     }
     # Ray's part before and after is not kept apart, which only the two clocks together could say.
     rays = totals.get(f"held:{TrialState.DONE}", 0.0) - sum(phases.values())
-    lost, cancelled = (totals.get(f"held:{s}", 0.0) for s in (TrialState.LOST, TrialState.CANCELLED))
+    lost, cancelled = (
+        totals.get(f"held:{s}", 0.0) for s in (TrialState.LOST, TrialState.CANCELLED)
+    )
     return SlotTime(
         ended={**phases, Kind.DISPATCH: rays, Kind.LOST: lost, Kind.CANCELLED: cancelled},
         exists=totals.get("slot_seconds", 0.0),

@@ -5,9 +5,11 @@ ones. The rules for it are `scheduler/rules/timeline.py` (segments) and `through
 Decides nothing; draws and prints nothing.
 """
 
+import math
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from scheduler.rules import throughput, timeline
@@ -18,6 +20,8 @@ from scheduler.study.reader import Reader
 from scheduler.study.slot_time import COLUMNS, heard_of
 from workers import OutcomeStatus
 
+EXACT = 0.1  # seconds within which the kinds of a slot add up to its time
+RAY = (Kind.DISPATCH, Kind.RETURN)
 MOST = 20_000  # trials of one timeline: half a second, and what a drawing can show
 
 
@@ -67,6 +71,11 @@ class Timeline:
         """How many trials came to what."""
         return Counter(each.result for each in self.trials)
 
+    def per_slot_hour(self, count: int) -> float:
+        """So many in an hour of a slot; of a GPU, where a slot holds any."""
+        hours = self.seconds * (self.gpus or 1.0) / 3600
+        return count / hours if hours else 0.0
+
     @property
     def trained(self) -> int:
         """How many trials trained to their end and were scored."""
@@ -81,21 +90,27 @@ def read_timeline(
     gpus: float = 0.0,
     since: float | None = None,
     until: float | None = None,
+    hours: float | None = None,
     most: int = MOST,
 ) -> Timeline:
     """The timeline from `since` to `until`; None: from the beginning, to the end.
+
+    `hours`: no more than so many before its end.
 
     `now` is the time at a study that runs; None: nothing runs it, and its last session ended when
     it was heard of last. Where more than `most` trials ended meanwhile, it begins later.
     """
     db = reader._db
-    end = heard_of(db) if now is None else now
-    until = end if until is None else min(until, end)
-    (first,) = db.execute("SELECT min(at) FROM slot_count").fetchone()
-    begin = until if first is None else first
-    since = begin if since is None else max(since, begin)
-    rows, since, complete = _trials(db, since, until, most)
-    counts, moves, guessed = _counts(db, since, until), _moves(db, since, until), _guessed(db)
+    with _unchanged(db):
+        end = heard_of(db) if now is None else now
+        until = end if until is None else min(until, end)
+        (first,) = db.execute("SELECT min(at) FROM slot_count").fetchone()
+        begin = until if first is None else min(first, until)
+        since = max(begin, -math.inf if since is None else since)
+        since = min(until, since if hours is None else max(since, until - 3600 * hours))
+        rows, since, complete = _trials(db, since, until, most)
+        counts, moves, guessed = _counts(db, since, until), _moves(db, since, until), _guessed(db)
+        decided = _decided(db, since, until)
     held = [_held(row) for row in rows]
     lines = timeline.lines(counts, moves, held, since, until)
     return Timeline(
@@ -105,13 +120,23 @@ def read_timeline(
         guessed=guessed,
         gpus=gpus,
         budget=budget,
-        decided=_decided(db, since, until),
+        decided=decided,
         lines=tuple(lines),
         trials=tuple(_trial_time(row) for row in rows),
         totals=timeline.totals(lines),
         costs=tuple(throughput.costs(_trained(rows, since, until, budget))),
         shifts=_shifts(rows, held),
     )
+
+
+@contextmanager
+def _unchanged(db: sqlite3.Connection) -> Iterator[None]:
+    """One moment of a study that goes on; within a longer one, that one."""
+    db.execute("SAVEPOINT timeline")
+    try:
+        yield
+    finally:
+        db.execute("RELEASE timeline")
 
 
 def _trials(
@@ -128,7 +153,7 @@ def _trials(
         " LEFT JOIN outcome ON outcome.trial = trial.id WHERE "
     )
     ended = db.execute(
-        f"{query} ended_at IS NOT NULL AND assigned_at IS NOT NULL"  # noqa: S608 - of this file only
+        f"{query} ended_at IS NOT NULL AND assigned_at IS NOT NULL"
         " AND ended_at > ? AND assigned_at < ? ORDER BY ended_at DESC LIMIT ?",
         (since, until, most + 1),
     ).fetchall()
@@ -136,7 +161,7 @@ def _trials(
     if not complete:
         since = max(since, ended.pop()["ended_at"])
     running = db.execute(
-        f"{query} trial.state IN ('planned', 'running') AND trial.state = 'running'"  # noqa: S608
+        f"{query} trial.state IN ('planned', 'running') AND trial.state = 'running'"
         " AND assigned_at < ?",
         (until,),
     ).fetchall()
@@ -154,7 +179,9 @@ def _counts(db: sqlite3.Connection, since: float, until: float) -> list[Count]:
 
 
 def _guessed(db: sqlite3.Connection) -> bool:
-    (found,) = db.execute("SELECT EXISTS (SELECT 1 FROM slot_count WHERE why = 'guessed')").fetchone()
+    (found,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM slot_count WHERE why = 'guessed')"
+    ).fetchone()
     return bool(found)
 
 

@@ -1,0 +1,186 @@
+"""The timeline as a picture: a row for each slot, a colour for each kind, the shares in the legend.
+
+In: a Timeline. Out: one PNG, or the figure, for the report, which has its own colours for ink. Each
+pixel has the colours of what it covers, mixed by their seconds: a night of 100 slots has trials
+shorter than a pixel, and drawn one over the other only the last of them would be seen. Decides
+nothing.
+"""
+
+# ruff: noqa: PLC0415 - importing matplotlib takes half a second, which only this drawing should cost
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scheduler.rules.timeline import Kind, Line
+from scheduler.study.atomic import replacing
+from scheduler.study.plot import DPI, LIGHT, Palette
+from scheduler.study.timeline import Timeline
+from workers.log import sentence
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+COLOURS: Mapping[Kind, str] = {
+    Kind.TRAIN: "#2f9e4f",
+    Kind.STARTUP: "#f0b429",
+    Kind.WARM_UP: "#e07b24",
+    Kind.EVAL: "#3b82d0",
+    Kind.TEARDOWN: "#8b6cc9",
+    Kind.DISPATCH: "#b08968",
+    Kind.RETURN: "#d1b8a0",
+    Kind.RUNNING: "#9ad3ab",
+    Kind.LOST: "#cf3f34",
+    Kind.CANCELLED: "#ec9a92",
+    Kind.IDLE: "#d3d8de",
+    Kind.PAUSED: "#aab2bd",
+    Kind.ENDING: "#e9ecef",
+}
+WIDTH = 11.0  # inches
+COLUMNS = 1200  # of the picture's own pixels: about one of the file's each
+ROW, GAP = 0.26, 2  # inches of a row, pixels between two of them
+TALLEST = 8.0  # inches of rows: more slots than fit share them
+APART = 40  # slots up to which rows stand apart
+CELL = 12  # of the picture's own pixels in a row that stands apart
+MOST_ROWS = 400
+
+
+def write_timeline_plot(timeline: Timeline, name: str, path: Path) -> None:
+    """Draw it into a PNG of 1430 pixels' width. Raises OSError."""
+    figure = timeline_figure(timeline, name)
+    with replacing(path) as draft:
+        figure.savefig(draft, format="png")
+
+
+def timeline_figure(timeline: Timeline, name: str, *, palette: Palette = LIGHT) -> "Figure":
+    """The drawing, under a line that says whose it is."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    slots = len(timeline.lines)
+    tall = min(TALLEST, max(0.6, ROW * slots))
+    size = (WIDTH, 1.9 + tall)
+    figure = Figure(figsize=size, dpi=DPI, facecolor=palette.paper or "none", layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(facecolor=palette.paper or "none")
+    unit, words = _unit(timeline.until - timeline.since)
+    _style(axes, timeline, words, palette)
+    if not slots:
+        axes.text(
+            0.5, 0.5, "no slots yet", transform=axes.transAxes, ha="center", color=palette.ink
+        )
+        return figure
+    axes.set_title(
+        _heading(timeline, name), color=palette.ink, fontsize=11, loc="left", parse_math=False
+    )
+    long = max((timeline.until - timeline.since) / unit, 1e-9)
+    axes.imshow(
+        _picture(timeline),
+        extent=(0, long, slots - 0.5, -0.5),
+        aspect="auto",
+        interpolation="nearest",
+    )
+    _name_rows(axes, timeline, palette)
+    _legend(figure, timeline, palette)
+    return figure
+
+
+def _heading(timeline: Timeline, name: str) -> str:
+    slots = f"{len(timeline.lines)} slot{'s' if len(timeline.lines) != 1 else ''}"
+    parts = [sentence(name, 40), slots, f"{timeline.seconds / 3600:.2f} slot-hours"]
+    if not timeline.complete:
+        parts.append("its newest part")
+    return ", ".join(parts)
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    for limit, unit, words in ((300, 1.0, "seconds"), (3 * 3600, 60.0, "minutes")):
+        if seconds < limit:
+            return unit, words
+    return 3600.0, "hours"
+
+
+def _style(axes: "Axes", timeline: Timeline, words: str, palette: Palette) -> None:
+    from datetime import datetime
+
+    began = datetime.fromtimestamp(timeline.since).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    axes.set_xlabel(f"{words} since {began}", color=palette.ink, fontsize=10)
+    axes.tick_params(colors=palette.ink, labelsize=9, length=0)
+    axes.tick_params(axis="x", length=3)
+    axes.set_yticks([])
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(palette.grid)
+
+
+def _name_rows(axes: "Axes", timeline: Timeline, palette: Palette) -> None:
+    """Every slot's number where there is room, else every tenth, hundredth, ..."""
+    slots, step = len(timeline.lines), 1
+    while slots / step > APART:
+        step *= 5 if str(step).startswith("2") else 2 if str(step).startswith(("1", "5")) else 1
+    rows = range(0, slots, step)
+    axes.set_yticks(rows, [str(timeline.lines[row].slot) for row in rows])
+    axes.set_ylabel("slot", color=palette.ink, fontsize=10)
+
+
+def _legend(figure: "Figure", timeline: Timeline, palette: Palette) -> None:
+    from matplotlib.patches import Patch
+
+    whole = sum(timeline.totals.values())
+    marks = [
+        Patch(color=COLOURS[kind], label=f"{kind} {100 * seconds / whole:.1f} %")
+        for kind, seconds in timeline.totals.items()
+    ]
+    figure.legend(
+        handles=marks,
+        loc="outside lower left",
+        ncols=6,
+        frameon=False,
+        fontsize=9,
+        labelcolor=palette.ink,
+        handlelength=1.0,
+        handleheight=1.0,
+    )
+
+
+def _picture(timeline: Timeline) -> "NDArray[np.float32]":
+    """Rows of pixels, red, green, blue and how much of each there is."""
+    import numpy as np
+    from matplotlib.colors import to_rgb
+
+    slots = len(timeline.lines)
+    rows = min(slots, MOST_ROWS)
+    seconds = np.zeros((rows, COLUMNS, len(Kind)), np.float64)
+    width = max(timeline.until - timeline.since, 1e-9) / COLUMNS
+    for place, line in enumerate(timeline.lines):
+        _add(seconds[place * rows // slots], line, timeline.since, width)
+    slots_of = np.bincount(np.arange(slots) * rows // slots, minlength=rows)
+    colours = np.array([to_rgb(COLOURS[kind]) for kind in Kind])
+    covered = seconds.sum(axis=2)
+    image = np.zeros((rows, COLUMNS, 4), np.float32)
+    image[..., :3] = seconds @ colours / np.maximum(covered, 1e-12)[..., None]
+    image[..., 3] = np.clip(covered / (width * slots_of[:, None]), 0, 1)
+    if slots > APART:
+        return image
+    apart = np.repeat(image, CELL, axis=0)
+    for row in range(rows):
+        apart[(row + 1) * CELL - GAP : (row + 1) * CELL, :, 3] = 0
+    return apart
+
+
+def _add(row: "NDArray[Any]", line: Line, since: float, width: float) -> None:
+    """The seconds of each kind within each pixel of a row."""
+    kinds = {kind: number for number, kind in enumerate(Kind)}
+    last = len(row) - 1
+    for segment in line.segments:
+        start, end = (segment.start - since) / width, (segment.end - since) / width
+        first, final = min(last, int(start)), min(last, int(end))
+        kind = kinds[segment.kind]
+        if first == final:
+            row[first, kind] += (end - start) * width
+        else:
+            row[first, kind] += (first + 1 - start) * width
+            row[first + 1 : final, kind] += width
+            row[final, kind] += (end - final) * width
