@@ -13,8 +13,8 @@ from rich.text import Text
 
 from scheduler.cli import texts
 from scheduler.rules.throughput import Costs, Pace, Spread, paces
-from scheduler.rules.timeline import Kind, Line
-from scheduler.study.timeline import RAY, Timeline
+from scheduler.rules.timeline import RAY, Kind, Line
+from scheduler.study.timeline import Timeline
 
 MOST_SLOTS = 24  # rows: those with the least training are shown
 SHIFTED = 0.1  # seconds by which a clock is wrong, for it to be told
@@ -70,7 +70,8 @@ def parts(found: Timeline, budget: float | None) -> Iterator[tuple[str, Renderab
 CALCULATED = (
     "Calculated: 3600 / (budget + outside). Outside: seconds for which a slot was held beside the "
     "budget; as if they stayed the same, slots were never idle and no trial failed. "
-    "'constants only' has its parent's graph but where a constant is a shape; 'code' is likely to have a new one; 'same code' repeats an experiment."
+    "'constants only' has its parent's graph but where a constant is a shape; 'code' is likely to "
+    "have a new one; 'same code' repeats an experiment."
 )
 
 

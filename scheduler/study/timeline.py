@@ -21,7 +21,6 @@ from scheduler.study.slot_time import COLUMNS, heard_of
 from workers import OutcomeStatus
 
 EXACT = 0.1  # seconds within which the kinds of a slot add up to its time
-RAY = (Kind.DISPATCH, Kind.RETURN)
 MOST = 20_000  # trials of one timeline: half a second, and what a drawing can show
 
 
