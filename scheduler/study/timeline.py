@@ -103,7 +103,7 @@ def read_timeline(
     with _unchanged(db):
         end = heard_of(db) if now is None else now
         until = end if until is None else min(until, end)
-        (first,) = db.execute("SELECT min(at) FROM slot_count").fetchone()
+        (first,) = db.execute("SELECT (SELECT at FROM slot_count ORDER BY id LIMIT 1)").fetchone()
         begin = until if first is None else min(first, until)
         since = max(begin, -math.inf if since is None else since)
         since = min(until, since if hours is None else max(since, until - 3600 * hours))
@@ -211,7 +211,7 @@ def _held(row: sqlite3.Row) -> Held:
         state=TrialState(row["state"]),
         assigned_at=row["assigned_at"],
         ended_at=row["ended_at"],
-        began=row["started_at"],
+        began=(row["started_at"] or row["assigned_at"]) if done else None,
         phases=tuple(row[name] for name in COLUMNS) if done else (),
     )
 
