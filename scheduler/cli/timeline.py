@@ -68,6 +68,7 @@ def timeline(
 
 def _document(found: "Timeline", budget: float | None) -> dict[str, object]:
     from scheduler.rules.throughput import paces
+    from scheduler.rules.timeline import occupancy
     from scheduler.study.timeline import EXACT
 
     wanted = budget if budget is not None else found.budget
@@ -76,6 +77,7 @@ def _document(found: "Timeline", budget: float | None) -> dict[str, object]:
         "seconds": found.seconds,
         "accounted": sum(found.totals.values()),
         "exact_to": EXACT,
+        "occupancy": occupancy(found.totals),
         "results": found.results,
         "experiments_per_slot_hour": found.per_slot_hour(found.decided),
         "trained_per_slot_hour": found.per_slot_hour(found.trained),

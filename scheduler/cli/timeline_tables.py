@@ -13,12 +13,11 @@ from rich.text import Text
 
 from scheduler.cli import texts
 from scheduler.rules.throughput import Costs, Pace, Spread, paces
-from scheduler.rules.timeline import RAY, Kind, Line
+from scheduler.rules.timeline import RAY, WITHOUT_TRIAL, Kind, Line, occupancy
 from scheduler.study.timeline import Timeline
 
 MOST_SLOTS = 24  # rows: those with the least training are shown
 SHIFTED = 0.1  # seconds by which a clock is wrong, for it to be told
-IDLE = (Kind.IDLE, Kind.PAUSED, Kind.ENDING)
 BY_SLOT: Mapping[str, tuple[Kind, ...]] = {
     "training": (Kind.TRAIN,),
     "start-up": (Kind.STARTUP,),
@@ -26,7 +25,7 @@ BY_SLOT: Mapping[str, tuple[Kind, ...]] = {
     "eval": (Kind.EVAL,),
     "down": (Kind.TEARDOWN,),
     "Ray": RAY,
-    "idle": IDLE,
+    "idle": WITHOUT_TRIAL,
     "other": (Kind.RUNNING, Kind.LOST, Kind.CANCELLED),
 }
 PHASES = {"start-up": "startup", "warm-up": "warm_up", "train": "train", "eval": "eval"} | {
@@ -93,6 +92,9 @@ def _facts(found: Timeline) -> Table:
             "per " + _hour(found),
             f"{each}, {found.per_slot_hour(found.trained):.2f} trials trained",
         )
+    if (busy := occupancy(found.totals)) is not None:
+        words = "of the time in which the study ran, trials held the slots"
+        grid.add_row("occupancy", f"{100 * busy:.1f} % {words}")
     if not found.complete:
         grid.add_row("left out", "what ended before: there is too much; see --hours")
     if found.guessed:

@@ -42,6 +42,7 @@ class Kind(StrEnum):
 PHASES = (Kind.STARTUP, Kind.WARM_UP, Kind.TRAIN, Kind.EVAL, Kind.TEARDOWN)
 """Of a trial, in the order in which they follow each other."""
 RAY = (Kind.DISPATCH, Kind.RETURN)
+WITHOUT_TRIAL = (Kind.IDLE, Kind.PAUSED, Kind.ENDING)
 SHOWN = 0.05  # per cent below which a kind is not named in a sentence
 
 
@@ -123,6 +124,17 @@ def totals(lines: Iterable[Line]) -> dict[Kind, float]:
         for segment in line.segments:
             found[segment.kind] += segment.seconds
     return {kind: found[kind] for kind in Kind if kind in found}
+
+
+def occupancy(seconds: Mapping[Kind, float]) -> float | None:
+    """Of the time in which the study ran, the share for which trials held the slots.
+
+    Neither a pause nor the end, when the last trials have the cluster for themselves, counts.
+    None: it did not run.
+    """
+    idle = seconds.get(Kind.IDLE, 0.0)
+    held = sum(part for kind, part in seconds.items() if kind not in WITHOUT_TRIAL)
+    return held / (held + idle) if held + idle > 0 else None
 
 
 def in_words(seconds: Mapping[Kind, float]) -> str:

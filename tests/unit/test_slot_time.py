@@ -275,6 +275,7 @@ def test_the_verb_as_json_has_the_sums_and_their_exactness(folder: Path, capsys:
     assert told["accounted"] == pytest.approx(told["seconds"], abs=told["exact_to"])
     assert [pace["edit"] for pace in told["at_budget"]] == [None, "constants only", "code"]
     assert told["at_budget"][0]["per_hour"]["median"] < 12
+    assert 0.9 < told["occupancy"] < 1
 
 
 def test_status_and_report_say_where_the_time_went(folder: Path, capsys: Output) -> None:

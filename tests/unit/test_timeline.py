@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.rules.states import StudyState, TrialState
-from scheduler.rules.timeline import Count, Held, Kind, Line, Move, SlotTime, lines, totals
+from scheduler.rules.timeline import (
+    Count,
+    Held,
+    Kind,
+    Line,
+    Move,
+    SlotTime,
+    lines,
+    occupancy,
+    totals,
+)
 
 HOUR = 3600.0
 TOLERANCE = 0.1  # seconds, of the sum of one slot
@@ -182,6 +192,12 @@ def test_trials_without_an_outcome_are_told_by_what_became_of_them() -> None:
     ]
     (line,) = lines([Count(0, 1)], [], held, 0, 40)
     assert told(line) == [(Kind.LOST, 10), (Kind.CANCELLED, 5), (Kind.RUNNING, 25)]
+
+
+def test_neither_a_pause_nor_the_end_is_a_slot_that_waits_for_work() -> None:
+    seconds = {Kind.TRAIN: 90.0, Kind.LOST: 8.0, Kind.IDLE: 2.0, Kind.PAUSED: 500.0}
+    assert occupancy({**seconds, Kind.ENDING: 70.0}) == 0.98
+    assert occupancy({Kind.PAUSED: 5.0}) is None
 
 
 def test_the_sums_of_all_slots_leave_to_idle_what_nothing_else_was() -> None:

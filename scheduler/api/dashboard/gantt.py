@@ -47,7 +47,7 @@ def gantt(timeline: Timeline) -> str:
     drawn = "".join(f'<path fill="{COLOURS[k]}" d="{d}"/>' for k, d in paths.items())
     return (
         f'<svg viewBox="0 0 {WIDE} {tall}" preserveAspectRatio="none" width="100%"'
-        f' height="{tall}" role="img" aria-label="The time of {len(rows)} slots: '
+        f' height="{tall}" role="img" aria-label="Slot by slot: '
         f'{in_words(timeline.totals)}" shape-rendering="crispEdges">{drawn}</svg>'
     )
 

@@ -55,7 +55,7 @@ class _Page:
             self._progress = Progress(context.metric, minimize=context.minimize)
         with panel("Slots"):
             self._slots = Slots()
-        with panel("Where the slots' time went"):
+        with panel("Time of the slots"):
             self._time = SlotTime()
         with ui.element("div").classes("columns"):
             with ui.element("div").classes("column-of-panels"):

@@ -8,7 +8,7 @@ from scheduler.api.context import Context
 from scheduler.api.routes.answers import as_json
 from scheduler.study.timeline import Timeline, read_timeline
 
-LONGEST = 5000  # trials: 8 MB; more are asked for in parts, with `until`
+LONGEST = 5000  # trials: 4 MB; more are asked for in parts, with `until`
 USUAL = 500
 Time = Annotated[float | None, Query(ge=0, allow_inf_nan=False)]
 

@@ -1,7 +1,7 @@
 """Where the time of the slots went, and what a trial costs beside its training."""
 
 from scheduler.rules.throughput import Costs, Spread, paces
-from scheduler.rules.timeline import Kind
+from scheduler.rules.timeline import Kind, occupancy
 from scheduler.study.report import wording
 from scheduler.study.report.blocks import Block, Column, Section, Table, Words
 from scheduler.study.report.material import Material
@@ -44,9 +44,11 @@ def _in_short(found: Timeline) -> str:
     guessed = (
         " How many slots there were was not recorded at first: that is guessed from their trials."
     )
+    busy = occupancy(found.totals)
+    held = "" if busy is None else f" Trials held them {100 * busy:.1f} % of the time it ran."
     return (
-        f"{len(found.lines):,} slots existed for {found.seconds / 3600:.2f} hours in all. An hour "
-        f"of a {hour} brought {found.per_slot_hour(found.decided):.2f} decided experiments and "
+        f"{len(found.lines):,} slots existed for {found.seconds / 3600:.2f} hours in all.{held} An "
+        f"hour of a {hour} brought {found.per_slot_hour(found.decided):.2f} decided experiments and "
         f"{found.per_slot_hour(found.trained):.2f} trials that trained to their end.{span}"
         f"{guessed if found.guessed else ''}"
     )
