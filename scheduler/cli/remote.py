@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -40,7 +41,9 @@ from scheduler.study.records import (
     Study,
     TrialRecord,
 )
-from scheduler.study.timeline import Timeline
+
+if TYPE_CHECKING:
+    from scheduler.study.timeline import Timeline
 
 PAGE = 500  # the most that the server gives at a time ...
 TRIALS = 5000  # ... and of a timeline
@@ -299,8 +302,10 @@ class RemoteSource:
         except Missing as error:
             raise StudyError(f"{self.where}: this server makes no reports; it is older") from error
 
-    def timeline(self, hours: float | None) -> Timeline:
+    def timeline(self, hours: float | None) -> "Timeline":
         """GET /timeline: as many trials as the server gives at a time, the newest ones."""
+        from scheduler.study.timeline import Timeline
+
         wanted: dict[str, str | int | list[str]] = {"limit": TRIALS}
         if hours is not None:
             wanted["hours"] = f"{hours:g}"

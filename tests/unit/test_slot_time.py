@@ -22,6 +22,7 @@ from scheduler.study.store import Session, Store
 from scheduler.study.timeline import EXACT, Timeline, read_timeline
 from scheduler.study.timeline_plot import write_timeline_plot
 from scheduler.study.trace_events import trace
+from tests.fixtures.confirmed_study import make_confirmed
 from tests.fixtures.reports import Page, files_of
 from tests.fixtures.verbs import Output, call, document
 from tests.synthetic import START, Course, baseline, make_study
@@ -157,7 +158,9 @@ def test_hours_are_counted_from_the_end(folder: Path, night: Timeline) -> None:
     assert part.decided < night.decided
 
 
-def test_edits_are_told_apart_by_what_is_recorded(folder: Path, night: Timeline) -> None:
+def test_edits_are_told_apart_by_what_is_recorded(tmp_path: Path) -> None:
+    folder = make_confirmed(tmp_path / "confirmed", 30, seed=3)
+    night = read(folder / "study.db")
     with Reader(folder / "study.db") as reader:
         skeletons = {e.id: (e.parent, e.skeleton) for e in reader.experiments()}
     for each in night.trials:
@@ -168,7 +171,7 @@ def test_edits_are_told_apart_by_what_is_recorded(folder: Path, night: Timeline)
             assert each.edit is Edit.CONSTANTS
         else:
             assert each.edit is Edit.CODE
-    assert {each.edit for each in night.trials} >= {Edit.CONSTANTS, Edit.CODE}
+    assert {each.edit for each in night.trials} == set(Edit)
     assert night.costs[0].trials == sum(each.trials for each in night.costs[1:])
 
 
@@ -180,6 +183,10 @@ def test_a_trace_has_the_structure_that_its_viewers_read(night: Timeline) -> Non
     assert found["displayTimeUnit"] in ("ms", "ns")
     assert found["otherData"]["began_at"] == night.since
     events = found["traceEvents"]
+    assert min(each["ts"] for each in events) == 0
+    assert max(e["ts"] + e.get("dur", 0) for e in events) == round(
+        1e6 * (night.until - night.since)
+    )
     for each in events:
         assert isinstance(each["pid"], int)
         assert isinstance(each["tid"], int)

@@ -47,9 +47,9 @@ def _in_short(found: Timeline) -> str:
     busy = occupancy(found.totals)
     held = "" if busy is None else f" Trials held them {100 * busy:.1f} % of the time it ran."
     return (
-        f"{len(found.lines):,} slots existed for {found.seconds / 3600:.2f} hours in "
-        f"all.{held} An hour of a {hour} brought {found.per_slot_hour(found.decided):.2f} decided experiments and "
-        f"{found.per_slot_hour(found.trained):.2f} trials that trained to their end.{span}"
+        f"{len(found.lines):,} slots existed for {found.seconds / 3600:.2f} hours in all.{held} "
+        f"An hour of a {hour} brought {found.per_slot_hour(found.decided):.2f} decided experiments "
+        f"and {found.per_slot_hour(found.trained):.2f} trials that trained to their end.{span}"
         f"{guessed if found.guessed else ''}"
     )
 
