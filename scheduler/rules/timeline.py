@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from scheduler.rules.states import StudyState, TrialState
 
@@ -124,6 +124,34 @@ def totals(lines: Iterable[Line]) -> dict[Kind, float]:
         for segment in line.segments:
             found[segment.kind] += segment.seconds
     return {kind: found[kind] for kind in Kind if kind in found}
+
+
+class Open:
+    """The time in which there was any slot: what a drawing shows, without the days in between."""
+
+    def __init__(self, of: Iterable[Line]) -> None:
+        self._spans = _joined(span for line in of for span in line.spans)
+        self._starts = [start for start, _ in self._spans]
+        lengths = (end - start for start, end in self._spans)
+        self._before = list(accumulate(lengths, initial=0.0))
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return self._before[-1]
+
+    @property
+    def breaks(self) -> Sequence[float]:
+        """After how many seconds of it there was a time without any slot."""
+        return self._before[1:-1]
+
+    def until(self, at: float) -> float:
+        """How much of it there was before a time."""
+        place = bisect_right(self._starts, at) - 1
+        if place < 0:
+            return 0.0
+        start, end = self._spans[place]
+        return self._before[place] + min(at, end) - start
 
 
 def occupancy(seconds: Mapping[Kind, float]) -> float | None:

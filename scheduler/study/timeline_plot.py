@@ -1,9 +1,9 @@
 """The timeline as a picture: a row for each slot, a colour for each kind, the shares in the legend.
 
-In: a Timeline. Out: one PNG, or the figure, for the report, which has its own colours for ink. Each
-pixel has the colours of what it covers, mixed by their seconds: a night of 100 slots has trials
-shorter than a pixel, and drawn one over the other only the last of them would be seen. Decides
-nothing.
+In: a Timeline. Out: one PNG. Each pixel has the colours of what it covers, mixed by their seconds:
+a night of 100 slots has trials shorter than a pixel, and drawn one over the other only the last of
+them would be seen. Time in which there was no slot at all, as between two sessions, is left out: a
+dashed line stands for it.
 """
 
 # ruff: noqa: PLC0415 - importing matplotlib takes half a second, which only this drawing should cost
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scheduler.rules.timeline import Kind, Line
+from scheduler.rules.timeline import Kind, Line, Open
 from scheduler.study.atomic import replacing
-from scheduler.study.plot import DPI, LIGHT, Palette
+from scheduler.study.plot import DPI, LIGHT
 from scheduler.study.timeline import Timeline
 from workers.log import sentence
 
@@ -49,12 +49,12 @@ MOST_ROWS = 400
 
 def write_timeline_plot(timeline: Timeline, name: str, path: Path) -> None:
     """Draw it into a PNG of 1430 pixels' width. Raises OSError."""
-    figure = timeline_figure(timeline, name)
+    figure = _figure(timeline, name)
     with replacing(path) as draft:
         figure.savefig(draft, format="png")
 
 
-def timeline_figure(timeline: Timeline, name: str, *, palette: Palette = LIGHT) -> "Figure":
+def _figure(timeline: Timeline, name: str) -> "Figure":
     """The drawing, under a line that says whose it is."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -62,28 +62,28 @@ def timeline_figure(timeline: Timeline, name: str, *, palette: Palette = LIGHT) 
     slots = len(timeline.lines)
     tall = min(TALLEST, max(0.6, ROW * slots))
     size = (WIDTH, 1.9 + tall)
-    figure = Figure(figsize=size, dpi=DPI, facecolor=palette.paper or "none", layout="constrained")
+    figure = Figure(figsize=size, dpi=DPI, facecolor=LIGHT.paper or "none", layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot(facecolor=palette.paper or "none")
-    unit, words = _unit(timeline.until - timeline.since)
-    _style(axes, timeline, words, palette)
+    axes = figure.add_subplot(facecolor=LIGHT.paper or "none")
+    shown = Open(timeline.lines)
+    unit, words = _unit(shown.seconds)
+    _style(axes, timeline, f"{words} with slots" if shown.breaks else words)
     if not slots:
-        axes.text(
-            0.5, 0.5, "no slots yet", transform=axes.transAxes, ha="center", color=palette.ink
-        )
+        axes.text(0.5, 0.5, "no slots yet", transform=axes.transAxes, ha="center", color=LIGHT.ink)
         return figure
     axes.set_title(
-        _heading(timeline, name), color=palette.ink, fontsize=11, loc="left", parse_math=False
+        _heading(timeline, name), color=LIGHT.ink, fontsize=11, loc="left", parse_math=False
     )
-    long = max((timeline.until - timeline.since) / unit, 1e-9)
     axes.imshow(
-        _picture(timeline),
-        extent=(0, long, slots - 0.5, -0.5),
+        _picture(timeline, shown),
+        extent=(0, shown.seconds / unit, slots - 0.5, -0.5),
         aspect="auto",
         interpolation="nearest",
     )
-    _name_rows(axes, timeline, palette)
-    _legend(figure, timeline, palette)
+    for each in shown.breaks:
+        axes.axvline(each / unit, color=LIGHT.ink, linewidth=1.0, linestyle=(0, (2, 2)))
+    _name_rows(axes, timeline)
+    _legend(figure, timeline)
     return figure
 
 
@@ -102,30 +102,30 @@ def _unit(seconds: float) -> tuple[float, str]:
     return 3600.0, "hours"
 
 
-def _style(axes: "Axes", timeline: Timeline, words: str, palette: Palette) -> None:
+def _style(axes: "Axes", timeline: Timeline, words: str) -> None:
     from datetime import datetime
 
     began = datetime.fromtimestamp(timeline.since).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    axes.set_xlabel(f"{words} since {began}", color=palette.ink, fontsize=10)
-    axes.tick_params(colors=palette.ink, labelsize=9, length=0)
+    axes.set_xlabel(f"{words} since {began}", color=LIGHT.ink, fontsize=10)
+    axes.tick_params(colors=LIGHT.ink, labelsize=9, length=0)
     axes.tick_params(axis="x", length=3)
     axes.set_yticks([])
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(palette.grid)
+    axes.spines["bottom"].set_color(LIGHT.grid)
 
 
-def _name_rows(axes: "Axes", timeline: Timeline, palette: Palette) -> None:
+def _name_rows(axes: "Axes", timeline: Timeline) -> None:
     """Every slot's number where there is room, else every tenth, hundredth, ..."""
     slots, step = len(timeline.lines), 1
     while slots / step > APART:
         step *= 5 if str(step).startswith("2") else 2 if str(step).startswith(("1", "5")) else 1
     rows = range(0, slots, step)
     axes.set_yticks(rows, [str(timeline.lines[row].slot) for row in rows])
-    axes.set_ylabel("slot", color=palette.ink, fontsize=10)
+    axes.set_ylabel("slot", color=LIGHT.ink, fontsize=10)
 
 
-def _legend(figure: "Figure", timeline: Timeline, palette: Palette) -> None:
+def _legend(figure: "Figure", timeline: Timeline) -> None:
     from matplotlib.patches import Patch
 
     whole = sum(timeline.totals.values())
@@ -139,13 +139,13 @@ def _legend(figure: "Figure", timeline: Timeline, palette: Palette) -> None:
         ncols=6,
         frameon=False,
         fontsize=9,
-        labelcolor=palette.ink,
+        labelcolor=LIGHT.ink,
         handlelength=1.0,
         handleheight=1.0,
     )
 
 
-def _picture(timeline: Timeline) -> "NDArray[np.float32]":
+def _picture(timeline: Timeline, shown: Open) -> "NDArray[np.float32]":
     """Rows of pixels, red, green, blue and how much of each there is."""
     import numpy as np
     from matplotlib.colors import to_rgb
@@ -153,9 +153,9 @@ def _picture(timeline: Timeline) -> "NDArray[np.float32]":
     slots = len(timeline.lines)
     rows = min(slots, MOST_ROWS)
     seconds = np.zeros((rows, COLUMNS, len(Kind)), np.float64)
-    width = max(timeline.until - timeline.since, 1e-9) / COLUMNS
+    width = shown.seconds / COLUMNS
     for place, line in enumerate(timeline.lines):
-        _add(seconds[place * rows // slots], line, timeline.since, width)
+        _add(seconds[place * rows // slots], line, shown, width)
     slots_of = np.bincount(np.arange(slots) * rows // slots, minlength=rows)
     colours = np.array([to_rgb(COLOURS[kind]) for kind in Kind])
     covered = seconds.sum(axis=2)
@@ -170,12 +170,13 @@ def _picture(timeline: Timeline) -> "NDArray[np.float32]":
     return apart
 
 
-def _add(row: "NDArray[Any]", line: Line, since: float, width: float) -> None:
+def _add(row: "NDArray[Any]", line: Line, shown: Open, width: float) -> None:
     """The seconds of each kind within each pixel of a row."""
     kinds = {kind: number for number, kind in enumerate(Kind)}
     last = len(row) - 1
     for segment in line.segments:
-        start, end = (segment.start - since) / width, (segment.end - since) / width
+        start = shown.until(segment.start) / width
+        end = start + segment.seconds / width
         first, final = min(last, int(start)), min(last, int(end))
         kind = kinds[segment.kind]
         if first == final:

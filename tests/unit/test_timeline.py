@@ -12,6 +12,7 @@ from scheduler.rules.timeline import (
     Kind,
     Line,
     Move,
+    Open,
     SlotTime,
     lines,
     occupancy,
@@ -192,6 +193,18 @@ def test_trials_without_an_outcome_are_told_by_what_became_of_them() -> None:
     ]
     (line,) = lines([Count(0, 1)], [], held, 0, 40)
     assert told(line) == [(Kind.LOST, 10), (Kind.CANCELLED, 5), (Kind.RUNNING, 25)]
+
+
+def test_a_drawing_leaves_out_the_time_without_any_slot() -> None:
+    counts = [Count(100, 2), Count(150, 1), Count(200, 0, over=True), Count(900, 1)]
+    shown = Open(lines(counts, [], [], 0, 950))
+    assert shown.seconds == 150
+    assert list(shown.breaks) == [100]
+    times = (0, 100, 160, 200, 500, 900, 930, 950, 2000)
+    assert [shown.until(each) for each in times] == [0, 0, 60, 100, 100, 100, 130, 150, 150]
+    none = Open([])
+    assert (none.seconds, none.until(5)) == (0, 0)
+    assert not none.breaks
 
 
 def test_neither_a_pause_nor_the_end_is_a_slot_that_waits_for_work() -> None:

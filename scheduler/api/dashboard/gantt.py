@@ -8,7 +8,7 @@ the picture of `autoresearch timeline`.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from scheduler.rules.timeline import Kind, Line, in_words
+from scheduler.rules.timeline import Kind, Line, Open, in_words
 from scheduler.study.timeline import Timeline
 from scheduler.study.timeline_plot import COLOURS
 
@@ -37,12 +37,14 @@ def bar(seconds: Mapping[Kind, float]) -> str:
 
 
 def gantt(timeline: Timeline) -> str:
-    """The slots of a timeline, one below the other, time from left to right."""
+    """The slots of a timeline, one below the other, time from left to right.
+
+    Time without any slot, as between two sessions, is left out.
+    """
     rows = timeline.lines[:MOST_ROWS]
-    long = timeline.until - timeline.since
-    if not rows or long <= 0:
+    if not rows:
         return ""
-    paths = _paths(rows, timeline.since, WIDE / long)
+    paths = _paths(rows, Open(timeline.lines))
     tall = len(rows) * (TALL + GAP)
     drawn = "".join(f'<path fill="{COLOURS[k]}" d="{d}"/>' for k, d in paths.items())
     return (
@@ -52,12 +54,13 @@ def gantt(timeline: Timeline) -> str:
     )
 
 
-def _paths(rows: Sequence[Line], since: float, scale: float) -> Mapping[Kind, str]:
+def _paths(rows: Sequence[Line], shown: Open) -> Mapping[Kind, str]:
     found: defaultdict[Kind, list[str]] = defaultdict(list)
+    scale = WIDE / shown.seconds
     for number, line in enumerate(rows):
         top = number * (TALL + GAP)
         for segment in line.segments:
-            start, wide = scale * (segment.start - since), scale * segment.seconds
+            start, wide = scale * shown.until(segment.start), scale * segment.seconds
             if wide >= LEAST:
                 found[segment.kind].append(f"M{start:.1f} {top}h{wide:.1f}v{TALL}h-{wide:.1f}z")
     return {kind: "".join(found[kind]) for kind in Kind if kind in found}
