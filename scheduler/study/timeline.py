@@ -21,6 +21,7 @@ from scheduler.study.slot_time import COLUMNS, heard_of
 from workers import OutcomeStatus
 
 EXACT = 0.1  # seconds within which the kinds of a slot add up to its time
+RUNNING = TrialState.RUNNING.value
 MOST = 20_000  # trials of one timeline: 0.07 s each thousand on one core
 
 
@@ -67,8 +68,11 @@ class Timeline:
 
     @property
     def results(self) -> Mapping[str, int]:
-        """How many trials came to what."""
-        return Counter(each.result for each in self.trials)
+        """How many trials came to what until its end; `running`: some went on beyond it."""
+        return Counter(
+            each.result if each.ended_at is not None and each.ended_at <= self.until else RUNNING
+            for each in self.trials
+        )
 
     def per_slot_hour(self, count: int) -> float:
         """So many in an hour of a slot; of a GPU, where a slot holds any."""

@@ -148,6 +148,7 @@ def test_of_too_many_trials_the_newest_are_told_and_all_time_since(
     assert len([e for e in part.trials if (e.ended_at or 0) > part.since]) == 10
     assert sum(part.totals.values()) == pytest.approx(3 * (part.until - part.since))
     before = read(folder / "study.db", until=part.since)
+    assert before.trained + part.trained == night.trained
     both = {k: before.totals.get(k, 0) + part.totals.get(k, 0) for k in Kind}
     assert {k: v for k, v in both.items() if v} == pytest.approx(dict(night.totals))
 
