@@ -38,11 +38,12 @@ from scheduler.api.routes import (
     report,
     session,
     study,
+    timeline,
 )
 
 RESOURCES = (
     *(study, instructions, experiments, contents, logs, champion, events, metrics, notebook),
-    *(program, report),
+    *(program, report, timeline),
 )
 DESCRIPTION = (
     "Read a study, follow it and steer it. Errors are problem documents (RFC 9457). POST and "

@@ -27,6 +27,7 @@ from scheduler.cli.status import status, top
 from scheduler.cli.steering import cancel, pause, stop, unpause
 from scheduler.cli.submit import submit
 from scheduler.cli.submit_job import submit_job
+from scheduler.cli.timeline import timeline
 from scheduler.errors import SchedulerError
 
 app = typer.Typer(
@@ -42,7 +43,7 @@ _VERBS = (
     *(run, serve, submit_job, tell, instructions, submit),
     *(pause, unpause, stop, cancel),
     *(status, top, show, diff, log, best, notebook, export, plot),
-    *(report, reproduce, mcp, doctor),
+    *(timeline, report, reproduce, mcp, doctor),
 )
 for _verb in _VERBS:
     app.command()(_verb)

@@ -7,6 +7,7 @@ written but letters in the study's mailbox.
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from scheduler.cli.source import Asked, Fate, Result, Sent
 from scheduler.errors import UsageError
@@ -25,6 +26,9 @@ from scheduler.study.records import (
     Reply,
     TrialRecord,
 )
+
+if TYPE_CHECKING:
+    from scheduler.study.timeline import Timeline
 
 FOLLOW_SECONDS = 0.2  # between two looks at a log that grows
 CHUNK = 1 << 16  # bytes
@@ -159,6 +163,19 @@ class LocalSource:
         from scheduler.study.report import report_files
 
         return report_files(self.reader, self.folder, self.config, formats)
+
+    def timeline(self, hours: float | None) -> "Timeline":
+        """From the database."""
+        from scheduler.study.timeline import read_timeline
+
+        live = read_live(self.folder.live)
+        return read_timeline(
+            self.reader,
+            now=None if live is None else live.at,
+            budget=self.config.budget.seconds,
+            gpus=self.config.workers.gpus_per_trial,
+            hours=hours,
+        )
 
     def send(self, letter: AnyLetter) -> Sent:
         """Leave it in the mailbox; wait for its reply where the study runs."""

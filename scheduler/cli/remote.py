@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -41,7 +42,11 @@ from scheduler.study.records import (
     TrialRecord,
 )
 
-PAGE = 500  # the most that the server gives at a time
+if TYPE_CHECKING:
+    from scheduler.study.timeline import Timeline
+
+PAGE = 500  # the most that the server gives at a time ...
+TRIALS = 5000  # ... and of a timeline
 SHOWN = 10  # of the queue and of the latest decisions, as in a live view
 PLAIN_NAME = re.compile(r"[a-z][a-z0-9-]*\.(?:html|md|png)")
 MAY_BE_REFUSED = frozenset({409, 503})
@@ -306,6 +311,20 @@ class RemoteSource:
             return {name: get("GET", f"/report/files/{name}").content for name in names}
         except Missing as error:
             raise StudyError(f"{self.where}: this server makes no reports; it is older") from error
+
+    def timeline(self, hours: float | None) -> "Timeline":
+        """GET /timeline: as many trials as the server gives at a time, the newest ones."""
+        from scheduler.study.timeline import Timeline
+
+        wanted: dict[str, str | int | list[str]] = {"limit": TRIALS}
+        if hours is not None:
+            wanted["hours"] = f"{hours:g}"
+        try:
+            return self._connection.get("/timeline", Timeline, **wanted)
+        except Missing as error:
+            raise StudyError(
+                f"{self.where}: this server does not tell where the slots' time went; it is older"
+            ) from error
 
     def send(self, letter: AnyLetter) -> Sent:
         """The request that stands for the letter. Its key makes a repeated one count once."""

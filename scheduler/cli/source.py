@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         NotebookRecord,
         TrialRecord,
     )
+    from scheduler.study.timeline import Timeline
 
 
 class Fate(StrEnum):
@@ -139,6 +140,9 @@ class Source(Protocol):
 
     def report(self, formats: Sequence[str]) -> Mapping[str, bytes]:
         """The files of a report in these formats, by their names."""
+
+    def timeline(self, hours: float | None) -> "Timeline":
+        """Where the slots have spent their time: the newest hours of it, or None: all."""
 
     def send(self, letter: "AnyLetter") -> Sent:
         """Send a letter and wait some seconds for what becomes of it."""

@@ -113,6 +113,7 @@ def _facts(source: "Source", live: "Live", *, is_running: bool) -> "Table":
     from rich.table import Table
 
     from scheduler.cli import texts
+    from scheduler.rules.timeline import in_words
 
     study = live.study
     training = _share(study.train_seconds, study.trial_seconds)
@@ -137,6 +138,8 @@ def _facts(source: "Source", live: "Live", *, is_running: bool) -> "Table":
     grid.add_row("open for", texts.duration(study.elapsed(live.at)))
     if training is not None:
         grid.add_row("training", f"{training:.1f} % of the time for which trials held a slot")
+    if time_of_slots := in_words(study.slot_time.at(live.at if is_running else None)):
+        grid.add_row("slot time", time_of_slots)
     if study.lost_between_trials is not None:
         lost = f"{study.lost_between_trials:.2f} s between two trials on one slot (median)"
         grid.add_row("lost", lost)
@@ -172,6 +175,7 @@ def _document(
         "study": study,
         "experiments": study.experiments,
         "training_percent": _share(study.train_seconds, study.trial_seconds),
+        "slot_time": study.slot_time.at(live.at if is_running else None),
         "champion": live.champion,
         "leaderboard": leaders,
         "recent": live.recent,

@@ -14,6 +14,7 @@ from sqlite3 import Connection
 from agent import Answer, ArmRecord, Proposal
 from scheduler.rules import events as ev
 from scheduler.rules.states import ExperimentState, InstructionState, TrialState
+from scheduler.study.slot_time import heard_of
 from workers import Outcome
 
 LOG_TAIL = 4096  # characters of a log that the database keeps; the rest lies beside it
@@ -289,6 +290,8 @@ def write_contents(db: Connection, event: ev.Event, contents: Contents) -> None:
             (event.at, notebook.upto, notebook.author, notebook.text),
         )
     write_arms(db, contents.arms)
+    if isinstance(event, ev.SlotsCounted):
+        count_slots(db, event.at, event.slots, "counted")
     if (reply := contents.reply) is not None:
         db.execute(
             "INSERT INTO letter VALUES (?, ?, ?, ?, ?, ?)",
@@ -347,3 +350,15 @@ def put_scalars(db: Connection, values: Mapping[str, str]) -> None:
         "INSERT INTO scalar VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
         list(values.items()),
     )
+
+
+def count_slots(db: Connection, at: float, slots: int, why: str) -> None:
+    """From now on there are so many slots. Numbered without a gap: sums rest on that."""
+    db.execute("INSERT INTO slot_count (at, slots, why) VALUES (?, ?, ?)", (at, slots, why))
+
+
+def end_slots(db: Connection, at: float | None = None) -> None:
+    """A session is over. None: it was killed, and had its slots until it was heard of last."""
+    newest = db.execute("SELECT at, why FROM slot_count ORDER BY id DESC LIMIT 1").fetchone()
+    if newest is not None and newest["why"] != "over":
+        count_slots(db, heard_of(db) if at is None else at, 0, "over")

@@ -37,6 +37,7 @@ from scheduler.study.records import (
     TrialRecord,
 )
 from scheduler.study.resume import class_of, read_scalars, read_totals
+from scheduler.study.slot_time import read_slot_time
 from workers import Outcome, OutcomeStatus, Timings
 
 LINEAGE = 500  # generations: those before are far behind what it is asked for, the leaders
@@ -109,6 +110,7 @@ class Reader:
             reference=fleet.get("reference"),
             proposed=tally.get("proposed", 0),
             hardware=self._classes(),
+            slot_time=read_slot_time(self._db, totals),
         )
 
     def _classes(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from scheduler.rules.states import (
     TrialKind,
     TrialState,
 )
+from scheduler.rules.timeline import SlotTime
 from workers import Outcome
 
 
@@ -156,6 +157,7 @@ class Study:
     hardware: tuple[str, ...] = ()  # classes that metrics were measured on
 
     proposed: int = 0  # experiments, but baselines and those that carry edits over or take them out
+    slot_time: SlotTime = field(default_factory=SlotTime)  # where the time of all slots went
 
     @property
     def experiments(self) -> int:

@@ -83,6 +83,14 @@ CREATE TABLE trial (
 );
 CREATE INDEX trial_by_experiment ON trial (experiment);
 CREATE INDEX trial_open ON trial (rank) WHERE state IN ('planned', 'running');
+CREATE INDEX trial_held ON trial (ended_at) WHERE ended_at IS NOT NULL AND assigned_at IS NOT NULL;
+
+CREATE TABLE slot_count (     -- how many slots there were from when on, by the driver's clock
+    id          INTEGER PRIMARY KEY,
+    at          REAL NOT NULL,
+    slots       INTEGER NOT NULL,
+    why         TEXT NOT NULL   -- counted; over: a session ended, or was heard of last; guessed
+);
 
 CREATE TABLE outcome (        -- at most one for each trial: its id is the idempotency key
     trial       INTEGER PRIMARY KEY REFERENCES trial,
@@ -212,7 +220,22 @@ BEGIN
 END;
 CREATE TRIGGER outcome_added AFTER INSERT ON outcome BEGIN
     INSERT INTO total VALUES ('train_seconds', new.train), ('trial_seconds',
-        new.startup + new.warm_up + new.train + new.eval + new.teardown)
+        new.startup + new.warm_up + new.train + new.eval + new.teardown),
+        ('startup_seconds', new.startup), ('warm_up_seconds', new.warm_up),
+        ('eval_seconds', new.eval), ('teardown_seconds', new.teardown)
+        ON CONFLICT DO UPDATE SET value = value + excluded.value;
+END;
+CREATE TRIGGER slots_counted AFTER INSERT ON slot_count BEGIN
+    INSERT INTO total SELECT 'slot_seconds', slots * max(0.0, new.at - at)
+        FROM slot_count WHERE id = new.id - 1
+        ON CONFLICT DO UPDATE SET value = value + excluded.value;
+END;
+CREATE TRIGGER trial_ended AFTER UPDATE OF ended_at ON trial
+    WHEN old.ended_at IS NULL AND new.ended_at IS NOT NULL AND new.assigned_at IS NOT NULL
+BEGIN  -- what a killed session ran has held its slot until that was heard of last
+    INSERT INTO total VALUES ('held:' || new.state, max(0.0, min(new.ended_at, coalesce((
+        SELECT iif(why = 'over', at, NULL) FROM slot_count ORDER BY id DESC LIMIT 1
+        ), new.ended_at)) - new.assigned_at))
         ON CONFLICT DO UPDATE SET value = value + excluded.value;
 END;
 CREATE TRIGGER call_added AFTER INSERT ON call BEGIN
@@ -235,6 +258,7 @@ CREATE TABLE journal (        -- every fact in order, for those who follow the s
     fact        TEXT NOT NULL,
     data        TEXT NOT NULL  -- JSON
 );
+CREATE INDEX journal_of_states ON journal (at) WHERE fact = 'StudyMoved';
 
 CREATE TABLE outbox (         -- actions of the newest event, until the next event confirms them
     seq         INTEGER PRIMARY KEY,

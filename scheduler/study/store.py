@@ -21,7 +21,14 @@ from scheduler.rules.state import Policy, State
 from scheduler.study import resume
 from scheduler.study.calls import Calls
 from scheduler.study.database import has_no_room, open_for_writing
-from scheduler.study.facts import Contents, put_scalars, set_scalars, write_contents, write_fact
+from scheduler.study.facts import (
+    Contents,
+    end_slots,
+    put_scalars,
+    set_scalars,
+    write_contents,
+    write_fact,
+)
 
 CHANGED = {
     "task": "task's fixed files (its harness or its scoring) have",
@@ -103,10 +110,14 @@ class Store:
     ) -> None:
         """Write an event of this session and all that follows from it, or nothing."""
         with self._transaction():
+            if isinstance(event, ev.Opened):  # before its facts: what ran is lost with its slots
+                end_slots(self._db)
             for fact in transition.facts:
                 write_fact(fact, self._db, event, contents)
             self._note(event.at, transition.facts)
             write_contents(self._db, event, contents)
+            if any(isinstance(action, ev.Finish) for action in transition.actions):
+                end_slots(self._db, event.at)
             self._write_outbox(event.at, transition.actions)
             scalars = _scalars(transition.state)
             changed = {

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -118,6 +119,26 @@ def test_experiments_are_found_by_their_text_origin_and_time(
         e.id for e in everything if "width " in f"{e.title} {e.hypothesis}".lower()
     }
     assert pages(client, text="100%") == []  # no pattern: a percent sign is one
+
+
+def test_the_time_of_the_slots_comes_in_parts_that_add_up_to_all_of_it(
+    client: httpx.Client,
+) -> None:
+    whole = client.get("/timeline", params={"limit": 5000}).json()
+    assert whole["complete"]
+    seconds: Counter[str] = Counter()
+    until, trials = whole["until"], set()
+    while True:
+        part = client.get("/timeline", params={"limit": 9, "until": until}).json()
+        seconds.update(part["totals"])
+        trials |= {each["id"] for each in part["trials"]}
+        if part["complete"]:
+            break
+        until = part["since"]
+    assert dict(seconds) == pytest.approx(whole["totals"])
+    assert trials == {each["id"] for each in whole["trials"]}
+    for query in ({"limit": 5001}, {"hours": 0}, {"since": "nan"}):
+        assert client.get("/timeline", params=query).status_code == 422
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "bnVsbA", "WyJpZCIsdHJ1ZSwwLjAsMV0", "é", "1" * 400])

@@ -56,6 +56,16 @@ def study_state(study: ActedStudy) -> StudyState:
 # ---- following ------------------------------------------------------------------------------
 
 
+def test_the_time_of_the_slots_is_told_and_grows_with_the_trials(
+    study: ActedStudy, page: Page
+) -> None:
+    region = page.get_by_role("region", name="Time of the slots", exact=True)
+    expect(region).to_contain_text("running 100.0 %")
+    study.end_trial(1, 2.0)
+    expect(region).to_contain_text("trials trained per slot-hour, slots 0 to 0")
+    expect(region.get_by_role("img", name="Slot by slot")).to_be_visible()
+
+
 def test_a_new_experiment_and_its_result_appear_without_a_reload(
     study: ActedStudy, page: Page
 ) -> None:

@@ -74,6 +74,8 @@ READING = [
     ("log", "7"),
     ("instructions",),
     ("notebook",),
+    ("timeline",),
+    ("timeline", "--hours", "0.5", "--budget", "60"),
 ]
 
 

@@ -19,6 +19,7 @@ from scheduler.rules.states import ExperimentState
 from scheduler.study.config import Config
 from scheduler.study.reader import Reader
 from scheduler.study.store import Session, Store
+from scheduler.study.timeline import read_timeline
 from tests.long_study import lengthen
 from tests.synthetic import Course, World, make_study
 
@@ -55,6 +56,9 @@ QUESTIONS: dict[str, Callable[[Reader], object]] = {
     ),
     "a page of a state that none is in": lambda reader: reader.page(
         after=0, limit=20, state=ExperimentState.RUNNING
+    ),
+    "the newest trials' slots": lambda reader: read_timeline(
+        reader, now=5e9, budget=300.0, most=100
     ),
     "experiments like the champion": lambda reader: reader.alike("gpt", 100),
     "briefing": lambda reader: write_briefing(reader, Config(), REQUEST, Circumstances("# Go\n")),

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from scheduler.rules.state import Policy
+from scheduler.rules.timeline import Kind
 from scheduler.study.database import SCHEMA_VERSION
 from scheduler.study.reader import Reader
 from scheduler.study.store import Store
+from scheduler.study.timeline import read_timeline
 
 STUDIES = Path(__file__).parents[1] / "fixtures" / "studies"
 OLD = sorted(STUDIES.glob("schema*.sql"))
@@ -96,6 +98,17 @@ def test_the_classes_of_an_old_study_have_the_precision_that_they_had(old: Path)
     assert set(state.noise) <= {"NVIDIA H100 80GB HBM3, bfloat16"}
     assert state.champion is not None
     assert {r.hardware for r in state.champion.results} == {"NVIDIA H100 80GB HBM3, bfloat16"}
+
+
+def test_the_slots_of_an_old_study_are_guessed_from_its_trials_and_said_to_be(old: Path) -> None:
+    with Reader(old) as reader:
+        told = read_timeline(reader, now=None, budget=300.0)
+        outcomes = [t.outcome for t in reader.trials() if t.outcome is not None]
+        kept = reader.study().slot_time.at(None)
+    assert told.guessed
+    assert {line.slot for line in told.lines} == {each.slot for each in told.trials} != set()
+    assert sum(told.totals.values()) == pytest.approx(told.seconds) == sum(kept.values())
+    assert kept[Kind.WARM_UP] == pytest.approx(sum(o.timings.warm_up for o in outcomes))
 
 
 def test_an_old_study_is_read_without_a_change_to_its_file(old: Path) -> None:

@@ -34,6 +34,11 @@ body { font-variant-numeric: tabular-nums; line-height: 1.45 }
 .slot .q-linear-progress { color: var(--busy); margin: .2rem 0 .3rem }
 .phases { display: flex; width: 100%; height: .6rem; border-radius: .3rem; overflow: hidden;
   gap: 1px }
+.phases.shares { gap: 0; height: .9rem }
+.marks { display: flex; flex-wrap: wrap; gap: .2rem .9rem; font-size: .78rem; margin-top: .35rem }
+.marks .mark { white-space: nowrap }
+.marks i { display: inline-block; width: .7rem; height: .7rem; border-radius: .15rem;
+  margin-right: .3rem; vertical-align: -.05rem }
 .banner { width: 100%; padding: .7rem 1rem; border-radius: .6rem; gap: .6rem;
   border: 1px solid rgba(210, 140, 0, .6); background: rgba(255, 176, 0, .14) }
 .long { max-height: 22rem; overflow: auto; width: 100% }

@@ -8,6 +8,7 @@ from scheduler.api.dashboard.frame import frame, keep_up
 from scheduler.api.dashboard.lineage import Lineage
 from scheduler.api.dashboard.panels import Facts, panel
 from scheduler.api.dashboard.progress import Progress
+from scheduler.api.dashboard.slot_time import SlotTime
 from scheduler.api.dashboard.slots import Slots
 from scheduler.api.dashboard.snapshot import Snapshot
 from scheduler.api.dashboard.tables import Arms, Experiments
@@ -54,6 +55,8 @@ class _Page:
             self._progress = Progress(context.metric, minimize=context.minimize)
         with panel("Slots"):
             self._slots = Slots()
+        with panel("Time of the slots"):
+            self._time = SlotTime()
         with ui.element("div").classes("columns"):
             with ui.element("div").classes("column-of-panels"):
                 with panel("Instructions"):
@@ -80,6 +83,7 @@ class _Page:
         self._facts.show(_figures(now))
         self._progress.show(now)
         self._slots.show(now)
+        self._time.show(now)
         self._told.show(now)
         self._queue.show(now.queue, None)
         on = now.leaders[0].hardware if now.leaders else ""  # today's champion's class

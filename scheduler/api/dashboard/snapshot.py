@@ -15,8 +15,12 @@ from scheduler.study.letters import Instruct
 from scheduler.study.points import collect
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, InstructionRecord, NotebookRecord, SlotView, Study
+from scheduler.study.timeline import Timeline, read_timeline
 
 LEADERS, LATEST, QUEUE, INSTRUCTIONS = 10, 10, 8, 30
+TRIALS = (
+    150  # the newest ones, whose slots' time is drawn: some milliseconds however long the study
+)
 NAMED = 5  # experiments of an instruction whose results are shown, the newest ones
 
 
@@ -36,6 +40,7 @@ class Snapshot:
     champion: Experiment | None = None
     kept: Sequence[Experiment] = ()
     drawing: Drawing = field(default_factory=Drawing)
+    newest_time: Timeline | None = None  # of the newest trials
     notebook: NotebookRecord | None = None
     instructions: Sequence[InstructionRecord] = ()  # newest first
     waiting: Sequence[Instruct] = ()  # in the mailbox, oldest first
@@ -99,7 +104,18 @@ class Snapshots:
             champion=reader.experiment(champion.experiment) if champion else None,
             kept=points.kept,
             drawing=draw(points, reader.spread(), context.metric, minimize=context.minimize),
+            newest_time=self._time(reader),
             notebook=reader.notebook(),
             instructions=told,
             results={n: e for n in named if (e := reader.experiment(n)) is not None},
+        )
+
+    def _time(self, reader: Reader) -> Timeline:
+        config, live = self.context.config, self.context.follower.live
+        return read_timeline(
+            reader,
+            now=None if live is None else live.at,
+            budget=config.budget.seconds,
+            gpus=config.workers.gpus_per_trial,
+            most=TRIALS,
         )

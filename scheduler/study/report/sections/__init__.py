@@ -25,6 +25,7 @@ from scheduler.study.report.sections.method import method
 from scheduler.study.report.sections.progress import progress
 from scheduler.study.report.sections.question import question
 from scheduler.study.report.sections.researchers import researchers
+from scheduler.study.report.sections.slot_time import slot_time
 from scheduler.study.report.sections.summary import summary
 
 SECTIONS: Sequence[Callable[[Material], Section | None]] = (
@@ -41,6 +42,7 @@ SECTIONS: Sequence[Callable[[Material], Section | None]] = (
     learned,
     instructions,
     researchers,
+    slot_time,
     cost,
     checked,
     again,
