@@ -67,11 +67,14 @@ def sandbox_level(config: Config) -> str:
     return f"basic: {why}"
 
 
-def gather_materials(config: Config) -> Materials:
-    """Read the task, pack the data where that has not been done. Raises UsageError."""
+def gather_materials(config: Config, say: Callable[[str], None] = lambda _: None) -> Materials:
+    """Read the task, pack the data where that has not been done. Raises UsageError.
+
+    `say` is told how far downloads and packing are.
+    """
     task = task_folder(config)
     files = baseline_files(config, task)
-    packed = prepare_data(config, cache_folder(), task)
+    packed = prepare_data(config, cache_folder(), task, say)
     identity = identify(files)
     baseline = Proposal(
         title="baseline",

@@ -78,7 +78,7 @@ def run(
     sandbox = session.sandbox_level(opening.config)
     keys = take_keys(opening.config, os.environ)
     with stage.wait("reading the task and packing the data (once for this machine)"):
-        materials = session.gather_materials(opening.config)
+        materials = session.gather_materials(opening.config, stage.say)
     with stage.wait("starting Ray"):
         local = connect().local
         capacity = session.measure_capacity(opening.config, nodes(), local=local)

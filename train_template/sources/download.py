@@ -51,9 +51,7 @@ class _Facts:
     size: int | None  # bytes of the whole file
 
 
-def download(
-    files: Mapping[str, Path], headers: Mapping[str, str], *, first_wait: float = FIRST_WAIT_SECONDS
-) -> None:
+def download(files: Mapping[str, Path], headers: Mapping[str, str]) -> None:
     """Get each address of `files` that is not there yet into its place.
 
     Raises RefusedError or UnreachableError for the first one that can't be had, DataError where
@@ -75,7 +73,7 @@ def download(
     ):
         stop = threading.Event()
         began = [
-            pool.submit(_File(client, url, file, progress, stop, first_wait).get)
+            pool.submit(_File(client, url, file, progress, stop).get)
             for url, file in missing.items()
         ]
         try:
@@ -92,10 +90,10 @@ class _File:
 
     def __init__(
         self, client: "httpx.Client", url: str, file: Path, progress: "_Progress",
-        stop: threading.Event, first_wait: float,
+        stop: threading.Event,
     ) -> None:  # fmt: skip
         self._client, self._url, self._file = client, url, file
-        self._progress, self._stop, self._first_wait = progress, stop, first_wait
+        self._progress, self._stop = progress, stop
 
     def get(self) -> None:
         import httpx
@@ -110,12 +108,12 @@ class _File:
             except (RefusedError, OSError):
                 raise
             except (httpx.TransportError, httpx.TooManyRedirects, _TryAgain) as error:
-                failed = 1 if self._received() > before else failed + 1
+                failed = 1 if self._received() > before else failed + 1  # some of it came
                 unheard = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 if failed >= (ATTEMPTS_TO_REACH if unheard else ATTEMPTS):
                     reason = f"{error}" or type(error).__name__
                     raise UnreachableError(" ".join(reason.split())) from error
-            self._stop.wait(min(self._first_wait * 2 ** (failed - 1), LONGEST_WAIT_SECONDS))
+            self._stop.wait(min(FIRST_WAIT_SECONDS * 2 ** (failed - 1), LONGEST_WAIT_SECONDS))
 
     def _parts(self) -> list[Path]:
         # Not glob: a name may hold its characters.
@@ -151,7 +149,8 @@ class _File:
                     each.unlink()
             self._progress.expect(self._url, facts.size, size if resumes else 0)
             with part.open("ab" if resumes else "wb") as file:
-                for block in answer.iter_bytes(1 << 20):
+                # As it comes: blocks of a size would be lost with what they lack.
+                for block in answer.iter_bytes():
                     file.write(block)
                     self._progress.add(len(block))
                     if self._stop.is_set():

@@ -1,0 +1,131 @@
+"""Packing: rows of documents in order, full, without padding; and what is drawn from them."""
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from train_template.draws import Rows, Windows
+from train_template.packing import BestFit, Stream
+from train_template.tokenizer import Ids
+
+BOS = 60_000
+
+
+def documents(lengths: list[int]) -> list[Ids]:
+    """Each begins with the separator; each other token says which document, and which place."""
+    return [
+        np.array([BOS, *(number * 50 + place for place in range(1, length))], dtype=np.uint16)
+        for number, length in enumerate(lengths)
+    ]
+
+
+def packed(texts: list[Ids], row: int, waiting: int) -> tuple[list[Ids], int]:
+    packing = BestFit(row, waiting)
+    rows = [each for text in texts for each in packing.add(text)]
+    rows += packing.finish()
+    return rows, packing.left_out
+
+
+def parts(row: Ids) -> list[Ids]:
+    """A row, cut before each separator."""
+    return np.split(row, np.flatnonzero(row == BOS))[1:]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 49), max_size=60),
+    row=st.integers(2, 30),
+    waiting=st.integers(1, 12),
+)
+def test_rows_are_full_of_documents_in_order(
+    lengths: list[int], row: int, waiting: int
+) -> None:
+    texts = documents(lengths)
+    rows, left_out = packed(texts, row, waiting)
+    assert all(len(each) == row and each[0] == BOS for each in rows)
+    assert sum(map(len, texts)) == sum(map(len, rows)) + left_out
+    seen = Counter[int]()
+    for each in rows:
+        pieces = parts(each)
+        for number, piece in enumerate(pieces):
+            if len(piece) == 1:
+                continue
+            text = texts[int(piece[1]) // 50]
+            assert piece.tolist() == text[: len(piece)].tolist()  # from its beginning, in order
+            if number < len(pieces) - 1:
+                assert len(piece) == len(text)  # cropped only at the end of a row
+            seen[int(piece[1]) // 50] += 1
+    assert all(count == 1 for count in seen.values())
+
+
+@given(lengths=st.lists(st.integers(1, 49), min_size=1, max_size=40), row=st.integers(2, 30))
+def test_a_document_is_cropped_only_where_none_fits(lengths: list[int], row: int) -> None:
+    waiting = len(lengths) + 1  # all are there to choose from
+    rows, _ = packed(documents(lengths), row, waiting)
+    left = Counter(lengths)
+    for each in rows:
+        room = row
+        for piece in parts(each):
+            fitting = [length for length, count in left.items() if count and length <= room]
+            if fitting:
+                assert len(piece) == max(fitting)  # the longest that fits
+                taken = max(fitting)
+            else:
+                assert len(piece) == room
+                taken = min(length for length, count in left.items() if count)
+            left[taken] -= 1
+            room -= len(piece)
+
+
+def test_documents_wait_for_room_but_not_for_ever() -> None:
+    packing = BestFit(10, waiting=3)
+    lengths = [4, 6, 7, 3, 5, 5]
+    rows = [each for text in documents(lengths) for each in packing.add(text)]
+    assert [[len(piece) for piece in parts(row)] for row in rows] == [[7, 3], [6, 4]]
+    rows = list(packing.finish())
+    assert [[len(piece) for piece in parts(row)] for row in rows] == [[5, 5]]
+
+
+def test_a_stream_loses_nothing() -> None:
+    texts = documents([3, 40, 1])
+    packing = Stream()
+    out = [each for text in texts for each in packing.add(text)] + list(packing.finish())
+    assert np.concatenate(out).tolist() == np.concatenate(texts).tolist()
+
+
+def test_every_row_comes_once_before_any_comes_again() -> None:
+    rows = Rows(10 * 9, 9, np.random.default_rng(1))
+    drawn = np.concatenate([rows.draw(3, 8) for _ in range(20)])  # batches across the rounds' ends
+    assert set(drawn.tolist()) == set(range(0, 90, 9))
+    for start in range(0, 60, 10):
+        assert len(set(drawn[start : start + 10].tolist())) == 10
+    assert drawn[:10].tolist() != drawn[10:20].tolist()
+
+
+@given(
+    length=st.integers(1, 40), row=st.integers(2, 12), rows=st.integers(5, 30),
+    count=st.integers(1, 70),
+)  # fmt: skip
+def test_windows_of_any_length_lie_in_the_text(
+    length: int, row: int, rows: int, count: int
+) -> None:
+    text = Rows(rows * row, row, np.random.default_rng(1))
+    if length > text.most():
+        return
+    starts = text.draw(count, length)
+    assert len(starts) == count
+    assert starts.min() >= 0
+    assert starts.max() + length + 1 <= rows * row
+    if length >= row - 1:
+        assert (starts % row == 0).all()  # they begin with a document
+    else:
+        assert ((starts % row) % length == 0).all()
+        assert (starts % row + length < row).all()  # and lie within one row
+
+
+def test_a_stream_is_drawn_from_at_random_places() -> None:
+    windows = Windows(100, np.random.default_rng(1))
+    starts = windows.draw(2000, 9)
+    assert windows.most() == 99
+    assert (starts.min(), starts.max()) == (0, 90)
