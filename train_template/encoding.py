@@ -53,9 +53,7 @@ def cores() -> int:
     return max(1, min(mine or 1, MOST_PROCESSES))
 
 
-def _results(
-    batch: list[Document], future: Future[list[Ids]]
-) -> Iterator[tuple[Document, Ids]]:
+def _results(batch: list[Document], future: Future[list[Ids]]) -> Iterator[tuple[Document, Ids]]:
     yield from zip(batch, future.result(), strict=True)
 
 

@@ -1,7 +1,7 @@
 """Packed data: a folder with the tokens of each split and a meta.json that describes them.
 
     train.bin, validation.bin, audit.bin   token ids, little-endian uint16, end to end
-    tokenizer.json                         where the tokenizer was learned: for people to decode with
+    tokenizer.json                         where it was learned: for people to decode with
     meta.json                              see `Meta`; its SHA-256 is the data's hash
 
 In: a folder. Out: its description, and tokens mapped from its files. The hash covers meta.json,

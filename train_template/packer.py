@@ -1,4 +1,4 @@
-"""Writes packed data (see `packed`): documents of a source, as tokens, in the files of their splits.
+"""Writes packed data (see `packed`): documents of a source as tokens, in a file for each split.
 
 In: a source, a tokenizer, a layout and an empty folder. Out: the folder filled, and its hash. It
 streams: what is in memory at a time does not grow with the text. All cores encode.
@@ -67,7 +67,7 @@ class _SplitWriter:
             raise DataError(
                 f"the {self._path.stem} split would hold {self._bytes} bytes of text, fewer than "
                 f"{MINIMUM_BYTES}: give data.paths more text (at least 20 kB"
-                + (")" if self._packing.row is None else ", and more for longer rows)")
+                "; best-fit rows take more, where documents are longer than they)"
             )
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -83,6 +83,8 @@ class _SplitWriter:
             self._digest.update(data)
             self._tokens += len(ids)
             self._bytes += int(self._sizes[ids].sum())
+            if self.is_full:
+                return
 
 
 def write(

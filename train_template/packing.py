@@ -26,7 +26,6 @@ WAITING = 1000  # documents to choose from: 99.9 % of the rows then end with a d
 class Packing(Protocol):
     """How the tokens of a split are laid out."""
 
-    row: int | None  # tokens of a row; None: it is one stream
     left_out: int  # tokens of documents that were not written
 
     def add(self, ids: Ids) -> Iterator[Ids]:
@@ -39,7 +38,6 @@ class Packing(Protocol):
 class Stream:
     """Documents end to end."""
 
-    row = None
     left_out = 0
 
     def add(self, ids: Ids) -> Iterator[Ids]:
@@ -55,8 +53,8 @@ class BestFit:
     """Rows of whole documents, cropped only where nothing fits."""
 
     def __init__(self, row: int, waiting: int = WAITING) -> None:
-        self.row = row
         self.left_out = 0
+        self._length = row
         self._most = waiting
         # Sorted by length; among equals the first to come stands last, where bisect_right finds it.
         self._keys: list[tuple[int, int]] = []  # length, minus the number of the document
@@ -71,7 +69,7 @@ class BestFit:
         key = (len(ids), -self._count)
         place = bisect_right(self._keys, key)
         self._keys.insert(place, key)
-        self._waiting.insert(place, ids[: self.row].copy())  # more of it can't be used
+        self._waiting.insert(place, ids[: self._length].copy())  # more of it can't be used
         while len(self._keys) >= self._most:
             yield from self._place()
 
@@ -84,7 +82,7 @@ class BestFit:
 
     def _place(self) -> Iterator[Ids]:
         """Put one document into the row; give the row where that fills it."""
-        room = self.row - self._filled
+        room = self._length - self._filled
         found = bisect_right(self._keys, (room, 0)) - 1
         if found < 0:  # nothing fits: the first to come of the shortest
             found = bisect_right(self._keys, (self._keys[0][0], 0)) - 1
@@ -93,6 +91,6 @@ class BestFit:
         self._row[self._filled : self._filled + used] = self._waiting.pop(found)[:used]
         self.left_out += length - used
         self._filled += used
-        if self._filled == self.row:
+        if self._filled == self._length:
             self._filled = 0
             yield self._row.copy()

@@ -42,7 +42,7 @@ class ByteTokenizer:
     name = "bytes"
     file = ""
     separator = 256
-    token_bytes = (1,) * 256 + (0,)
+    token_bytes: tuple[int, ...] = (1,) * 256 + (0,)
 
     def encode(self, text: bytes) -> Ids:
         """The separator, then one id a byte; shape [1 + len(text)]."""

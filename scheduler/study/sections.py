@@ -156,13 +156,13 @@ class DataSection(Section):
     )
     revision: Annotated[str, Field(min_length=1)] = Field(
         default="main",
-        description="Where data.source is hf: a branch, a tag or a commit. What was downloaded of a "
-        "branch is kept: name a commit for a newer or an exact one.",
+        description="Where data.source is hf: a branch, a tag or a commit. What was downloaded of "
+        "a branch is kept: name a commit for a newer or an exact one.",
     )
     files: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=(),
-        description="Where data.source is hf: the data set's files to train on, .parquet, .jsonl or "
-        ".jsonl.gz; part_{000..015}.parquet are sixteen.",
+        description="Where data.source is hf: the data set's files to train on, .parquet, .jsonl "
+        "or .jsonl.gz; part_{000..015}.parquet are sixteen.",
     )
     validation_file: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
@@ -176,14 +176,14 @@ class DataSection(Section):
     tokenizer: Literal["auto", "bytes", "bpe"] = Field(
         default="auto",
         description="How text becomes tokens. bytes: need no training and hide no cost. bpe: "
-        "byte-level BPE that is learned from the training text, once; a large model learns far more "
-        "of the text in the same time. auto: bpe where data.source is hf.",
+        "byte-level BPE that is learned from the training text, once; a large model learns far "
+        "more of the text in the same time. auto: bpe where data.source is hf.",
     )
     vocab_size: Annotated[int, Field(ge=257, le=65_535)] = Field(
         default=8192,
-        description="Token ids, where data.tokenizer is bpe: the 256 bytes, a separator, and merges. "
-        "At most 65535, as ids are stored in 16 bits. 8192: in five minutes larger heads cost more "
-        "than they bring.",
+        description="Token ids, where data.tokenizer is bpe: the 256 bytes, a separator, and "
+        "merges. At most 65535, as ids are stored in 16 bits. 8192, as in karpathy/autoresearch: a "
+        "small model is not all head.",
     )
     packing: Literal["auto", "windows", "best_fit"] = Field(
         default="auto",
@@ -202,8 +202,8 @@ class DataSection(Section):
     )
     eval_batch_tokens: Count = Field(
         default=65_536,
-        description="Tokens scored at a time: a limit on memory, without effect on the metric. Each "
-        "takes 4 bytes for every id of the vocabulary, twice.",
+        description="Tokens scored at a time: a limit on memory, without effect on the metric. "
+        "Each takes 4 bytes for every id of the vocabulary, twice.",
     )
 
     @property

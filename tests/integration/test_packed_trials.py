@@ -119,7 +119,7 @@ def test_packed_rows_are_full_of_whole_text(rows: Packed) -> None:
 class Wide(ByteTokenizer):
     """Bytes in the largest vocabulary that ids hold."""
 
-    token_bytes = (1,) * 256 + (0,) * (65_535 - 256)
+    token_bytes: tuple[int, ...] = (1,) * 256 + (0,) * (65_535 - 256)
 
 
 def test_a_trial_holds_a_vocabulary_of_65535(task: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from train_template.errors import DataError
 
 ROOT = Path(__file__).parents[2]
 STRANGE = [
-    "Plain words, 1234567 numbers,\n\n    and   spaces\t\r\n".encode(),
+    b"Plain words, 1234567 numbers,\n\n    and   spaces\t\r\n",
     "naïve café: Grüße, привет, שלום, 你好世界, こんにちは, 한국어".encode(),
     "family: 👨‍👩‍👧‍👦, flag: 🇳🇴, skin: 👍🏽".encode(),
     b"latin-1: caf\xe9 na\xefve \xff\xfe\x80\x80 end",
@@ -52,7 +53,7 @@ def slow(tokenizer: BpeTokenizer, text: str) -> list[int]:
     for word in regex.findall(bpe.PATTERN, text):
         parts = [character[byte] for byte in word.encode()]
         while len(parts) > 1:
-            pairs = list(zip(parts, parts[1:], strict=False))
+            pairs = list(pairwise(parts))
             best = min(pairs, key=lambda pair: rank.get(pair, 1 << 30))
             if best not in rank:
                 break

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +20,19 @@ SHARD = "shard_00000.parquet"
 VALIDATION = "shard_00001.parquet"
 
 
-def parquet(texts: list[str | None], column: str = "text") -> bytes:
+def parquet(texts: Sequence[str | None], column: str = "text") -> bytes:
     out = io.BytesIO()
-    pq.write_table(pa.table({column: texts, "id": range(len(texts))}), out, row_group_size=7)
+    pq.write_table(pa.table({column: list(texts), "id": range(len(texts))}), out, row_group_size=7)
     return out.getvalue()
 
 
-TRAINING = [f"Row {number} is one to learn from, and not a short one.\n" * 8 for number in range(60)]
-WITHHELD = [f"Row {number} is measured on, and is of no great length.\n" * 8 for number in range(20)]
-FILES = {SHARD: parquet([*TRAINING, None, ""]), VALIDATION: parquet(list(WITHHELD))}
+TRAINING = [
+    f"Row {number} is one to learn from, and not a short one.\n" * 8 for number in range(60)
+]
+WITHHELD = [
+    f"Row {number} is measured on, and is of no great length.\n" * 8 for number in range(20)
+]
+FILES = {SHARD: parquet([*TRAINING, None, ""]), VALIDATION: parquet(WITHHELD)}
 
 
 @pytest.fixture
@@ -116,7 +120,7 @@ def test_what_is_refused_says_what_to_do(
     with pytest.raises(DataError, match=r"no such file \(HTTP 404\): compare data.dataset"):
         HuggingFaceSource("some/text", ["no.parquet"], VALIDATION).fetch(tmp_path)
     hub.wanted_token = "hf_right"
-    with pytest.raises(DataError, match="it asks for a token .*set HF_TOKEN"):
+    with pytest.raises(DataError, match=r"it asks for a token .*set HF_TOKEN"):
         source().fetch(tmp_path / "a")
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(DataError, match="the token in HF_TOKEN does not open it") as refused:
@@ -147,9 +151,7 @@ def test_without_network_the_way_out_is_named(
     assert "--set data.source=path" in last
 
 
-def test_rows_are_documents_and_the_withheld_file_has_both_splits(
-    hub: Hub, tmp_path: Path
-) -> None:
+def test_rows_are_documents_and_the_withheld_file_has_both_splits(hub: Hub, tmp_path: Path) -> None:
     spec: dict[str, object] = {
         "source": "hf",
         "dataset": "some/text",
@@ -168,7 +170,9 @@ def test_rows_are_documents_and_the_withheld_file_has_both_splits(
 
 
 def test_names_of_files_count_up() -> None:
-    assert list(expand("part_{08..10}.parquet")) == [f"part_{n}.parquet" for n in ("08", "09", "10")]
+    assert list(expand("part_{08..10}.parquet")) == [
+        f"part_{n}.parquet" for n in ("08", "09", "10")
+    ]
     assert list(expand("a{0..1}-{2..3}")) == ["a0-2", "a0-3", "a1-2", "a1-3"]
     assert list(expand("plain.jsonl")) == ["plain.jsonl"]
     with pytest.raises(DataError, match="backwards"):

@@ -1,14 +1,19 @@
 """Packing: rows of documents in order, full, without padding; and what is drawn from them."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from train_template import encoding
 from train_template.draws import Rows, Windows
+from train_template.packer import Layout, write
 from train_template.packing import BestFit, Stream
-from train_template.tokenizer import Ids
+from train_template.sources import PathSource
+from train_template.tokenizer import ByteTokenizer, Ids
 
 BOS = 60_000
 
@@ -38,9 +43,7 @@ def parts(row: Ids) -> list[Ids]:
     row=st.integers(2, 30),
     waiting=st.integers(1, 12),
 )
-def test_rows_are_full_of_documents_in_order(
-    lengths: list[int], row: int, waiting: int
-) -> None:
+def test_rows_are_full_of_documents_in_order(lengths: list[int], row: int, waiting: int) -> None:
     texts = documents(lengths)
     rows, left_out = packed(texts, row, waiting)
     assert all(len(each) == row and each[0] == BOS for each in rows)
@@ -129,3 +132,33 @@ def test_a_stream_is_drawn_from_at_random_places() -> None:
     starts = windows.draw(2000, 9)
     assert windows.most() == 99
     assert (starts.min(), starts.max()) == (0, 90)
+
+
+def test_any_number_of_processes_gives_the_same_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "SMALL_BYTES", 1000)
+    monkeypatch.setattr(encoding, "BATCH_BYTES", 2000)
+    for number in range(600):
+        (tmp_path / f"{number:03}.txt").write_text(f"document {number}\n" * (number % 17 + 3))
+    hashes = []
+    for processes in (1, 3):
+        folder = tmp_path / f"with-{processes}"
+        folder.mkdir()
+        source = PathSource(["*.txt"], tmp_path)
+        hashes.append(write(folder, source, ByteTokenizer(), Layout(row=257), processes))
+    assert hashes[0] == hashes[1]
+
+
+def test_a_withheld_split_holds_no_more_than_is_needed(tmp_path: Path) -> None:
+    for number in range(600):
+        (tmp_path / f"{number:03}.txt").write_text(f"document {number}\n" * 10)
+    sizes = {}
+    for most in (None, 2000):
+        folder = tmp_path / f"most-{most}"
+        folder.mkdir()
+        source = PathSource(["*.txt"], tmp_path)
+        write(folder, source, ByteTokenizer(), Layout(row=257, withheld_tokens=most), 1)
+        sizes[most] = {f.stem: f.stat().st_size // 2 for f in folder.glob("*.bin")}
+    assert 2000 <= sizes[2000]["validation"] < 2000 + 257 < sizes[None]["validation"]
+    assert sizes[2000]["train"] == sizes[None]["train"]

@@ -5,8 +5,8 @@ validation text, its second half the audit. Out: documents, a row each. Files co
 (`ENDPOINT/datasets/NAME/resolve/REVISION/FILE`) and stay in the node's cache, where all studies
 find them; packed data is made of them once and needs neither them nor the network again.
 
-As the hub's own tools do, it asks HF_ENDPOINT instead of huggingface.co where that is set, and sends
-HF_TOKEN, to that host alone.
+As the hub's own tools do, it asks HF_ENDPOINT instead of huggingface.co where that is set, and
+sends HF_TOKEN, to that host alone.
 """
 
 import os
@@ -19,7 +19,7 @@ from train_template.errors import DataError
 from train_template.lock import locked
 from train_template.sources.download import RefusedError, UnreachableError, download
 from train_template.sources.records import ENDINGS, count_rows, holds_records, rows
-from train_template.sources.source import Document
+from train_template.sources.source import Document, Split
 
 ENDPOINT = "https://huggingface.co"
 NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -83,7 +83,9 @@ class HuggingFaceSource:
                 f"the same command goes on from there. {WAY_OUT}"
             ) from error
         except ImportError as error:
-            raise DataError(f"data.source=hf needs httpx, which is not installed: {error}") from error
+            raise DataError(
+                f"data.source=hf needs httpx, which is not installed: {error}"
+            ) from error
         self._folder = folder
 
     def documents(self) -> Iterator[Document]:
@@ -91,7 +93,7 @@ class HuggingFaceSource:
         file = self._file(self._withheld_file)
         half = (count_rows(file, self._column) + 1) // 2
         for number, text in enumerate(rows(file, self._column)):
-            split = "validation" if number < half else "audit"
+            split: Split = "validation" if number < half else "audit"
             yield Document(self._withheld_file, text, split)
         for name in self._files:
             for text in rows(self._file(name), self._column):

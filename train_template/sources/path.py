@@ -1,8 +1,8 @@
 """Text of one's own: files and globs.
 
 A plain file is one document, named by its path relative to `root`; a Parquet or JSONL file holds
-one in each row. Which split a document belongs to depends on names, or for rows on their text, never
-on where the files lie.
+one in each row. Which split a document belongs to depends on names, or for rows on their text,
+never on where the files lie.
 """
 
 import glob

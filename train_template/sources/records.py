@@ -72,8 +72,10 @@ def _json_lines(file: Path, column: str) -> Iterator[bytes]:
                 if not line.strip():
                     continue
                 row = json.loads(line)
-                text = row.get(column, KeyError) if isinstance(row, dict) else None
-                if text is KeyError:
+                if not isinstance(row, dict):
+                    raise DataError(f"line {number} of {file.name} is no object with a text")
+                text = row.get(column)
+                if column not in row:
                     raise DataError(
                         f"data.text_column: line {number} of {file.name} has no key {column!r}; "
                         f"it has {', '.join(row)}"
@@ -83,4 +85,6 @@ def _json_lines(file: Path, column: str) -> Iterator[bytes]:
                 if text:
                     yield text.encode("utf-8", "surrogatepass")
     except (ValueError, EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{file}, line {number}: no JSON Lines that can be read: {error}") from error
+        raise DataError(
+            f"{file}, line {number}: no JSON Lines that can be read: {error}"
+        ) from error
