@@ -1,16 +1,15 @@
 """What making data costs, and what the rows of the packing hold: on source text of this machine.
 
-The text is the Python source of the installed packages (`data.source: path`), so that no download is
-needed. Prints, each as the median and the range of several runs: how fast BPE is learned, encodes
-and packs on one core and on all, with the most memory that the process held, how much of the text
-rows hold, and how fast a session draws batches. `--full` takes all of the source there is.
+The text is the Python source of the installed packages (`data.source: path`), so that no download
+is needed. Prints, each as the median and the range of several runs: how fast BPE is learned,
+encodes and packs on one core and on all, with the most memory that the process held, how much of
+the text rows hold, and how fast a session draws batches. `--full` takes all of the source there is.
 """
 
 import contextlib
 import json
 import multiprocessing
 import resource
-import shutil
 import sys
 import sysconfig
 import tempfile
@@ -29,7 +28,7 @@ from train_template.packer import Layout, write
 from train_template.packing import WAITING, BestFit
 from train_template.prepare import prepare
 from train_template.sources import Document, PathSource
-from train_template.tokenizer import Ids
+from train_template.tokenizer import ByteTokenizer, Ids
 
 SIZE, VOCABULARY, LENGTH, RUNS = 24_000_000, 8192, 2048, 3
 SAMPLES = (2_000_000, 8_000_000, 24_000_000, 64_000_000)  # bytes to learn from
@@ -127,6 +126,10 @@ def packing(ids: list[Ids]) -> None:
             room, plain = LENGTH + 1, plain + 1
         room -= len(each)
     used = sum(map(len, short)) / (plain * (LENGTH + 1))
+    every = BestFit(LENGTH + 1, WAITING, all=True)
+    rows = sum(1 for each in ids for _ in every.add(each)) + sum(1 for _ in every.finish())
+    held = 1 - every.left_out / total
+    print(f"| best_fit_all: tokens that rows hold | {held:.1%}, in {rows:,} rows |")
     print(f"| documents that fit a row, in order, padded: rows that are text | {used:.1%} |")
     crops = sum(len(each) > LENGTH + 1 for each in ids) / len(ids)
     print(f"| documents longer than a row | {crops:.1%}, {_share(ids):.1%} of the tokens |")
@@ -140,7 +143,7 @@ def _share(ids: list[Ids]) -> float:
 def whole(cache: Path, paths: list[str], folder: Path) -> None:
     """`prepare` as a study calls it, in a process of its own."""
     spec = {"source": "path", "root": str(folder), "paths": paths, "tokenizer": "bpe"}
-    more = {"vocab_size": VOCABULARY, "packing": "best_fit", "sequence_length": LENGTH}
+    more = {"vocab_size": VOCABULARY, "packing": "best_fit_all", "sequence_length": LENGTH}
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         for what in ("learned and packed", "found packed"):
@@ -168,7 +171,7 @@ def drawing(texts: list[bytes], folder: Path) -> None:
     for name, row in (("rows", LENGTH + 1), ("stream", None)):
         data = folder / name
         data.mkdir()
-        write(data, PathSource(["*.txt"], folder), bpe.ByteTokenizer(), Layout(row))
+        write(data, PathSource(["*.txt"], folder), ByteTokenizer(), Layout(row))
         text = read(data).tokens("train")
         random = np.random.default_rng(1)
         draws = Windows(len(text), random) if row is None else Rows(len(text), row, random)
@@ -205,7 +208,6 @@ def main(full: bool = False) -> None:
         whole(
             folder, ["**/*.py"] if full else ["[a-f]*/**/*.py"], Path(sysconfig.get_path("purelib"))
         )
-        shutil.rmtree(folder / "partial", ignore_errors=True)
 
 
 if __name__ == "__main__":

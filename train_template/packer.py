@@ -30,11 +30,12 @@ class Layout:
     """How documents become tokens in files."""
 
     row: int | None = None  # tokens of a best-fit row; None: one stream
+    all: bool = False  # whether rows hold the rest of cropped documents too
     withheld_tokens: int | None = None  # that a withheld split needs at most; None: all there are
 
     def packing(self) -> Packing:
         """A fresh one, for one split."""
-        return Stream() if self.row is None else BestFit(self.row)
+        return Stream() if self.row is None else BestFit(self.row, all=self.all)
 
 
 class _SplitWriter:

@@ -9,7 +9,8 @@ places of it later. `BestFit` fills rows of `row` tokens, without padding:
 
 as karpathy/autoresearch does it for each batch, here once for all trials. The rest of a cropped
 document is left out, there as here: so models see many beginnings, and every token of a row after
-its document's own beginning. `left_out` says what that costs; long documents lose most.
+its document's own beginning. `left_out` says what that costs; long documents lose most. With `all`
+the rest is a document of its own, and nothing is left out but what fills no row at the end.
 """
 
 from bisect import bisect_right
@@ -52,8 +53,12 @@ class Stream:
 class BestFit:
     """Rows of whole documents, cropped only where nothing fits."""
 
-    def __init__(self, row: int, waiting: int = WAITING) -> None:
+    def __init__(self, row: int, waiting: int = WAITING, *, all: bool = False) -> None:  # noqa: A002
+        """Raises ValueError where a row would hold nothing but the separator."""
+        if row < 2:
+            raise ValueError(f"a row of {row} tokens holds no text")
         self.left_out = 0
+        self._all = all
         self._length = row
         self._most = waiting
         # Sorted by length; among equals the first to come stands last, where bisect_right finds it.
@@ -65,13 +70,24 @@ class BestFit:
 
     def add(self, ids: Ids) -> Iterator[Ids]:
         """Let the document wait; give the rows that became full, shape [row] each."""
+        while self._all and len(ids) > self._length:
+            yield ids[: self._length]
+            ids = self._rest(ids, self._length)
+        self._wait(ids)
+        while len(self._keys) >= self._most:
+            yield from self._place()
+
+    def _wait(self, ids: Ids) -> None:
         self._count += 1
         key = (len(ids), -self._count)
         place = bisect_right(self._keys, key)
         self._keys.insert(place, key)
         self._waiting.insert(place, ids[: self._length].copy())  # more of it can't be used
-        while len(self._keys) >= self._most:
-            yield from self._place()
+
+    @staticmethod
+    def _rest(ids: Ids, used: int) -> Ids:
+        """What comes after the first `used` tokens, with the document's separator in front."""
+        return np.concatenate([ids[:1], ids[used:]])
 
     def finish(self) -> Iterator[Ids]:
         """Fill rows while documents wait; a last one that can't be filled is left out."""
@@ -88,8 +104,14 @@ class BestFit:
             found = bisect_right(self._keys, (self._keys[0][0], 0)) - 1
         length, _ = self._keys.pop(found)
         used = min(length, room)
-        self._row[self._filled : self._filled + used] = self._waiting.pop(found)[:used]
-        self.left_out += length - used
+        ids = self._waiting.pop(found)
+        self._row[self._filled : self._filled + used] = ids[:used]
+        if self._all and 1 < used < length:
+            self._wait(self._rest(ids, used))
+        elif self._all and used < length:  # nothing but its separator found room
+            self._wait(ids)
+        else:
+            self.left_out += length - used
         self._filled += used
         if self._filled == self._length:
             self._filled = 0

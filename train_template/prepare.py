@@ -3,7 +3,8 @@
 In: a cache folder and a specification (see `sources`), and beside the source in it
 
     tokenizer        bytes, where it is not given, or bpe with vocab_size ids
-    packing          windows, where it is not given, or best_fit in rows of sequence_length + 1
+    packing          windows, where it is not given, or best_fit or best_fit_all (see `packing`)
+                     in rows of sequence_length + 1
     withheld_tokens  that a withheld split needs at most; not given: all the text there is
 
 Out: the folder `CACHE/<hash>/` (see `packed`) and, as the last line on stdout, one JSON object
@@ -36,7 +37,7 @@ from train_template.sources import Source, make_source
 from train_template.tokenizer import ByteTokenizer, Tokenizer
 
 TOKENIZERS = ("bytes", "bpe")
-PACKINGS = ("windows", "best_fit")
+PACKINGS = ("windows", "best_fit", "best_fit_all")
 FORMAT = 2  # counts up when the same text would be packed in another way
 REPORTED_SECONDS = 2.0
 PARTIAL = "partial-"  # the first part of the name of a folder that is being written
@@ -91,9 +92,11 @@ def _understand(spec: Mapping[str, object]) -> _Wanted:
     vocab_size = _number(spec, "vocab_size") if tokenizer == "bpe" else None
     if vocab_size is not None:
         bpe.check_size(vocab_size)
-    row = _number(spec, "sequence_length") + 1 if packing == "best_fit" else None
+    row = None if packing == "windows" else _number(spec, "sequence_length") + 1
     most = _number(spec, "withheld_tokens") if "withheld_tokens" in spec else None
-    return _Wanted(spec, make_source(spec), vocab_size, Layout(row, most))
+    return _Wanted(
+        spec, make_source(spec), vocab_size, Layout(row, packing == "best_fit_all", most)
+    )
 
 
 def _number(spec: Mapping[str, object], key: str) -> int:
@@ -161,11 +164,11 @@ def _pack(cache: Path, wanted: _Wanted) -> str:
 def _report(meta: packed.Meta, seconds: float) -> None:
     """Say what came of it, where that took long or something was lost."""
     train = meta.splits["train"]
-    if train.left_out:
+    if train.left_out > train.tokens // 100:
         kept = train.tokens / (train.tokens + train.left_out)
         _say(f"rows hold {kept:.0%} of the text; the ends of documents that don't fit are left out")
     if train.left_out > train.tokens:
-        _say("so much is lost of long documents: data.packing=windows keeps all of them")
+        _say("so much is lost of long documents: data.packing=best_fit_all keeps all of them")
     if seconds > REPORTED_SECONDS:
         _say(f"{train.documents:,} documents, {train.tokens:,} training tokens, {seconds:.0f} s")
 

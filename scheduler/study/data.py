@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from agent.errors import SourceError
@@ -24,6 +25,7 @@ from scheduler.study.bundled import BUNDLED_TASK, bundled_task
 from scheduler.study.config import Config
 from scheduler.study.sections import DataSection
 
+TOKENS = ("HF_TOKEN",)  # that a task's packing may need, and nobody else
 PROGRESS = "data: "  # how lines of a task's packing begin that tell how far it is
 LEAST_WITHHELD = 4_194_304  # tokens of each: 8 MB, so that smaller figures share one packing
 
@@ -55,19 +57,23 @@ def task_folder(config: Config) -> Path:
 
 
 def prepare_data(
-    config: Config, cache: Path, task: Path, say: Callable[[str], None] = lambda _: None
+    config: Config,
+    cache: Path,
+    task: Path,
+    say: Callable[[str], None] = lambda _: None,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> PackedData:
     """Pack the study's data below `cache`, or find it there.
 
     The first time that takes seconds, or minutes where it is downloaded; `say` is told how far it
-    is.
+    is. `variables` are for its environment alone: a token that this process does not keep.
 
     Raises UsageError for data that can't be used, with the task's own words, and StudyError if
     the packing itself fails.
     """
     command = [sys.executable, "-P", "-m", f"{BUNDLED_TASK}.prepare"]
     command += ["--out", str(cache.absolute()), "--spec", json.dumps(_specification(config.data))]
-    environment = {**os.environ, "PYTHONPATH": str(task.absolute().parent)}
+    environment = {**os.environ, **variables, "PYTHONPATH": str(task.absolute().parent)}
     code, stdout, last = _run(command, environment, say)
     if code == 2:
         raise UsageError(last)
@@ -128,8 +134,8 @@ def _specification(data: DataSection) -> dict[str, Any]:
         specification["text_column"] = data.text_column
     if data.tokenizer_kind == "bpe":
         specification["vocab_size"] = data.vocab_size
-    if data.packing_kind == "best_fit":
-        specification |= {"packing": "best_fit", "sequence_length": data.sequence_length}
+    if data.packing_kind != "windows":
+        specification |= {"packing": data.packing_kind, "sequence_length": data.sequence_length}
     return specification
 
 
@@ -190,7 +196,7 @@ def _answer(stdout: str) -> PackedData:
 def _check_validation(data: DataSection, tokens: int) -> None:
     """Refuse to score more tokens than there are: the metric would not be what the key says."""
     most = tokens - 1  # the last token is a target only
-    if data.packing_kind == "best_fit":
+    if data.packing_kind != "windows":
         most = tokens // (data.sequence_length + 1) * data.sequence_length
     if most < data.validation_tokens:
         what = f"set data.validation_tokens to at most {most} or use more text"

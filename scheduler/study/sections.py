@@ -185,12 +185,13 @@ class DataSection(Section):
         "merges. At most 65535, as ids are stored in 16 bits. 8192, as in karpathy/autoresearch: a "
         "small model is not all head.",
     )
-    packing: Literal["auto", "windows", "best_fit"] = Field(
+    packing: Literal["auto", "windows", "best_fit", "best_fit_all"] = Field(
         default="auto",
         description="windows: documents end to end, and windows from random places. best_fit: rows "
         "of sequence_length tokens and a target, each begun with a document and filled with whole "
-        "ones as far as they fit; the rest of a long document is left out. auto: best_fit where "
-        "data.source is hf.",
+        "ones as far as they fit; the rest of a long document is left out. best_fit_all: it is a "
+        "document of its own, for text such as code, of which best_fit loses most. auto: best_fit "
+        "where data.source is hf.",
     )
     sequence_length: Count = Field(
         default=2048, description="Tokens in one training sequence. 2048 fills a large GPU."
@@ -214,7 +215,7 @@ class DataSection(Section):
         return self.tokenizer
 
     @property
-    def packing_kind(self) -> Literal["windows", "best_fit"]:
+    def packing_kind(self) -> Literal["windows", "best_fit", "best_fit_all"]:
         """What `packing` amounts to."""
         if self.packing == "auto":
             return "best_fit" if self.source == "hf" else "windows"

@@ -81,6 +81,29 @@ def test_a_document_is_cropped_only_where_none_fits(lengths: list[int], row: int
             room -= len(piece)
 
 
+@given(
+    lengths=st.lists(st.integers(1, 49), max_size=40),
+    row=st.integers(2, 30),
+    waiting=st.integers(1, 12),
+)
+def test_with_all_of_them_nothing_is_lost_but_a_last_row(
+    lengths: list[int], row: int, waiting: int
+) -> None:
+    texts = documents(lengths)
+    packing = BestFit(row, waiting, all=True)
+    rows = [each for text in texts for each in packing.add(text)]
+    rows += packing.finish()
+    assert all(len(each) == row and each[0] == BOS for each in rows)
+    assert packing.left_out < row
+    told = sum(len(text) - 1 for text in texts)  # tokens that are no separators
+    held = [token for each in rows for token in each.tolist() if token != BOS]
+    assert told - len(held) <= packing.left_out
+    assert len(set(held)) == len(held)  # each at most once
+    for each in rows:
+        for piece in parts(each):
+            assert (np.diff(piece[1:].astype(int)) == 1).all()  # and in order
+
+
 def test_documents_wait_for_room_but_not_for_ever() -> None:
     packing = BestFit(10, waiting=3)
     lengths = [4, 6, 7, 3, 5, 5]
