@@ -151,7 +151,7 @@ def whole(cache: Path, paths: list[str], folder: Path) -> None:
                 _prepared, (str(cache), json.dumps({**spec, **more}))
             )
             print(f"| prepare, {what} | {seconds:.1f} s for {size / 1e6:.0f} MB of rows |")
-            print(f"| most memory of it so far | {memory:.0f} MB, its processes each less |")
+            print(f"| most memory of one process of it | {memory:.0f} MB |")
 
 
 def _prepared(cache: str, spec: str) -> tuple[float, float, int]:
@@ -172,10 +172,10 @@ def drawing(texts: list[bytes], folder: Path) -> None:
         data = folder / name
         data.mkdir()
         write(data, PathSource(["*.txt"], folder), ByteTokenizer(), Layout(row))
-        text = read(data).tokens("train")
+        tokens = read(data).tokens("train")
         random = np.random.default_rng(1)
-        draws = Windows(len(text), random) if row is None else Rows(len(text), row, random)
-        views = np.lib.stride_tricks.sliding_window_view(text, LENGTH + 1)
+        draws = Windows(len(tokens), random) if row is None else Rows(len(tokens), row, random)
+        views = np.lib.stride_tricks.sliding_window_view(tokens, LENGTH + 1)
 
         def draw() -> None:
             for _ in range(BATCHES):
