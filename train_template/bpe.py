@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SEPARATOR = "<|document|>"
 FEWEST, MOST = 257, 65_535  # every byte and the separator; what uint16 ids hold
-SAMPLE_BYTES = 64_000_000  # more changes the length of the text in tokens by less than 0.1 %
+SAMPLE_BYTES = 64_000_000  # of 300 MB of source: 32 MB learned as good a vocabulary, 8 a worse
 DOCUMENT_BYTES = 10_000  # of one document: a long one of a kind should not decide
 # Where tokens must not reach across: as GPT-4's tokenizer does it, but for numbers, which are cut
 # after two digits instead of three, because a small vocabulary has better uses than 1000 numbers.

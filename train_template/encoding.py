@@ -7,6 +7,7 @@ memory does not grow with the text. What is small is encoded here: processes tak
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -81,6 +82,15 @@ def _pool(tokenizer: Tokenizer, processes: int) -> ProcessPoolExecutor:
 def _begin(tokenizer: Tokenizer) -> None:
     global _tokenizer  # noqa: PLW0603 - one a process, for all that it is sent
     _tokenizer = tokenizer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's processes outlive one that is killed: they hold both ends of the pipe to it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _encode(texts: list[bytes]) -> list[Ids]:

@@ -1,11 +1,15 @@
 """Packing: rows of documents in order, full, without padding; and what is drawn from them."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from train_template import encoding
@@ -15,6 +19,7 @@ from train_template.packing import BestFit, Stream
 from train_template.sources import PathSource
 from train_template.tokenizer import ByteTokenizer, Ids
 
+ROOT = Path(__file__).parents[2]
 BOS = 60_000
 
 
@@ -38,6 +43,7 @@ def parts(row: Ids) -> list[Ids]:
     return np.split(row, np.flatnonzero(row == BOS))[1:]
 
 
+@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 49), max_size=60),
     row=st.integers(2, 30),
@@ -62,6 +68,7 @@ def test_rows_are_full_of_documents_in_order(lengths: list[int], row: int, waiti
     assert all(count == 1 for count in seen.values())
 
 
+@settings(deadline=None)
 @given(lengths=st.lists(st.integers(1, 49), min_size=1, max_size=40), row=st.integers(2, 30))
 def test_a_document_is_cropped_only_where_none_fits(lengths: list[int], row: int) -> None:
     waiting = len(lengths) + 1  # all are there to choose from
@@ -81,6 +88,7 @@ def test_a_document_is_cropped_only_where_none_fits(lengths: list[int], row: int
             room -= len(piece)
 
 
+@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 49), max_size=40),
     row=st.integers(2, 30),
@@ -129,6 +137,7 @@ def test_every_row_comes_once_before_any_comes_again() -> None:
     assert drawn[:10].tolist() != drawn[10:20].tolist()
 
 
+@settings(deadline=None)
 @given(
     length=st.integers(1, 40), row=st.integers(2, 12), rows=st.integers(5, 30),
     count=st.integers(1, 70),
@@ -171,6 +180,34 @@ def test_any_number_of_processes_gives_the_same_data(
         source = PathSource(["*.txt"], tmp_path)
         hashes.append(write(folder, source, ByteTokenizer(), Layout(row=257), processes))
     assert hashes[0] == hashes[1]
+
+
+def test_a_packing_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    program = (
+        "import itertools, os, sys, time\n"
+        "from train_template.encoding import encoded\n"
+        "from train_template.sources import Document\n"
+        "from train_template.tokenizer import ByteTokenizer\n"
+        "if __name__ == '__main__':\n"
+        "    endless = itertools.repeat(Document('', b'x' * (1 << 20), 'train'))\n"
+        "    for number, _ in enumerate(encoded(endless, ByteTokenizer(), 2)):\n"
+        "        if number == 20:\n"
+        "            print('both encode', flush=True)\n"
+    )
+    (tmp_path / "endless.py").write_text(program)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "endless.py")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"both encode\n"
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
 
 
 def test_a_withheld_split_holds_no_more_than_is_needed(tmp_path: Path) -> None:
