@@ -7,6 +7,7 @@ the text rows hold, and how fast a session draws batches. `--full` takes all of 
 """
 
 import contextlib
+import io
 import json
 import multiprocessing
 import resource
@@ -15,6 +16,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -30,7 +32,7 @@ from train_template.prepare import prepare
 from train_template.sources import Document, PathSource
 from train_template.tokenizer import ByteTokenizer, Ids
 
-SIZE, VOCABULARY, LENGTH, RUNS = 24_000_000, 8192, 2048, 3
+SIZE, VOCABULARY, LENGTH, RUNS = 12_000_000, 8192, 2048, 3
 SAMPLES = (2_000_000, 8_000_000, 24_000_000, 64_000_000)  # bytes to learn from
 BATCH, BATCHES = 64, 50
 
@@ -145,18 +147,18 @@ def whole(cache: Path, paths: list[str], folder: Path) -> None:
     spec = {"source": "path", "root": str(folder), "paths": paths, "tokenizer": "bpe"}
     more = {"vocab_size": VOCABULARY, "packing": "best_fit_all", "sequence_length": LENGTH}
     context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
         for what in ("learned and packed", "found packed"):
-            seconds, memory, size = pool.apply(
-                _prepared, (str(cache), json.dumps({**spec, **more}))
-            )
+            seconds, memory, size = pool.submit(
+                _prepared, str(cache), json.dumps({**spec, **more})
+            ).result()
             print(f"| prepare, {what} | {seconds:.1f} s for {size / 1e6:.0f} MB of rows |")
             print(f"| most memory of one process of it | {memory:.0f} MB |")
 
 
 def _prepared(cache: str, spec: str) -> tuple[float, float, int]:
     began = time.monotonic()
-    with contextlib.redirect_stderr(None):
+    with contextlib.redirect_stderr(io.StringIO()):
         data = prepare(Path(cache), json.loads(spec))
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss

@@ -34,8 +34,8 @@ def encoded(
         waiting: deque[tuple[list[Document], Future[list[Ids]]]] = deque()
         for batch in batches:
             if pool is None and processes > 1 and done >= SMALL_BYTES:
-                pool = stack.enter_context(_pool(tokenizer, processes))
-                stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+                pool = _pool(tokenizer, processes)
+                stack.callback(pool.shutdown, cancel_futures=True)
             if pool is None:
                 done += sum(len(each.text) for each in batch)
                 for document in batch:

@@ -207,6 +207,8 @@ def test_a_packing_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> No
     process.kill()
     process.communicate()
     _, alive = psutil.wait_procs(children, timeout=30)
+    for child in alive:
+        child.kill()
     assert alive == []
 
 
