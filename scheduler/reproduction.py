@@ -87,10 +87,13 @@ def seeds_for(
 class Bench:
     """This machine, made ready for the trials of one study."""
 
-    def __init__(self, config: Config) -> None:
-        """Read the task, pack the data where that has not been done. Raises UsageError."""
+    def __init__(self, config: Config, say: Callable[[str], None] = lambda _: None) -> None:
+        """Read the task, pack the data where that has not been done. Raises UsageError.
+
+        `say` is told how far downloads and packing are.
+        """
         self._config = config
-        self.materials: Materials = gather_materials(config)
+        self.materials: Materials = gather_materials(config, say)
         self.gpus = choose_gpus(config.workers.gpus_per_trial, os.environ)
 
     def differences(self, held: Recorded) -> list[str]:

@@ -8,9 +8,10 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import psutil
@@ -67,11 +68,18 @@ def sandbox_level(config: Config) -> str:
     return f"basic: {why}"
 
 
-def gather_materials(config: Config) -> Materials:
-    """Read the task, pack the data where that has not been done. Raises UsageError."""
+def gather_materials(
+    config: Config,
+    say: Callable[[str], None] = lambda _: None,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Materials:
+    """Read the task, pack the data where that has not been done. Raises UsageError.
+
+    `say` is told how far downloads and packing are; `variables` are for them (`prepare_data`).
+    """
     task = task_folder(config)
     files = baseline_files(config, task)
-    packed = prepare_data(config, cache_folder(), task)
+    packed = prepare_data(config, cache_folder(), task, say, variables)
     identity = identify(files)
     baseline = Proposal(
         title="baseline",

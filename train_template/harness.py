@@ -44,6 +44,7 @@ def run(job: Job, transport: Transport) -> bool:
         steps=job.steps,
         sequence_length=job.settings.sequence_length,
         vocab_size=meta.vocab_size,
+        row=meta.row,
         progress_seconds=job.progress_seconds,
     )
     session = Session(plan, device, transport)

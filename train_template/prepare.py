@@ -1,12 +1,19 @@
 """Packs the data once for a machine: `python -P -m train_template.prepare --out CACHE --spec JSON`.
 
-In: a cache folder and a specification (see `sources`; "tokenizer" is "bytes" where it is not
-given). Out: the folder `CACHE/<hash>/` (see `packed`) and, as the last line on stdout, one JSON
-object `{"folder": ..., "hash": ..., "tokens": {split: count}}`. Bad input ends with exit code 2
-and one line on stderr that says what to do.
+In: a cache folder and a specification (see `sources`), and beside the source in it
+
+    tokenizer        bytes, where it is not given, or bpe with vocab_size ids
+    packing          windows, where it is not given, or best_fit or best_fit_all (see `packing`)
+                     in rows of sequence_length + 1
+    withheld_tokens  that a withheld split needs at most; not given: all the text there is
+
+Out: the folder `CACHE/<hash>/` (see `packed`) and, as the last line on stdout, one JSON object
+`{"folder": ..., "hash": ..., "tokens": {split: count}}`. How far it is stands on stderr. Bad input
+ends with exit code 2, and the last line on stderr says what to do.
 
 Any number of processes may call it at once: one packs, the others wait and find its work. An
-interrupted run leaves nothing half-made, and damaged files are made anew. It downloads nothing.
+interrupted run leaves nothing half-made, and damaged files are made anew. What a source downloads
+lies in `CACHE/downloads/`, what was learned of a text in `CACHE/tokenizers/`.
 """
 
 import argparse
@@ -16,18 +23,39 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from train_template import packed
+from train_template import bpe, packed, packer
 from train_template.errors import DataError
 from train_template.lock import locked
 from train_template.packed import Packed
+from train_template.packer import Layout
 from train_template.sources import Source, make_source
-from train_template.tokenizer import Tokenizer, make_tokenizer
+from train_template.tokenizer import ByteTokenizer, Tokenizer
 
-FORMAT = 1  # counts up when the same text would be packed in another way
+TOKENIZERS = ("bytes", "bpe")
+PACKINGS = ("windows", "best_fit", "best_fit_all")
+FORMAT = 2  # counts up when the same text would be packed in another way
+REPORTED_SECONDS = 2.0
 PARTIAL = "partial-"  # the first part of the name of a folder that is being written
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A specification that was understood."""
+
+    spec: Mapping[str, object]
+    source: Source
+    vocab_size: int | None  # of the BPE to learn; None: bytes
+    layout: Layout
+
+    def key(self, *more: object) -> str:
+        """What the result depends on, without reading the text."""
+        text = json.dumps([FORMAT, sys.version, *more, self.source.state()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def prepare(cache: Path, spec: Mapping[str, object]) -> Packed:
@@ -35,25 +63,73 @@ def prepare(cache: Path, spec: Mapping[str, object]) -> Packed:
 
     The folder's name is the data's hash.
     """
-    tokenizer = make_tokenizer(str(spec.get("tokenizer", "bytes")))
-    source = make_source(spec)
+    wanted = _understand(spec)
     cache.mkdir(parents=True, exist_ok=True)
+    entry = cache / "index" / f"{wanted.key(dict(spec))}.json"
     with locked(cache / "prepare.lock"):
+        if found := _found(cache, entry):
+            return found
+    # Not under the lock: who needs other data need not wait for the network.
+    wanted.source.fetch(cache / "downloads")
+    with locked(cache / "prepare.lock"):
+        if found := _found(cache, entry):
+            return found
         # Whoever writes holds the lock: what is partial now, an interrupted run left behind.
         for stale in cache.glob(f"{PARTIAL}*"):
             shutil.rmtree(stale)
-        entry = cache / "index" / f"{_key(spec, source)}.json"
-        known = _indexed(entry)
-        if known is None or not packed.is_sound(cache / known, known):
-            known = _pack(cache, source, tokenizer)
-            _write_entry(entry, known)
+        known = _pack(cache, wanted)
+        _write_entry(entry, json.dumps(known))
     return packed.read(cache / known)
 
 
-def _key(spec: Mapping[str, object], source: Source) -> str:
-    """What the packed data depends on, without reading the text."""
-    text = json.dumps([FORMAT, sys.version, dict(spec), source.state()], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _understand(spec: Mapping[str, object]) -> _Wanted:
+    tokenizer, packing = spec.get("tokenizer", "bytes"), spec.get("packing", "windows")
+    if tokenizer not in TOKENIZERS:
+        names = ", ".join(TOKENIZERS)
+        raise DataError(f"no tokenizer is called {tokenizer!r}: choose from {names}")
+    if packing not in PACKINGS:
+        raise DataError(f"data.packing is {packing!r}: choose from {', '.join(PACKINGS)}")
+    vocab_size = _number(spec, "vocab_size") if tokenizer == "bpe" else None
+    if vocab_size is not None:
+        bpe.check_size(vocab_size)
+    row = None if packing == "windows" else _number(spec, "sequence_length") + 1
+    most = _number(spec, "withheld_tokens") if "withheld_tokens" in spec else None
+    return _Wanted(
+        spec, make_source(spec), vocab_size, Layout(row, packing == "best_fit_all", most)
+    )
+
+
+def _number(spec: Mapping[str, object], key: str) -> int:
+    value = spec.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise DataError(f"data.{key} is {value!r}: it must be a whole number, 1 or more")
+    return value
+
+
+def _found(cache: Path, entry: Path) -> Packed | None:
+    known = _indexed(entry)
+    if known is None or not packed.is_sound(cache / known, known):
+        return None
+    return packed.read(cache / known)
+
+
+def _tokenizer(cache: Path, wanted: _Wanted) -> Tokenizer:
+    """The tokenizer, learned where that has not been done for this text and size."""
+    if wanted.vocab_size is None:
+        return ByteTokenizer()
+    file = cache / "tokenizers" / f"{wanted.key('bpe', wanted.vocab_size)}.json"
+    if file.is_file():
+        return bpe.load(file)
+    _say(f"learning a vocabulary of {wanted.vocab_size:,}")
+    began = time.monotonic()
+    tokenizer = bpe.learn(wanted.source.sample(), wanted.vocab_size)
+    _say(f"learned {len(tokenizer.token_bytes):,} tokens in {time.monotonic() - began:.0f} s")
+    _write_entry(file, tokenizer.file)
+    return tokenizer
+
+
+def _say(text: str) -> None:
+    print(f"data: {text}", file=sys.stderr, flush=True)
 
 
 def _indexed(entry: Path) -> str | None:
@@ -64,11 +140,14 @@ def _indexed(entry: Path) -> str | None:
     return known if isinstance(known, str) and len(known) == 64 and known.isalnum() else None
 
 
-def _pack(cache: Path, source: Source, tokenizer: Tokenizer) -> str:
+def _pack(cache: Path, wanted: _Wanted) -> str:
     """Write beside the final place, then rename: the folder is there whole or not at all."""
+    tokenizer = _tokenizer(cache, wanted)
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=cache))
     try:
-        data_hash = packed.write(partial, source, tokenizer)
+        began = time.monotonic()
+        data_hash = packer.write(partial, wanted.source, tokenizer, wanted.layout)
+        _report(packed.read(partial).meta, time.monotonic() - began)
         partial.chmod(0o755)  # mkdtemp makes it private; other users of the node read it too
         final = cache / data_hash
         if packed.is_sound(final, data_hash):
@@ -82,10 +161,22 @@ def _pack(cache: Path, source: Source, tokenizer: Tokenizer) -> str:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_entry(entry: Path, data_hash: str) -> None:
+def _report(meta: packed.Meta, seconds: float) -> None:
+    """Say what came of it, where that took long or something was lost."""
+    train = meta.splits["train"]
+    if train.left_out > train.tokens // 100:
+        kept = train.tokens / (train.tokens + train.left_out)
+        _say(f"rows hold {kept:.0%} of the text; the ends of documents that don't fit are left out")
+    if train.left_out > train.tokens:
+        _say("so much is lost of long documents: data.packing=best_fit_all keeps all of them")
+    if seconds > REPORTED_SECONDS:
+        _say(f"{train.documents:,} documents, {train.tokens:,} training tokens, {seconds:.0f} s")
+
+
+def _write_entry(entry: Path, content: str) -> None:
     entry.parent.mkdir(exist_ok=True)
     partial = entry.with_suffix(".partial")
-    partial.write_text(json.dumps(data_hash))
+    partial.write_text(content, "utf-8")
     partial.replace(entry)
 
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from train_template import wire
+from train_template import packed, wire
 from train_template.alone import train_and_judge
 from train_template.errors import TemplateError
 from train_template.job import Settings
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     budget.add_argument("--seconds", type=float)
     budget.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sequence-length", type=int, default=256)
+    parser.add_argument("--sequence-length", type=int, help="the rows' of the data, or 256")
     parser.add_argument("--validation-tokens", type=int, default=65_536)
     parser.add_argument("--eval-batch-tokens", type=int, default=16_384)
     arguments = parser.parse_args(argv)
@@ -98,9 +98,9 @@ def main(argv: list[str] | None = None) -> int:
         text = with_constants(arguments.train.read_text(), arguments.set)
         cache = Path.home() / ".cache" / "autoresearch-ray" / "data"
         data = arguments.data or prepare(cache, {"source": "stdlib"}).folder
-        settings = Settings(
-            arguments.sequence_length, arguments.validation_tokens, arguments.eval_batch_tokens
-        )
+        row = packed.read(data).meta.row
+        length = arguments.sequence_length or (256 if row is None else row - 1)
+        settings = Settings(length, arguments.validation_tokens, arguments.eval_batch_tokens)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             (work / "train.py").write_text(text)

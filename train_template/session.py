@@ -28,6 +28,7 @@ from torch import Tensor
 
 from train_template import device as devices
 from train_template import wire
+from train_template.draws import Rows, Windows
 from train_template.errors import ContractError, DataError, DivergedError
 from train_template.packed import DTYPE
 from train_template.tokenizer import Ids
@@ -52,6 +53,7 @@ class Plan:
     steps: int | None
     sequence_length: int
     vocab_size: int
+    row: int | None = None  # tokens of a packed row; None: the text is one stream
     progress_seconds: float = 1.0  # the shortest time between two reports
 
 
@@ -71,7 +73,7 @@ class Session:
         self._plan = plan
         self._transport = transport
         self._text: Ids | None = None  # the training tokens, once the clock runs
-        self._random = np.random.default_rng(plan.seed)  # chooses windows; not train.py's
+        self._draws: Rows | Windows | None = None
         self._started = 0.0
         self._reported = 0.0
         self._step = 0
@@ -125,7 +127,7 @@ class Session:
             devices.seed_everything(self.seed)
 
     def batches(self, batch_size: int, sequence_length: int | None = None) -> Iterator[Batch]:
-        """Real batches, windows from random places of the training text, until the budget ends.
+        """Real batches of the training text, in random order, until the budget ends (see `draws`).
 
         The first starts the clock. Each waits until the device has finished the previous step,
         so that progress is true and the run ends at most one step over its budget. A batch is a
@@ -138,15 +140,16 @@ class Session:
         length = sequence_length or self.sequence_length
         if batch_size < 1 or length < 1:
             raise ContractError(f"batches({batch_size}, {length}): both must be 1 or more")
-        if self._text is None:
+        if self._text is None or self._draws is None:
             self._text = self._start()
-        if len(self._text) <= length:
+            self._draws = self._drawn(len(self._text))
+        if self._draws.most() < length:
             raise DataError(
                 f"the training text has {len(self._text)} tokens: no window of {length}"
             )
         while True:
             # Drawn before the wait: the device still works while the host prepares the batch.
-            batch = None if self._ended else self._draw(self._text, batch_size, length)
+            batch = None if self._ended else self._draw(self._text, self._draws, batch_size, length)
             self._settle()
             if batch is None or self._ended:
                 return
@@ -195,8 +198,14 @@ class Session:
         text: Ids = np.frombuffer(view, dtype=DTYPE)
         return text
 
-    def _draw(self, text: Ids, batch_size: int, length: int) -> Batch:
-        starts = self._random.integers(len(text) - length, size=batch_size)
+    def _drawn(self, tokens: int) -> Rows | Windows:
+        random = np.random.default_rng(self._plan.seed)  # not train.py's
+        if self._plan.row is None:
+            return Windows(tokens, random)
+        return Rows(tokens, self._plan.row, random)
+
+    def _draw(self, text: Ids, draws: Rows | Windows, batch_size: int, length: int) -> Batch:
+        starts = draws.draw(batch_size, length)
         windows = np.lib.stride_tricks.sliding_window_view(text, length + 1)[starts]
         return self._on_device(windows.astype(np.int64))
 

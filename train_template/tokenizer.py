@@ -2,9 +2,7 @@
 
 In: the bytes of one document. Out: its token ids as uint16. The metric is bits per byte, so a
 tokenizer also says how many bytes each id counts: with that, tokenizers of any size compare
-fairly. Reading documents and writing files happen elsewhere.
-
-A new tokenizer is one class with this face and one line in `TOKENIZERS`.
+fairly. Reading documents and writing files happen elsewhere, and so does learning (`bpe`).
 """
 
 from typing import Protocol
@@ -12,17 +10,23 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from train_template.errors import DataError
-
 Ids = npt.NDArray[np.uint16]
 
 
 class Tokenizer(Protocol):
-    """What the packing of data and the metric ask of a tokenizer."""
+    """What the packing of data and the metric ask of a tokenizer. It can be pickled."""
 
     @property
     def name(self) -> str:
         """The name in the data specification."""
+
+    @property
+    def file(self) -> str:
+        """The text of its tokenizer.json; "" where it needs none."""
+
+    @property
+    def separator(self) -> int:
+        """The id that stands before each document; it counts no bytes."""
 
     @property
     def token_bytes(self) -> tuple[int, ...]:
@@ -36,8 +40,9 @@ class ByteTokenizer:
     """Ids 0 to 255 are the bytes; 256 stands before each document and counts no bytes."""
 
     name = "bytes"
+    file = ""
     separator = 256
-    token_bytes = (1,) * 256 + (0,)
+    token_bytes: tuple[int, ...] = (1,) * 256 + (0,)
 
     def encode(self, text: bytes) -> Ids:
         """The separator, then one id a byte; shape [1 + len(text)]."""
@@ -45,13 +50,3 @@ class ByteTokenizer:
         ids[0] = self.separator
         ids[1:] = np.frombuffer(text, dtype=np.uint8)
         return ids
-
-
-TOKENIZERS: dict[str, type[Tokenizer]] = {"bytes": ByteTokenizer}
-
-
-def make_tokenizer(name: str) -> Tokenizer:
-    """The tokenizer of that name; raises DataError with the names that there are."""
-    if name not in TOKENIZERS:
-        raise DataError(f"no tokenizer is called {name!r}: choose from {', '.join(TOKENIZERS)}")
-    return TOKENIZERS[name]()

@@ -2,34 +2,54 @@
 
 In: a folder on the head (the task's fixed files, the packed data). Out: the same files on a node,
 in `CACHE/HASH/NAME/`, written once per node and checked. How a Bundle travels is not decided
-here: see `workers/remote.py`.
+here: see `workers/remote.py`. Packed data may be gigabytes: large files are mapped, not read, and
+pickled without a copy.
 """
 
 import hashlib
+import mmap
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
 from workers.errors import BundleError
-from workers.files import check_names, write_files
+from workers.files import Content, check_names, write_files
+
+LARGE_BYTES = 1 << 20  # of a file: from here on a copy costs more than a mapping
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """The files of one folder, in memory: relative POSIX name and content, sorted by name."""
+    """The files of one folder: relative POSIX name and content, sorted by name."""
 
     name: str  # of the folder, as it is called in a cache
     hash: str  # SHA-256 over names and contents, hexadecimal
-    files: tuple[tuple[str, bytes], ...]
+    files: tuple[tuple[str, Content], ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Large contents as buffers: Ray puts them into its store, and takes them out, as such."""
+        files = tuple(
+            (name, content if len(content) < LARGE_BYTES else pickle.PickleBuffer(content))
+            for name, content in self.files
+        )
+        return _arrived, (self.name, self.hash, files)
 
 
-def content_hash(files: Iterable[tuple[str, bytes]]) -> str:
+def _arrived(name: str, content: str, files: Iterable[tuple[str, Any]]) -> Bundle:
+    """A Bundle as it was pickled; its buffers are whatever the pickle's reader gives for them."""
+    own = ((each, part if isinstance(part, bytes) else memoryview(part)) for each, part in files)
+    return Bundle(name, content, tuple(own))
+
+
+def content_hash(files: Iterable[tuple[str, Content]]) -> str:
     """SHA-256 over sorted names and contents, each with its length in front, hexadecimal."""
     digest = hashlib.sha256()
     for name, content in sorted(files):
@@ -54,12 +74,20 @@ def pack(folder: Path, *, name: str | None = None, exclude: Collection[str] = ()
             path = Path(parent, each)
             relative = path.relative_to(folder).as_posix()
             if not _excluded(relative, exclude):
-                files.append((relative, path.read_bytes()))
+                files.append((relative, _content(path)))
     if not files:
         raise BundleError(f"there is no file to pack in {folder}")
     files.sort()
     check_names(each for each, _ in files)
     return Bundle(name or folder.resolve().name, content_hash(files), tuple(files))
+
+
+def _content(path: Path) -> Content:
+    """What a file holds; a large one is mapped."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size < LARGE_BYTES:
+            return file.read()
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _excluded(relative: str, patterns: Collection[str]) -> bool:
@@ -120,7 +148,7 @@ class Cache:
             return None
         stamp = _stamp(folder)
         if folder not in self._known:
-            files = ((each, (folder / each).read_bytes()) for each in stamp)
+            files = ((each, _content(folder / each)) for each in stamp)
             if content_hash(files) != content:
                 return None
             self._known[folder] = stamp

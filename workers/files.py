@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from workers.errors import BundleError
 
+Content = bytes | memoryview
+
 
 def check_names(names: Iterable[str]) -> None:
     """Raise BundleError unless the names can stand together below any folder.
@@ -34,7 +36,7 @@ def check_names(names: Iterable[str]) -> None:
         raise BundleError(f"{min(both)!r} is a file and a folder at once")
 
 
-def write_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
+def write_files(folder: Path, files: Iterable[tuple[str, Content]]) -> None:
     """Write the files below `folder`, which exists.
 
     Raises BundleError before anything is written if a name is refused, and OSError if the disk

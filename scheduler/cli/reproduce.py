@@ -56,7 +56,7 @@ def reproduce(
     with choose_here(study or argument) as source:
         held = recorded(source.reader, experiment)
         wanted = seeds_for(held, source.config, trial=trial, seed=seed, repeats=repeats)
-        bench = Bench(source.config)
+        bench = Bench(source.config, lambda line: typer.echo(line, err=True))
         differences = bench.differences(held)
         if differences and not anyway:
             raise UsageError(

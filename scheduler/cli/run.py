@@ -64,6 +64,7 @@ def run(
     from scheduler.researcher import missing_for, take_keys
     from scheduler.rules.states import StopReason, StudyState
     from scheduler.study.config_file import WEBHOOK
+    from scheduler.study.data import TOKENS
     from scheduler.study.room import when_there_is_room
 
     stage = Stage(plain=plain)
@@ -76,9 +77,10 @@ def run(
     socket = None if no_serve or serve.port is None else bind(serve.host, serve.port)
     stage.say(f"study   {opening.shown} ({'resumed' if opening.before else 'new'})")
     sandbox = session.sandbox_level(opening.config)
+    hub = {name: os.environ[name] for name in TOKENS if name in os.environ}
     keys = take_keys(opening.config, os.environ)
     with stage.wait("reading the task and packing the data (once for this machine)"):
-        materials = session.gather_materials(opening.config)
+        materials = session.gather_materials(opening.config, stage.say, hub)
     with stage.wait("starting Ray"):
         local = connect().local
         capacity = session.measure_capacity(opening.config, nodes(), local=local)

@@ -11,9 +11,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from agent.errors import SourceError
@@ -22,6 +24,10 @@ from scheduler.errors import StudyError, UsageError
 from scheduler.study.bundled import BUNDLED_TASK, bundled_task
 from scheduler.study.config import Config
 from scheduler.study.sections import DataSection
+
+TOKENS = ("HF_TOKEN",)  # that a task's packing may need, and nobody else
+PROGRESS = "data: "  # how lines of a task's packing begin that tell how far it is
+LEAST_WITHHELD = 4_194_304  # tokens of each: 8 MB, so that smaller figures share one packing
 
 
 @dataclass(frozen=True)
@@ -50,23 +56,30 @@ def task_folder(config: Config) -> Path:
     return folder
 
 
-def prepare_data(config: Config, cache: Path, task: Path) -> PackedData:
-    """Pack the study's data below `cache`, or find it there; it takes seconds the first time.
+def prepare_data(
+    config: Config,
+    cache: Path,
+    task: Path,
+    say: Callable[[str], None] = lambda _: None,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> PackedData:
+    """Pack the study's data below `cache`, or find it there.
+
+    The first time that takes seconds, or minutes where it is downloaded; `say` is told how far it
+    is. `variables` are for its environment alone: a token that this process does not keep.
 
     Raises UsageError for data that can't be used, with the task's own words, and StudyError if
     the packing itself fails.
     """
     command = [sys.executable, "-P", "-m", f"{BUNDLED_TASK}.prepare"]
     command += ["--out", str(cache.absolute()), "--spec", json.dumps(_specification(config.data))]
-    environment = {**os.environ, "PYTHONPATH": str(task.absolute().parent)}
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if ended.returncode == 2:
-        raise UsageError(_last_line(ended.stderr))
-    if ended.returncode != 0:
-        raise StudyError(
-            f"packing the data failed with exit code {ended.returncode}: {_last_line(ended.stderr)}"
-        )
-    packed = _answer(ended.stdout)
+    environment = {**os.environ, **variables, "PYTHONPATH": str(task.absolute().parent)}
+    code, stdout, last = _run(command, environment, say)
+    if code == 2:
+        raise UsageError(last)
+    if code != 0:
+        raise StudyError(f"packing the data failed with exit code {code}: {last}")
+    packed = _answer(stdout)
     _check_validation(config.data, packed.tokens.get("validation", 0))
     return packed
 
@@ -103,12 +116,32 @@ def baseline_files(config: Config, task: Path) -> dict[str, str]:
 
 
 def _specification(data: DataSection) -> dict[str, Any]:
-    """What the task's prepare.py is told."""
-    specification: dict[str, Any] = {"source": data.source, "tokenizer": data.tokenizer}
+    """What the task's prepare.py is told: only what the packed data depends on."""
+    specification: dict[str, Any] = {"source": data.source, "tokenizer": data.tokenizer_kind}
     if data.source == "path":
         paths = [str(Path.cwd() / Path(path).expanduser()) for path in data.paths]
         specification |= {"paths": paths, "root": _common_folder(paths)}
+    if data.source == "hf":
+        specification |= {
+            "dataset": data.dataset,
+            "revision": data.revision,
+            "files": list(data.files),
+            "validation_file": data.validation_file,
+            # A shard holds far more than is ever scored, and travels to every node.
+            "withheld_tokens": max(LEAST_WITHHELD, _with_spare(data.validation_tokens)),
+        }
+    if data.source != "stdlib":
+        specification["text_column"] = data.text_column
+    if data.tokenizer_kind == "bpe":
+        specification["vocab_size"] = data.vocab_size
+    if data.packing_kind != "windows":
+        specification |= {"packing": data.packing_kind, "sequence_length": data.sequence_length}
     return specification
+
+
+def _with_spare(tokens: int) -> int:
+    """With a tenth more: the referee's probes draw from text that is not scored."""
+    return tokens + tokens // 10
 
 
 def _common_folder(paths: Iterable[str]) -> str:
@@ -123,6 +156,29 @@ def _common_folder(paths: Iterable[str]) -> str:
             fixed = fixed.parent
         folders.append(fixed.parent if fixed == path else fixed)
     return os.path.commonpath(folders)
+
+
+def _run(
+    command: list[str], environment: Mapping[str, str], say: Callable[[str], None]
+) -> tuple[int, str, str]:
+    """Exit code, output and the last line of the errors; `say` gets each line of progress."""
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        last = ""
+        with process:
+            assert process.stderr is not None
+            try:
+                for line in filter(None, map(str.strip, process.stderr)):
+                    last = line
+                    if line.startswith(PROGRESS):
+                        say(line)
+            except BaseException:  # the person who waits for it has had enough
+                process.terminate()
+                raise
+        output.seek(0)
+        return process.returncode, output.read(), last
 
 
 def _answer(stdout: str) -> PackedData:
@@ -140,6 +196,8 @@ def _answer(stdout: str) -> PackedData:
 def _check_validation(data: DataSection, tokens: int) -> None:
     """Refuse to score more tokens than there are: the metric would not be what the key says."""
     most = tokens - 1  # the last token is a target only
+    if data.packing_kind != "windows":
+        most = tokens // (data.sequence_length + 1) * data.sequence_length
     if most < data.validation_tokens:
         what = f"set data.validation_tokens to at most {most} or use more text"
         if most < data.sequence_length:

@@ -2,11 +2,12 @@
 
 import multiprocessing
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 
-from workers.bundle import Bundle, Cache, cache_folder, content_hash, pack, unpack
+from workers.bundle import LARGE_BYTES, Bundle, Cache, cache_folder, content_hash, pack, unpack
 from workers.errors import BundleError
 
 
@@ -100,3 +101,22 @@ def test_a_cache_that_can_not_be_written_gives_way_to_a_temporary_one(tmp_path: 
     folder = cache_folder({"AUTORESEARCH_CACHE": str(tmp_path / "file" / "below")})
     assert folder.is_dir()
     assert tmp_path not in folder.parents
+
+
+def test_large_files_are_mapped_and_pickled_without_a_copy(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    content = bytes(range(256)) * (LARGE_BYTES // 200)
+    (tmp_path / "data" / "large.bin").write_bytes(content)
+    (tmp_path / "data" / "small.txt").write_text("small")
+    bundle = pack(tmp_path / "data")
+    assert isinstance(dict(bundle.files)["large.bin"], memoryview)
+    buffers: list[pickle.PickleBuffer] = []
+    text = pickle.dumps(bundle, protocol=5, buffer_callback=buffers.append)
+    assert len(text) < 1000
+    arrived = pickle.loads(text, buffers=buffers)
+    assert arrived == bundle
+    assert pickle.loads(pickle.dumps(bundle, protocol=5)) == bundle
+    folder = unpack(arrived, tmp_path / "cache")
+    assert (folder / "large.bin").read_bytes() == content
+    assert Cache(tmp_path / "cache").find(bundle.hash, "data") == folder
+    assert content_hash([("large.bin", content), ("small.txt", b"small")]) == bundle.hash

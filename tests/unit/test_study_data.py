@@ -63,6 +63,51 @@ def test_data_that_can_not_be_used_is_refused_in_the_task_s_words(tmp_path: Path
         pack(tmp_path, str(tmp_path / "no.txt"))
 
 
+def test_what_only_the_packing_may_know_and_what_it_says_are_passed_on(tmp_path: Path) -> None:
+    told: list[str] = []
+    prepare = (
+        "import os, sys\n"
+        "print('data: 1 of 2 files', file=sys.stderr)\n"
+        "print('nobody hears this', file=sys.stderr)\n"
+        "sys.exit('the token is ' + os.environ['HF_TOKEN'])"
+    )
+    task = make_task(tmp_path, prepare=prepare)
+    with pytest.raises(StudyError, match="exit code 1: the token is for the hub"):
+        prepare_data(Config(), tmp_path, task, told.append, {"HF_TOKEN": "for the hub"})
+    assert told == ["data: 1 of 2 files"]
+
+
+def test_the_presets_for_gpus_can_be_told_to_do_without_network(tmp_path: Path) -> None:
+    from scheduler.study.config_file import load_config
+
+    for preset in ("gpu", "cluster"):
+        config = load_config(preset, [], {})
+        kinds = (config.data.source, config.data.tokenizer_kind, config.data.packing_kind)
+        assert kinds == ("hf", "bpe", "best_fit")
+        ways = ["data.source=stdlib", "data.validation_tokens=131072"]  # as the message names them
+        config = load_config(preset, ways, {})
+        assert config.data.tokenizer_kind == "bytes"
+        packed = prepare_data(config, tmp_path / "cache", bundled_task())
+        assert packed.tokens["validation"] > 131_072
+
+
+def test_packed_rows_are_made_of_the_keys_of_the_config(tmp_path: Path) -> None:
+    rows = [f'{{"body": "{number} {ROW[:-1]}"}}' for number in range(3000)]
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    sizes = {"sequence_length": 16, "validation_tokens": 64, "eval_batch_tokens": 16}
+    how = {"tokenizer": "bpe", "vocab_size": 300, "packing": "best_fit", "text_column": "body"}
+    spec = {"source": "path", "paths": (str(tmp_path / "a.jsonl"),), **sizes, **how}
+    config = Config.model_validate({"data": spec})
+    packed = prepare_data(config, tmp_path / "cache", bundled_task())
+    assert {count % 17 for count in packed.tokens.values()} == {0}
+    assert (packed.folder / "tokenizer.json").is_file()
+
+
+def test_keys_of_the_hub_are_needed_with_it() -> None:
+    with pytest.raises(ValueError, match=r"files|needed where data\.source is hf"):
+        Config.model_validate({"data": {"source": "hf", "dataset": "some/text"}})
+
+
 def test_more_validation_tokens_than_there_are_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(ROW * 400)
     with pytest.raises(UsageError, match=r"set data.validation_tokens to at most \d+ or"):

@@ -1,0 +1,194 @@
+"""Downloads against a real HTTP server: what breaks on the way does not reach the file."""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.fixtures.hub import Fault, Hub
+from train_template import prepare as preparing
+from train_template.errors import DataError
+from train_template.sources import HuggingFaceSource, download, hugging_face
+from train_template.sources.hugging_face import expand
+
+SHARD = "shard_00000.parquet"
+VALIDATION = "shard_00001.parquet"
+
+
+def parquet(texts: Sequence[str | None], column: str = "text") -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table({column: list(texts), "id": range(len(texts))}), out, row_group_size=7)
+    return out.getvalue()
+
+
+TRAINING = [
+    f"Row {number} is one to learn from, and not a short one.\n" * 8 for number in range(60)
+]
+WITHHELD = [
+    f"Row {number} is measured on, and is of no great length.\n" * 8 for number in range(20)
+]
+FILES = {SHARD: parquet([*TRAINING, None, ""]), VALIDATION: parquet(WITHHELD)}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    opened = Hub(FILES)
+    monkeypatch.setenv("HF_ENDPOINT", opened.address)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(download, "FIRST_WAIT_SECONDS", 0.001)
+    yield opened
+    opened.close()
+
+
+def source() -> HuggingFaceSource:
+    return HuggingFaceSource("some/text", [SHARD], VALIDATION)
+
+
+def fetched(cache: Path) -> dict[str, bytes]:
+    """Every file below the cache but locks."""
+    files = [path for path in cache.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path.name: path.read_bytes() for path in files}
+
+
+def test_files_arrive_once_and_are_shared(hub: Hub, tmp_path: Path) -> None:
+    source().fetch(tmp_path)
+    assert fetched(tmp_path) == FILES
+    asked = len(hub.asked)
+    source().fetch(tmp_path)
+    assert len(hub.asked) == asked
+
+
+def test_a_dropped_connection_is_gone_on_from(hub: Hub, tmp_path: Path) -> None:
+    hub.faults[SHARD].extend([Fault(drop_after=700), Fault(drop_after=50)])
+    source().fetch(tmp_path)
+    assert fetched(tmp_path) == FILES
+    assert [wanted for name, wanted, _ in hub.asked if name == SHARD] == [
+        "",
+        "bytes=700-",
+        "bytes=750-",
+    ]
+
+
+def test_a_later_process_goes_on_where_one_was_killed(hub: Hub, tmp_path: Path) -> None:
+    hub.faults[SHARD].extend([Fault(drop_after=900), *[Fault(status=503)] * 20])
+    with pytest.raises(DataError, match="What arrived is kept"):
+        source().fetch(tmp_path)
+    hub.faults.clear()
+    source().fetch(tmp_path)
+    assert fetched(tmp_path) == FILES
+    assert (SHARD, "bytes=900-") in [asked[:2] for asked in hub.asked[-2:]]
+
+
+def test_a_server_that_is_busy_is_asked_again(hub: Hub, tmp_path: Path) -> None:
+    hub.faults[SHARD].extend([Fault(status=503), Fault(status=429), Fault(status=500)])
+    source().fetch(tmp_path)
+    assert fetched(tmp_path) == FILES
+
+
+@pytest.mark.parametrize("fault", [Fault(wrong_bytes=True), Fault(missing_end=10)])
+def test_a_file_of_the_wrong_content_or_size_is_not_taken(
+    hub: Hub, tmp_path: Path, fault: Fault
+) -> None:
+    hub.faults[SHARD].append(fault)
+    source().fetch(tmp_path)
+    assert fetched(tmp_path) == FILES
+    hub.files[SHARD] = FILES[SHARD][:-1] + b"x"
+    hub.faults[SHARD].extend([fault] * 20)
+    with pytest.raises(DataError, match="can't be fetched"):
+        source().fetch(tmp_path / "other")
+    assert SHARD not in fetched(tmp_path / "other")
+
+
+def test_a_part_of_a_file_that_has_changed_is_thrown_away(hub: Hub, tmp_path: Path) -> None:
+    hub.faults[SHARD].extend([Fault(drop_after=900), *[Fault(status=503)] * 20])
+    with pytest.raises(DataError):
+        source().fetch(tmp_path)
+    hub.faults.clear()
+    hub.files[SHARD] = parquet(TRAINING[::-1])
+    source().fetch(tmp_path)
+    assert fetched(tmp_path) == hub.files
+
+
+def test_what_is_refused_says_what_to_do(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match=r"no such file \(HTTP 404\): compare data.dataset"):
+        HuggingFaceSource("some/text", ["no.parquet"], VALIDATION).fetch(tmp_path)
+    hub.wanted_token = "hf_right"
+    with pytest.raises(DataError, match=r"it asks for a token .*set HF_TOKEN"):
+        source().fetch(tmp_path / "a")
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(DataError, match="the token in HF_TOKEN does not open it") as refused:
+        source().fetch(tmp_path / "b")
+    assert "hf_wrong" not in str(refused.value)
+
+
+def test_the_token_goes_to_the_hub_and_nowhere_else(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hub.wanted_token = "hf_secret"
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    source().fetch(tmp_path)
+    assert set(hub.tokens) == {"Bearer hf_secret"}
+    assert {authorization for _, _, authorization in hub.asked} == {""}
+    assert "hf_secret" not in "".join(capfd.readouterr())
+
+
+def test_without_network_the_way_out_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # discard: nobody listens
+    spec = {"source": "hf", "dataset": "some/text", "files": [SHARD], "validation_file": VALIDATION}
+    assert preparing.main(["--out", str(tmp_path), "--spec", json.dumps(spec)]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "some/text" in last
+    assert "--set data.source=stdlib" in last
+    assert "--set data.source=path" in last
+
+
+def test_rows_are_documents_and_the_withheld_file_has_both_splits(hub: Hub, tmp_path: Path) -> None:
+    spec: dict[str, object] = {
+        "source": "hf",
+        "dataset": "some/text",
+        "files": [SHARD],
+        "validation_file": VALIDATION,
+    }
+    data = preparing.prepare(tmp_path, spec)
+    expected = {"train": TRAINING, "validation": WITHHELD[:10], "audit": WITHHELD[10:]}
+    for split, texts in expected.items():
+        tokens = data.tokens(split)  # type: ignore[arg-type]
+        found = bytes(tokens[tokens < 256].astype(np.uint8)).decode()
+        assert found == "".join(texts)
+        assert int((tokens == 256).sum()) == len(texts)
+    hub.close()  # what is packed needs no network
+    assert preparing.prepare(tmp_path, spec).folder == data.folder
+
+
+def test_names_of_files_count_up() -> None:
+    assert list(expand("part_{08..10}.parquet")) == [
+        f"part_{n}.parquet" for n in ("08", "09", "10")
+    ]
+    assert list(expand("a{0..1}-{2..3}")) == ["a0-2", "a0-3", "a1-2", "a1-3"]
+    assert list(expand("plain.jsonl")) == ["plain.jsonl"]
+    with pytest.raises(DataError, match="backwards"):
+        list(expand("part_{9..1}"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dataset": "no-owner"}, "owner/data-set"),
+        ({"files": ["../x.parquet"]}, "no file's name"),
+        ({"files": ["x.csv"]}, "must end with"),
+        ({"files": [VALIDATION]}, "train on what they are measured on"),
+    ],
+)
+def test_names_that_can_not_be_meant_are_refused(change: dict[str, object], words: str) -> None:
+    spec = {"dataset": "some/text", "files": [SHARD], "validation_file": VALIDATION} | change
+    with pytest.raises(DataError, match=words):
+        hugging_face.HuggingFaceSource(**spec)  # type: ignore[arg-type]

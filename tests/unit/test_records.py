@@ -1,0 +1,123 @@
+"""Parquet and JSONL files of one's own: a row is a document, and where it belongs is its text's."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from train_template.errors import DataError
+from train_template.packed import Packed
+from train_template.prepare import prepare
+from train_template.sources import SPLITS, PathSource
+
+ROWS = [
+    f"Row {number}: {'text and more of it, ' * (number % 7 + 3)}é 你 👍" for number in range(400)
+]
+
+
+def write_parquet(path: Path, rows: list[str], column: str = "text") -> None:
+    table = pa.table({"id": list(range(len(rows))), column: rows})
+    pq.write_table(table, path, row_group_size=50)
+
+
+def write_json(path: Path, rows: list[str], column: str = "text") -> None:
+    lines = "\n".join(json.dumps({"id": i, column: row}) for i, row in enumerate(rows)) + "\n\n"
+    path.write_bytes(gzip.compress(lines.encode()) if path.suffix == ".gz" else lines.encode())
+
+
+def packed(folder: Path, *paths: str, column: str = "text") -> Packed:
+    spec = {"source": "path", "root": str(folder), "paths": list(paths), "text_column": column}
+    return prepare(folder / "cache", spec)
+
+
+def texts(data: Packed, split: str) -> list[str]:
+    tokens = data.tokens(split)  # type: ignore[arg-type]
+    documents = np.split(tokens, np.flatnonzero(tokens == 256))[1:]
+    return [bytes(each[1:].astype(np.uint8)).decode() for each in documents]
+
+
+def test_every_format_gives_the_same_documents(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "rows.parquet", ROWS, "content")
+    write_json(tmp_path / "rows.jsonl", ROWS, "content")
+    write_json(tmp_path / "rows.jsonl.gz", ROWS, "content")
+    found = [
+        packed(tmp_path, f"rows{e}", column="content") for e in (".parquet", ".jsonl", ".jsonl.gz")
+    ]
+    splits = [{split: texts(data, split) for split in SPLITS} for data in found]
+    assert splits[0] == splits[1] == splits[2]
+    assert sorted(text for each in splits[0].values() for text in each) == sorted(ROWS)
+    assert all(len(splits[0][split]) > 5 for split in ("validation", "audit"))
+
+
+def test_equal_rows_never_lie_on_both_sides(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", ROWS)
+    write_json(tmp_path / "b.jsonl", ROWS[::-1])
+    data = packed(tmp_path, "a.parquet", "b.jsonl")
+    each = [set(texts(data, split)) for split in SPLITS]
+    assert each[0] | each[1] | each[2] == set(ROWS)
+    assert not each[0] & each[1]
+    assert not each[0] & each[2]
+    assert not each[1] & each[2]
+
+
+def test_rows_and_plain_files_go_together(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "rows.parquet", ROWS)
+    (tmp_path / "plain.txt").write_text("plain text\n" * 4000)
+    data = packed(tmp_path, "*.parquet", "*.txt")
+    assert data.meta.source == {"kind": "path", "documents": 1, "tables": 1}
+    assert any("plain text" in text for text in texts(data, "train"))
+    assert any(text.startswith("Row") for text in texts(data, "train"))
+
+
+def test_a_sample_is_of_the_training_text_alone(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "rows.parquet", ROWS)
+    for number in range(40):
+        (tmp_path / f"{number}.txt").write_text(f"plain {number}\n" * 100)
+    source = PathSource(["*"], tmp_path)
+    trained = sorted(each.text for each in source.documents() if each.split == "train")
+    assert sorted(source.sample()) == trained
+    few = PathSource(["1.txt", "rows.parquet"], tmp_path)
+    trained = sorted(each.text for each in few.documents() if each.split == "train")
+    assert sorted(few.sample()) == trained
+
+
+def test_a_file_larger_than_memory_should_hold_is_read_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = b"".join(b"%d\n" % number for number in range(9000))
+    (tmp_path / "one.txt").write_bytes(text)
+    monkeypatch.setattr("train_template.sources.path.PIECE_BYTES", 1000)
+    documents = list(PathSource(["one.txt"], tmp_path).documents())
+    assert b"".join(each.text for each in documents) == text
+    assert max(len(each.text) for each in documents) == 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.parquet", b"PAR1 but no more", "no Parquet file"),
+        ("a.jsonl", b'{"text": "x"}\n{"text": ', r"line 2: no JSON Lines"),
+        ("a.jsonl", b'{"body": "x"}\n', "has no key 'text'; it has body"),
+        ("a.jsonl", b'{"text": 5}\n', "line 1 .* has no text"),
+        ("a.jsonl", b"[1]\n", "line 1 .* is no object"),
+        ("a.jsonl.gz", b"no gzip", "no JSON Lines"),
+    ],
+)
+def test_what_can_not_be_read_is_named(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        packed(tmp_path, name)
+
+
+def test_a_column_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", ROWS, "body")
+    with pytest.raises(DataError, match="no column 'text'; it has id, body"):
+        packed(tmp_path, "a.parquet")
+    with pytest.raises(DataError, match=r"'id' of a\.parquet is int64, no text"):
+        packed(tmp_path, "a.parquet", column="id")
