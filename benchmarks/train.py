@@ -1,6 +1,7 @@
 """How much train.py learns, how fast, and what a step of it is made of.
 
     python -m benchmarks.train [--against CHECKOUT] [--seeds 1 2 3] [--steps N] [--root FOLDER]
+                               [--set NAME=VALUE ...] [--small]
 
 Trains the bundled train.py for some steps of a session, without harness and referee, and prints
 bits per byte of validation text, tokens per second, the share of the chip's peak that the model's
@@ -64,8 +65,8 @@ class Case:
         return self.heads * self.head_width
 
 
-SMALL = Case(4, 2, 32, 128, 1024, 100, 65_536)
-FULL = Case(4, 2, 64, 256, 2048, 200, 262_144)
+SMALL = Case(4, 2, 32, 128, 1024, 60, 65_536)
+FULL = Case(4, 2, 64, 256, 2048, 300, 262_144)
 
 
 class Timed(Session):
@@ -74,9 +75,11 @@ class Timed(Session):
     def __init__(self, plan: Plan, device: torch.device, data: Packed) -> None:
         super().__init__(plan, device, Hand(data))
         self.began: list[float] = []
+        self.at_start: Callable[[], object] = lambda: None
 
     def batches(self, batch_size: int, sequence_length: int | None = None) -> Iterator[Batch]:
         """As in training."""
+        self.at_start()
         for batch in super().batches(batch_size, sequence_length):
             self.began.append(time.perf_counter())
             yield batch
@@ -102,10 +105,12 @@ class Hand:
 
 def main(*, full: bool = False) -> None:
     """Print a table for the bundled train.py."""
-    run(FULL if full else SMALL, None, [1], None)
+    run(FULL if full else SMALL, None, [1], None, [])
 
 
-def run(case: Case, against: Path | None, seeds: list[int], root: str | None) -> None:
+def run(
+    case: Case, against: Path | None, seeds: list[int], root: str | None, others: list[str]
+) -> None:
     """Train each side with each seed, and print what came of it."""
     device = devices.choose_device()
     torch.set_float32_matmul_precision("high")
@@ -113,7 +118,7 @@ def run(case: Case, against: Path | None, seeds: list[int], root: str | None) ->
         case = on_cuda(case)
     spec = {"source": "path", "root": root} if root else {"source": "stdlib"}
     data = prepare(cache_folder(), spec)
-    sides: dict[str, Train] = {"ours": ours(case)}
+    sides: dict[str, Train] = {"ours": ours(case, others)}
     if against:
         sides["theirs"] = theirs(case, against, device)
     print(f"{devices.device_name(device)}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
@@ -135,6 +140,8 @@ def run(case: Case, against: Path | None, seeds: list[int], root: str | None) ->
             f"{max(scores[name]):.4f}), {rate:,.0f} tokens/s, {share_of_peak(case, device, rate)}"
         )
         report(side, case, data, device)
+    if others:
+        print(f"ours with {', '.join(others)}")
 
 
 def start(case: Case, data: Packed, device: torch.device, seed: int, steps: int) -> Timed:
@@ -160,8 +167,8 @@ def on_cuda(case: Case) -> Case:
     )
 
 
-def ours(case: Case) -> Train:
-    """`train` of the bundled script, with the case's constants."""
+def ours(case: Case, others: list[str]) -> Train:
+    """`train` of the bundled script, with the case's constants and others."""
     path = Path(train.__file__)
     settings = [
         f"DEPTH={case.depth}",
@@ -169,6 +176,7 @@ def ours(case: Case) -> Train:
         f"HEAD_WIDTH={case.head_width}",
         f"BATCH_TOKENS={case.batch_tokens}",
         f"PIECE_TOKENS={case.piece_tokens}",
+        *others,
     ]
     module = types.ModuleType("ours")
     exec(compile(with_constants(path.read_text(), settings), str(path), "exec"), vars(module))
@@ -303,14 +311,15 @@ def bits_per_byte(model: nn.Module, data: Packed, case: Case, device: torch.devi
     lengths = torch.tensor(data.meta.token_bytes)[windows[:, 1:]]
     nats = 0.0
     model.eval()
-    for batch, weights in zip(windows.split(16), lengths.split(16), strict=True):
-        moved = batch.to(device)
+    for first in range(0, len(windows), 16):
+        moved = windows[first : first + 16].to(device)
         with devices.autocast(device):
             logits: Tensor = model(moved[:, :-1])
         losses = cross_entropy(
             logits.float().flatten(0, 1), moved[:, 1:].flatten(), reduction="none"
         )
-        nats += float((losses * (weights.flatten() > 0).to(device)).double().sum())
+        counts = (lengths[first : first + 16].flatten() > 0).to(device)
+        nats += float((losses * counts).double().sum())
     return nats / math.log(2) / float(lengths.sum())
 
 
@@ -339,17 +348,11 @@ def report(side: Train, case: Case, data: Packed, device: torch.device) -> None:
         activities.append(ProfilerActivity.CUDA)
     session = start(case, data, device, 1, PROFILED)
     seen = profile(activities=activities)
-    batches = session.batches
-
-    def looked_at(*arguments: int) -> Iterator[Batch]:
-        seen.start()  # not before: the warm-up compiles and allocates
-        yield from batches(*arguments)
-
-    session.batches = looked_at  # type: ignore[method-assign]
+    session.at_start = seen.start  # not before: the warm-up compiles and allocates
     side(session)
     seen.stop()
     parts: dict[str, float] = {}
-    for event in seen.events() or ():
+    for event in seen.events() or ():  # type: ignore[no-untyped-call]
         on_device = device.type == "cuda"
         took = event.self_device_time_total if on_device else event.self_cpu_time_total
         part = part_of(names_above(event))
@@ -391,7 +394,8 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, nargs="*", default=[1])
     parser.add_argument("--steps", type=int, default=FULL.steps)
     parser.add_argument("--root", help="a folder of text, in place of the standard library")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="for ours")
     parser.add_argument("--small", action="store_true", help="the shape of `make bench`")
     given = parser.parse_args()
     chosen = replace(SMALL if given.small else FULL, steps=given.steps)
-    run(chosen, given.against, given.seeds, given.root)
+    run(chosen, given.against, given.seeds, given.root, given.set)
