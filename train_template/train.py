@@ -5,19 +5,31 @@ code then measures it in bits per byte of text that it has not seen (val_bpb, lo
 Budget, data, seed and scoring belong to the session (`train_template/session.py`); everything
 else is here: architecture, optimizer, schedules, batch size.
 
-The model: token embeddings, DEPTH blocks of causal attention (rotary positions, normalised queries
-and keys) and a squared-ReLU MLP, RMS norm before each, an untied head. Muon trains the matrices,
-AdamW the embeddings, the head and the scalars. One file for CUDA, MPS and CPU.
+The model: token embeddings, each with some of the token before it; DEPTH blocks of causal attention
+(rotary positions, normalised queries and keys) and a squared-ReLU MLP, RMS norm before each; in
+every VALUE_EVERY-th block embeddings of the tokens beside the values; an untied head. Muon trains
+the matrices, AdamW the rest. One file for CUDA, MPS and CPU.
+
+Much of it was found in the open, by people who train such models against the clock: modded-nanogpt
+(Keller Jordan and others), nanochat and autoresearch (Andrej Karpathy).
 """
 
 from __future__ import annotations
 
+import gc
 import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, relu, rms_norm, scaled_dot_product_attention
+from torch.nn.functional import (
+    cross_entropy,
+    linear,
+    pad,
+    relu,
+    rms_norm,
+    scaled_dot_product_attention,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,20 +41,21 @@ DEPTH = 8  # blocks
 HEADS = 4  # attention heads in a block; the model's width is HEADS * HEAD_WIDTH
 HEAD_WIDTH = 128  # channels a head, rounded to a multiple of 8
 MLP_RATIO = 4.0  # hidden channels of the MLP for each channel of the model
-LOGIT_CAP = 15.0  # logits are bent softly into (-LOGIT_CAP, LOGIT_CAP)
+VALUE_EVERY = 2  # one block in so many has embeddings beside its values, the last too; 0: none
+LOGIT_CAP = 15.0  # logits are bent softly to within this of their middle
 
 # Size of a step.
 BATCH_TOKENS = 131072  # tokens in one optimizer step, rounded to whole sequences
 
 # Muon, for the matrices inside the blocks.
 MATRIX_LR = 0.02  # learning rate
-MOMENTUM = 0.95  # share of the averaged gradient kept from step to step
-WEIGHT_DECAY = 0.1  # pull towards zero, relative to the learning rate
+MOMENTUM = 0.95  # share of the averaged gradient kept from step to step, once under way
+WEIGHT_DECAY = 0.1  # pull towards zero, relative to the learning rate; it ends with the budget
 
 # AdamW, for everything else.
-EMBED_LR = 0.2  # learning rate of the token embeddings
+EMBED_LR = 0.2  # learning rate of the embeddings, of tokens and of values
 HEAD_LR = 0.004  # learning rate of the head
-SCALAR_LR = 0.02  # learning rate of the scalars that mix the residual stream
+SCALAR_LR = 0.02  # learning rate of the scalars and gates that mix the residual stream
 ADAMW_DECAY = 0.01  # pull of embeddings and head towards zero, relative to the learning rate
 BETA1 = 0.8  # decay of the averaged gradient
 BETA2 = 0.95  # decay of the averaged squared gradient
@@ -70,7 +83,7 @@ def train(session: Session) -> nn.Module:
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         for optimizer in optimizers:
-            optimizer.step(schedule(session.progress))
+            optimizer.step(schedule(session.progress), session.progress)
         model.zero_grad(set_to_none=True)
         return total
 
@@ -80,6 +93,7 @@ def train(session: Session) -> nn.Module:
         step(optimizers, tokens, targets)
     model.reset()
     optimizers = make_optimizers(model)
+    gc.freeze()  # what is there now stays: no need for the collector to look at it in every round
 
     for tokens, targets in session.batches(sequences):
         session.log(loss=step(optimizers, tokens, targets))
@@ -123,25 +137,36 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Causal self-attention, [B, T, width] to [B, T, width]."""
+    """Causal self-attention, [B, T, width] to [B, T, width].
 
-    def __init__(self, width: int, heads: int) -> None:
+    With `vocab_size`, each token has an embedding of its own that is added to its values, head by
+    head as far as a gate lets it (after Zhou et al., https://arxiv.org/abs/2410.17897).
+    """
+
+    def __init__(self, width: int, heads: int, vocab_size: int | None) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(width, width, bias=False)
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width, bias=False)
+        self.qkv = nn.Parameter(torch.empty(3, width, width))  # one product, three directions
         self.out = nn.Linear(width, width, bias=False)
+        self.embed = nn.Embedding(vocab_size, width) if vocab_size else None
+        self.gate = nn.Parameter(torch.empty(heads, min(32, width))) if vocab_size else None
 
-    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(self, x: Tensor, tokens: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         """Each position looks at itself and those before it."""
 
         def split(y: Tensor) -> Tensor:
-            return y.view(*y.shape[:2], self.heads, -1).transpose(1, 2)
+            """[B, T, n * width] to [n, B, heads, T, C]."""
+            return y.view(*x.shape[:2], -1, self.heads, x.size(2) // self.heads).permute(
+                2, 0, 3, 1, 4
+            )
 
-        query, key, value = split(self.query(x)), split(self.key(x)), split(self.value(x))
-        query, key = rotate(norm(query), cosine, sine), rotate(norm(key), cosine, sine)
-        query, key = query.to(value.dtype), key.to(value.dtype)  # the angles are float32
+        qkv = split(linear(x, self.qkv.flatten(0, 1)))
+        query, key = rotate(norm(qkv[:2]), cosine, sine).to(qkv.dtype)  # the angles are float32
+        value = qkv[2]
+        if self.embed is not None and self.gate is not None:
+            open_by = 2 * linear(x[..., : self.gate.size(1)], self.gate).sigmoid()
+            own = split(self.embed(tokens))[0] * open_by.mT[..., None]
+            value = value + own.to(value.dtype)
         mixed = scaled_dot_product_attention(query, key, value, is_causal=True)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
@@ -150,17 +175,19 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, each adding to the residual stream."""
 
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, vocab_size: int | None) -> None:
         super().__init__()
-        self.attention = Attention(width, heads)
+        self.attention = Attention(width, heads, vocab_size)
         self.up = nn.Linear(width, hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
         self.mix = nn.Parameter(torch.empty(2))  # how much of the stream, of the embedding
 
-    def forward(self, x: Tensor, embedded: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, embedded: Tensor, tokens: Tensor, cosine: Tensor, sine: Tensor
+    ) -> Tensor:
         """[B, T, width] to the same; the token's embedding can be mixed in again."""
         x = self.mix[0] * x + self.mix[1] * embedded
-        x = x + self.attention(norm(x), cosine, sine)
+        x = x + self.attention(norm(x), tokens, cosine, sine)
         change: Tensor = self.down(relu(self.up(norm(x))).square())
         return x + change
 
@@ -173,12 +200,16 @@ class GPT(nn.Module):
 
     def __init__(self, vocab_size: int, sequence_length: int) -> None:
         super().__init__()
-        heads = max(1, HEADS)
+        heads, depth = max(1, HEADS), max(1, DEPTH)
         head_width = 8 * max(1, round(HEAD_WIDTH / 8))
         width = heads * head_width
         hidden = 8 * max(1, round(MLP_RATIO * width / 8))
         self.embed = nn.Embedding(vocab_size, width)
-        self.blocks = nn.ModuleList(Block(width, heads, hidden) for _ in range(max(1, DEPTH)))
+        self.before = nn.Parameter(torch.empty(width))  # how much of the token before is mixed in
+        self.blocks = nn.ModuleList(
+            Block(width, heads, hidden, vocab_size if embeds_values(n, depth) else None)
+            for n in range(depth)
+        )
         self.head = nn.Linear(width, vocab_size, bias=False)
         rate = 10_000.0 ** -torch.linspace(0, 1, head_width // 2)
         angle = torch.arange(sequence_length)[:, None] * rate
@@ -191,100 +222,159 @@ class GPT(nn.Module):
         """Fresh weights, in place. Each block starts as the identity: its outputs are zero."""
         for name, parameter in self.named_parameters():
             if name.endswith("mix"):
-                parameter.copy_(torch.tensor([1.0, 0.0]))
-            elif name.endswith(("out.weight", "down.weight", "head.weight")):
+                parameter.copy_(torch.tensor([1.0, 0.1]))
+            elif name.endswith(("out.weight", "down.weight", "head.weight", "gate", "before")):
                 parameter.zero_()
             elif name == "embed.weight":
                 parameter.normal_()
             else:
-                bound = math.sqrt(3 / parameter.size(1))
+                bound = math.sqrt(3 / parameter.size(-1))
                 parameter.uniform_(-bound, bound)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits in float32."""
         length = tokens.size(1)
         cosine, sine = self.cosine[:length], self.sine[:length]
-        x = embedded = norm(self.embed(tokens))
+        x = norm(self.embed(tokens))
+        x = embedded = x + self.before * pad(x, (0, 0, 1, -1))  # the first has none before it
         for block in self.blocks:
-            x = block(x, embedded, cosine, sine)
+            x = block(x, embedded, tokens, cosine, sine)
         logits: Tensor = self.head(norm(x)).float()
-        return LOGIT_CAP * torch.tanh(logits / LOGIT_CAP)
+        # LOGIT_CAP * tanh(logits / LOGIT_CAP), shifted: a sixth of its time on a CPU.
+        return 2 * LOGIT_CAP * torch.sigmoid(logits * (2 / LOGIT_CAP))
+
+
+def embeds_values(block: int, depth: int) -> bool:
+    """Whether this block has embeddings as values: the last has, and every so many before it."""
+    return VALUE_EVERY > 0 and (depth - 1 - block) % VALUE_EVERY == 0
 
 
 def make_optimizers(model: GPT) -> tuple[Muon | AdamW, ...]:
     """Fresh optimizers: Muon for the matrices of the blocks, AdamW for the rest."""
-    blocks = list(model.blocks.parameters())
+    matrices, embeddings, scalars = [], [], []
+    for name, parameter in model.named_parameters():
+        if name.endswith("embed.weight"):
+            embeddings.append(parameter)
+        elif parameter.ndim < 2 or name.endswith("gate"):
+            scalars.append(parameter)
+        elif name != "head.weight":
+            matrices.append(parameter)
     return (
-        Muon([parameter for parameter in blocks if parameter.ndim == 2]),
-        AdamW(list(model.embed.parameters()), EMBED_LR, ADAMW_DECAY),
+        Muon(matrices),
+        AdamW(embeddings, EMBED_LR, ADAMW_DECAY),
         AdamW(list(model.head.parameters()), HEAD_LR, ADAMW_DECAY),
-        AdamW([parameter for parameter in blocks if parameter.ndim < 2], SCALAR_LR, 0.0),
+        AdamW(scalars, SCALAR_LR, 0.0),
     )
 
 
 class AdamW:
     """Adam with decoupled weight decay. Loshchilov and Hutter, https://arxiv.org/abs/1711.05101.
 
-    Written out, because the import of torch.optim's compiler hooks takes seconds on a CPU.
+    torch's fused step, called directly: it is one pass over the memory, and the import of
+    torch.optim's compiler hooks takes seconds on a CPU.
     """
 
     def __init__(self, parameters: list[nn.Parameter], rate: float, decay: float) -> None:
-        self.parameters = parameters
+        self.parameters: list[Tensor] = list(parameters)
         self.rate = rate
         self.decay = decay
         self.mean = [torch.zeros_like(parameter) for parameter in parameters]
         self.square = [torch.zeros_like(parameter) for parameter in parameters]
-        self.steps = 0
+        self.steps = [torch.zeros((), device=parameter.device) for parameter in parameters]
 
     @torch.no_grad()
-    def step(self, factor: float) -> None:
+    def step(self, factor: float, _progress: float) -> None:
         """Move by about `factor` times the learning rate in every coordinate."""
-        self.steps += 1
-        rate = factor * self.rate
-        for parameter, mean, square in zip(self.parameters, self.mean, self.square, strict=True):
-            assert parameter.grad is not None
-            mean.lerp_(parameter.grad, 1 - BETA1)
-            square.lerp_(parameter.grad.square(), 1 - BETA2)
-            scale = (square / (1 - BETA2**self.steps)).sqrt() + 1e-10
-            parameter.mul_(1 - rate * self.decay)
-            parameter.addcdiv_(mean, scale, value=-rate / (1 - BETA1**self.steps))
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        torch._foreach_add_(self.steps, 1.0)
+        torch._fused_adamw_(
+            self.parameters,
+            gradients,
+            self.mean,
+            self.square,
+            [],
+            self.steps,
+            lr=factor * self.rate,
+            beta1=BETA1,
+            beta2=BETA2,
+            weight_decay=self.decay,
+            eps=1e-10,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 class Muon:
     """Momentum whose direction is made orthogonal: every direction of a matrix learns as fast.
 
-    Keller Jordan, https://kellerjordan.github.io/posts/muon. Matrices of one shape go together.
+    Keller Jordan, https://kellerjordan.github.io/posts/muon. Each neuron's share of the step is
+    then brought to one size over time (NorMuon, Li et al., https://arxiv.org/abs/2510.05491), and
+    weights decay only where the step makes them smaller too (Chen et al.,
+    https://arxiv.org/abs/2510.12402). Matrices of one shape go together, as [N, rows, columns].
     """
 
     def __init__(self, parameters: list[nn.Parameter]) -> None:
-        shapes = dict.fromkeys(parameter.shape for parameter in parameters)
-        self.groups = [[p for p in parameters if p.shape == shape] for shape in shapes]
-        self.momenta = [torch.stack([torch.zeros_like(p) for p in g]) for g in self.groups]
+        shapes = dict.fromkeys(parameter.shape[-2:] for parameter in parameters)
+        self.groups = [[p for p in parameters if p.shape[-2:] == shape] for shape in shapes]
+        self.momenta = [torch.zeros_like(stacked(group)) for group in self.groups]
+        self.squares = [neurons(momentum) for momentum in self.momenta]
 
     @torch.no_grad()
-    def step(self, factor: float) -> None:
+    def step(self, factor: float, progress: float) -> None:
         """Move each matrix by `factor * MATRIX_LR` in spectral norm, up to its shape."""
-        for group, momentum in zip(self.groups, self.momenta, strict=True):
-            gradients = torch.stack([p.grad for p in group if p.grad is not None])
-            momentum.lerp_(gradients, 1 - MOMENTUM)
-            direction = orthogonal(gradients.lerp(momentum, MOMENTUM))  # Nesterov: a look ahead
-            rows, columns = direction.shape[-2:]
-            rate = factor * MATRIX_LR * max(1.0, rows / columns) ** 0.5
-            for parameter, change in zip(group, direction.to(momentum.dtype), strict=True):
-                parameter.mul_(1 - factor * MATRIX_LR * WEIGHT_DECAY).add_(change, alpha=-rate)
+        momentum_kept = MOMENTUM - 0.1 * MOMENTUM * max(0.0, 1.0 - progress / 0.1)
+        decay = WEIGHT_DECAY * (1.0 - progress)
+        for group, momentum, square in zip(self.groups, self.momenta, self.squares, strict=True):
+            gradient = stacked([p.grad for p in group if p.grad is not None])
+            momentum.lerp_(gradient, 1 - momentum_kept)
+            ahead = gradient.lerp_(momentum, momentum_kept)  # Nesterov: a look ahead
+            change = orthogonal(ahead).to(momentum.dtype)
+            size = change.norm(dim=(-2, -1), keepdim=True)
+            square.lerp_(neurons(change), 0.05)
+            change *= square.clamp_min(1e-10).rsqrt()
+            change *= size / change.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-10)
+            weights = stacked(group)
+            change += decay * weights * (change * weights > 0)
+            rows, columns = weights.shape[-2:]
+            weights -= factor * MATRIX_LR * max(1.0, rows / columns) ** 0.5 * change
+            for parameter in group:
+                count = parameter.numel() // (rows * columns)
+                parameter.copy_(weights[:count].view_as(parameter))
+                weights = weights[count:]
+
+
+def stacked(matrices: Iterable[Tensor]) -> Tensor:
+    """Matrices of one shape, [rows, columns] or [n, rows, columns], as one [N, rows, columns]."""
+    return torch.cat([m.reshape(-1, *m.shape[-2:]) for m in matrices])
+
+
+def neurons(x: Tensor) -> Tensor:
+    """Mean square of each row of [N, rows, columns], or of each column where those are more."""
+    return x.square().mean(-1 if x.size(-2) >= x.size(-1) else -2, keepdim=True)
 
 
 def orthogonal(x: Tensor) -> Tensor:
     """The nearest orthogonal matrices, roughly; [N, rows, columns].
 
-    Five steps of a Newton-Schulz iteration: they bring every singular value to about 1.
+    Each step is the odd polynomial of degree 5 that brings what the step before has left of the
+    singular values, from 0.001 at first, nearest to 1 (Polar Express, Amsel et al.,
+    https://arxiv.org/abs/2505.16932). They end between 0.88 and 1.12.
     """
     if x.is_cuda:
         x = x.bfloat16()
     tall = x.size(-2) > x.size(-1)
     x = x.mT if tall else x
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(5):
+    x = x / (1.01 * x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for first, third, fifth in POLAR:
         gram = x @ x.mT
-        x = 3.4445 * x + (2.0315 * gram @ gram - 4.775 * gram) @ x
+        x = first * x + (third * gram + fifth * gram @ gram) @ x
     return x.mT if tall else x
+
+
+POLAR = (
+    (8.3197, -23.8595, 17.5314),
+    (4.1227, -2.9806, 0.5521),
+    (3.9616, -2.9403, 0.5591),
+    (3.3104, -2.4825, 0.5094),
+    (2.2938, -1.6627, 0.4181),
+)
