@@ -116,7 +116,8 @@ def run(
     torch.set_float32_matmul_precision("high")
     if device.type == "cuda":
         case = on_cuda(case)
-    spec = {"source": "path", "root": root} if root else {"source": "stdlib"}
+    files = {"source": "path", "root": root, "paths": ["**/*"]}
+    spec = files if root else {"source": "stdlib"}
     data = prepare(cache_folder(), spec)
     sides: dict[str, Train] = {"ours": ours(case, others)}
     if against:
@@ -146,7 +147,7 @@ def run(
 
 def start(case: Case, data: Packed, device: torch.device, seed: int, steps: int) -> Timed:
     """A session of so many steps."""
-    plan = Plan(seed, None, steps, case.sequence_length, data.meta.vocab_size, 1e9)
+    plan = Plan(seed, None, steps, case.sequence_length, data.meta.vocab_size, progress_seconds=1e9)
     devices.seed_everything(seed)
     return Timed(plan, device, data)
 
@@ -373,7 +374,7 @@ PARTS = {
     "optimizer": ("part: optimizer",),
     "data": ("part: data",),
     "attention": ("scaled_dot_product", "flash", "fmha", "cudnn_generated"),
-    "loss": ("log_softmax", "nll_loss", "cross_entropy", "tanh"),
+    "loss": ("log_softmax", "nll_loss", "cross_entropy", "sigmoid"),
     "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "gemm", "nvjet", "cutlass"),
 }
 """What the names in a profile belong to; the first that fits, from the outermost name in."""
