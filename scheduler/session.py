@@ -31,6 +31,7 @@ from scheduler.study.data import PackedData, baseline_files, prepare_data, task_
 from scheduler.study.folder import StudyFolder
 from scheduler.study.records import Live
 from scheduler.study.room import AGAIN, FULL_SECONDS, waiting
+from scheduler.tracking import Tracking
 from scheduler.webhook import Webhook
 from workers import Resources
 from workers.bundle import cache_folder, pack
@@ -202,6 +203,9 @@ async def run_session(
         if config.notify.webhook is not None:
             webhook = Webhook(config.notify.webhook, folder.name, say=say)
             views.append((await stack.enter_async_context(webhook)).see)
+        if config.track.to:
+            tracking = Tracking(folder.path, config.track.to, say=say)
+            await stack.enter_async_context(tracking)
         with head_watched(abandon), _signals(loop, interrupted):
             try:
                 await loop.run()

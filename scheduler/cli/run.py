@@ -65,11 +65,13 @@ def run(
     from scheduler.rules.states import StopReason, StudyState
     from scheduler.study.config_file import WEBHOOK
     from scheduler.study.room import when_there_is_room
+    from scheduler.study.trackers.opening import check_trackers
 
     stage = Stage(plain=plain)
     chosen = [f"agent.models={json.dumps(models)}"] if models else []
     settings = [*chosen, *(overrides or [])]
     opening = when_there_is_room(lambda: open_study(study, config, program, settings), stage.say)
+    check_trackers(opening.config.track.to, os.environ, offline=False)
     serve = opening.config.serve
     tokens, made = take_tokens(os.environ)  # before Ray starts, which hands the rest on
     os.environ.pop(WEBHOOK, None)  # as good as a password
