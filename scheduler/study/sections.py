@@ -506,7 +506,8 @@ class TrackSection(Section):
     to: tuple[Literal["wandb", "mlflow", "tensorboard"], ...] = Field(
         default=(),
         description="Which: wandb, mlflow, tensorboard. Each is an extra of its own, as in "
-        "pip install 'autoresearch-ray[wandb]'. Code, difference and log of each trial go there too.",
+        "pip install 'autoresearch-ray[wandb]'. Each trial goes there "
+        "with its code, difference and log.",
     )
     project: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,

@@ -2,8 +2,8 @@
 
 In: runs. Out: `STUDY/trial-000007/events.out...` for `tensorboard --logdir`. Scalars stand at the
 experiment's number, so that all trials together show the course of the study; texts hold title,
-hypothesis, lineage, code, difference and log. `champions/` has the metric of the kept ones alone.
-No torch and no TensorFlow: the events are written by TensorBoard's own writer.
+hypothesis, lineage, code, difference and log. No torch and no TensorFlow: the
+events are written by TensorBoard's own writer.
 """
 
 import shutil
@@ -12,12 +12,11 @@ from typing import Any
 
 from scheduler.study.trackers.run import Run, StudyFacts
 
-CHAMPIONS = "champions"
 TEXT = 200_000  # characters of one text: the page shows all of it
 
 
 class TensorBoardTracker:
-    """See Tracker. A trial's folder is whole once its last file is there; see `add`."""
+    """See Tracker."""
 
     def __init__(self, study: StudyFacts, place: Path) -> None:
         from tensorboard.compat.proto import (  # noqa: PLC0415 - 1 s
@@ -39,7 +38,7 @@ class TensorBoardTracker:
         self._string: Any = types_pb2.DT_STRING
         self._hparams: Any = summary_v2
         self._text: Any = metadata.create_summary_metadata
-        self._study, self._place = study, place / study.name
+        self._place = place / study.name
 
     def add(self, run: Run) -> None:
         """See Tracker: a folder that was cut short is written anew."""
@@ -57,9 +56,6 @@ class TensorBoardTracker:
                 self._ended(run),
             ],
         )
-        if run.champion is not None and run.tags["repeat"] == "1" and self._metric(run) is not None:
-            value = self._summary.Value(tag=self._study.metric, simple_value=self._metric(run))
-            self._write(self._place / CHAMPIONS, run, [self._summary(value=[value])])
 
     def close(self) -> None:
         """See Tracker: each file was closed by itself."""
@@ -70,9 +66,6 @@ class TensorBoardTracker:
             event = self._event(wall_time=run.finished_at, step=run.experiment, summary=summary)
             writer.add_event(event)
         writer.close()
-
-    def _metric(self, run: Run) -> float | None:
-        return run.metrics.get(self._study.metric)
 
     def _scalars(self, run: Run) -> Any:
         values = [

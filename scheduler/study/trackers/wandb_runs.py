@@ -65,6 +65,9 @@ class WandbTracker:
             remote.finish(exit_code=1)
             raise
         remote.finish(exit_code=1 if run.failed else 0)
+        if remote.offline:
+            # `finish` returns about 10 ms before the file is written (0.31); this waits for it.
+            self._wandb.teardown()
 
     def _artifact(self, run: Run) -> Any:
         artifact = self._wandb.Artifact(f"{self._study.id}-trial-{run.trial}", type="trial")
