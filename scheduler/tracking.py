@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -32,10 +32,12 @@ class Tracking:
         trackers: Sequence[str],
         *,
         say: Callable[[str], None],
+        environment: Mapping[str, str] | None = None,
         last_seconds: float = KILL_SECONDS,
     ) -> None:
         """`say` tells the person at the terminal what goes wrong."""
         self._folder, self._trackers, self._say = folder.absolute(), trackers, say
+        self._environment = dict(os.environ if environment is None else environment)
         self._last_seconds = last_seconds
         self._running: dict[str, tuple[Process, asyncio.Task[None]]] = {}
 
@@ -49,7 +51,7 @@ class Tracking:
                 stdin=PIPE,
                 stdout=PIPE,
                 start_new_session=True,  # Ctrl-C is for the driver
-                env={**os.environ, "PYTHONPATH": _python_path()},
+                env={**self._environment, "PYTHONPATH": _python_path(self._environment)},
             )
             self._running[name] = process, asyncio.create_task(self._listen(process))
         return self
@@ -84,10 +86,10 @@ class Tracking:
             self._say(f"{name}: not all was sent; see tracked/{name}.log. To send it: {send}")
 
 
-def _python_path() -> str:
+def _python_path(environment: Mapping[str, str]) -> str:
     """With this very package in front: `-P` leaves out the folder in which it was started."""
     package = str(Path(__file__).parents[1])
-    return os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    return os.pathsep.join(filter(None, (package, environment.get("PYTHONPATH"))))
 
 
 def _kill(pid: int) -> None:

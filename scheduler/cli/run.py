@@ -65,13 +65,14 @@ def run(
     from scheduler.rules.states import StopReason, StudyState
     from scheduler.study.config_file import WEBHOOK
     from scheduler.study.room import when_there_is_room
-    from scheduler.study.trackers.opening import check_trackers
+    from scheduler.study.trackers.opening import check_trackers, take_environment
 
     stage = Stage(plain=plain)
     chosen = [f"agent.models={json.dumps(models)}"] if models else []
     settings = [*chosen, *(overrides or [])]
     opening = when_there_is_room(lambda: open_study(study, config, program, settings), stage.say)
     check_trackers(opening.config.track.to, os.environ, offline=False)
+    to_trackers = take_environment(os.environ)
     serve = opening.config.serve
     tokens, made = take_tokens(os.environ)  # before Ray starts, which hands the rest on
     os.environ.pop(WEBHOOK, None)  # as good as a password
@@ -115,6 +116,7 @@ def run(
                 interrupted=stage.interrupted,
                 abandon=stage.abandon,
                 say=stage.say,
+                to_trackers=to_trackers,
             )
         )
     stage.say(ending(last, opening.shown))

@@ -310,6 +310,18 @@ def test_a_password_in_the_configuration_is_refused() -> None:
         load_config(None, ["track.uri=https://me:secret@mlflow.lab"], {})
 
 
+def test_trackers_get_their_secrets_and_ray_does_not() -> None:
+    own = {
+        "WANDB_API_KEY": "w",
+        "MLFLOW_TRACKING_PASSWORD": "m",
+        "MLFLOW_TRACKING_URI": "http://me:pw@lab",
+    }
+    shared = {"PATH": "/bin", "WANDB_PROJECT": "p", "AWS_SECRET_ACCESS_KEY": "a"}
+    environ = {**own, **shared, "OPENAI_API_KEY": "o"}
+    assert opening.take_environment(environ) == {**own, **shared}
+    assert environ == {**shared, "OPENAI_API_KEY": "o"}
+
+
 # ---- reading back ---------------------------------------------------------------------------
 
 

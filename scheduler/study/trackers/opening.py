@@ -6,9 +6,10 @@ set. `check_trackers` looks without importing anything: a study asks it before i
 
 import importlib.util
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 
+from agent.llm.keys import is_wanted
 from scheduler.errors import UsageError
 from scheduler.study.sections import TrackSection
 from scheduler.study.trackers.run import StudyFacts, Tracker, TrackerSettings
@@ -21,6 +22,11 @@ MODULES = {
 """Tracker, which is also the name of its extra -> what has to be importable."""
 
 WANDB_HOST = "api.wandb.ai"
+SECRETS = ("WANDB_API_KEY", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+WITH_ADDRESSES = ("MLFLOW_TRACKING_URI",)  # which may hold a password
+STORES = ("AWS_", "AZURE_", "GOOGLE_", "MLFLOW_")
+"""How names of variables begin that a store of artifacts may need, though they look like models'."""
+
 AT_HOME = ("offline", "disabled", "dryrun")  # values of WANDB_MODE with which nothing leaves
 
 
@@ -29,6 +35,18 @@ def settings_of(track: TrackSection, environ: Mapping[str, str]) -> TrackerSetti
     return TrackerSettings(
         project=track.project, entity=track.entity, uri=track.uri, environment=dict(environ)
     )
+
+
+def take_environment(environ: MutableMapping[str, str]) -> dict[str, str]:
+    """What the trackers' own processes get: all but the models' keys.
+
+    The trackers' secrets leave this environment: Ray's processes inherit it, every worker among
+    them.
+    """
+    kept = {n: v for n, v in environ.items() if not is_wanted(n) or n.startswith(STORES)}
+    for name in (*SECRETS, *WITH_ADDRESSES):
+        environ.pop(name, None)
+    return kept
 
 
 def check_trackers(names: Iterable[str], environ: Mapping[str, str], *, offline: bool) -> None:
