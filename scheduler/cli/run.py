@@ -65,14 +65,13 @@ def run(
     from scheduler.rules.states import StopReason, StudyState
     from scheduler.study.config_file import WEBHOOK
     from scheduler.study.room import when_there_is_room
-    from scheduler.study.trackers.opening import check_trackers, take_environment
+    from scheduler.study.trackers.opening import take_environment
 
     stage = Stage(plain=plain)
     chosen = [f"agent.models={json.dumps(models)}"] if models else []
     settings = [*chosen, *(overrides or [])]
     opening = when_there_is_room(lambda: open_study(study, config, program, settings), stage.say)
-    check_trackers(opening.config.track.to, os.environ, offline=False)
-    to_trackers = take_environment(os.environ)
+    to_trackers = take_environment(opening.config.track.to, os.environ)
     serve = opening.config.serve
     tokens, made = take_tokens(os.environ)  # before Ray starts, which hands the rest on
     os.environ.pop(WEBHOOK, None)  # as good as a password

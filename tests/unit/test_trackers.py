@@ -318,7 +318,7 @@ def test_trackers_get_their_secrets_and_ray_does_not() -> None:
     }
     shared = {"PATH": "/bin", "WANDB_PROJECT": "p", "AWS_SECRET_ACCESS_KEY": "a"}
     environ = {**own, **shared, "OPENAI_API_KEY": "o"}
-    assert opening.take_environment(environ) == {**own, **shared}
+    assert opening.take_environment(["wandb"], environ) == {**own, **shared}
     assert environ == {**shared, "OPENAI_API_KEY": "o"}
 
 

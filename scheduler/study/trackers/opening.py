@@ -25,7 +25,7 @@ WANDB_HOST = "api.wandb.ai"
 SECRETS = ("WANDB_API_KEY", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 WITH_ADDRESSES = ("MLFLOW_TRACKING_URI",)  # which may hold a password
 STORES = ("AWS_", "AZURE_", "GOOGLE_", "MLFLOW_")
-"""How names of variables begin that a store of artifacts may need, though they look like models'."""
+"""How names begin that a store of artifacts may need, though they look like a model's."""
 
 AT_HOME = ("offline", "disabled", "dryrun")  # values of WANDB_MODE with which nothing leaves
 
@@ -37,12 +37,13 @@ def settings_of(track: TrackSection, environ: Mapping[str, str]) -> TrackerSetti
     )
 
 
-def take_environment(environ: MutableMapping[str, str]) -> dict[str, str]:
-    """What the trackers' own processes get: all but the models' keys.
+def take_environment(names: Iterable[str], environ: MutableMapping[str, str]) -> dict[str, str]:
+    """What the processes of these trackers get: all but the models' keys.
 
     The trackers' secrets leave this environment: Ray's processes inherit it, every worker among
-    them.
+    them. Raises UsageError for a tracker that can't be used here.
     """
+    check_trackers(names, environ, offline=False)
     kept = {n: v for n, v in environ.items() if not is_wanted(n) or n.startswith(STORES)}
     for name in (*SECRETS, *WITH_ADDRESSES):
         environ.pop(name, None)
