@@ -1,5 +1,6 @@
 """What `doctor` makes of what it sees; the machine that the tests run on has its own test."""
 
+import importlib.util
 import os
 import socket
 import stat
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.doctor import Finding, Grade, services
+from scheduler.doctor import Finding, Grade
 from scheduler.doctor.devices import Devices, Driver, Gpu, devices, read_driver
 from scheduler.doctor.needs import needs
 from scheduler.doctor.services import keys, port, ray, trackers
@@ -146,7 +147,7 @@ def test_a_tracker_that_is_asked_for_and_not_there_is_missing(
     there, keyless = trackers(at_home, wanted)
     assert there.grade is Grade.OK
     assert (keyless.grade, "WANDB_API_KEY" in keyless.advice) == (Grade.MISSING, True)
-    monkeypatch.setattr(services.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     lacking, _ = trackers(at_home, wanted)
     assert lacking.advice == "run: pip install 'autoresearch-ray[mlflow]'"
 

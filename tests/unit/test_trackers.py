@@ -1,5 +1,6 @@
 """Trackers: what stands in W&B, MLflow and TensorBoard, read back with their own means."""
 
+import importlib.util
 import struct
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from scheduler.study.trackers.ledger import Ledger
 from scheduler.study.trackers.opening import MODULES, check_trackers, open_tracker
 from scheduler.study.trackers.run import Run, TrackerSettings
 from scheduler.study.trackers.sending import Sender, opened
+from tests.fixtures.verbs import call, document
 from tests.synthetic import make_study
 
 OFFLINE = TrackerSettings(offline=True)
@@ -157,7 +159,9 @@ def test_mlflow_has_each_trial_as_a_run_and_completes_one_that_was_cut_short(
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("night1")
     assert experiment is not None
-    stored = {int(r.data.tags["trial"]): r for r in client.search_runs([experiment.experiment_id])}
+    found = client.search_runs([experiment.experiment_id])
+    assert len(found) == 2
+    stored = {int(each.data.tags["trial"]): each for each in found}
     assert stored.keys() == {good.trial, bad.trial}
     run = stored[good.trial]
     assert run.data.metrics == {k: pytest.approx(v) for k, v in good.metrics.items()}
@@ -282,6 +286,20 @@ def test_two_processes_do_not_send_the_same(folder: StudyFolder, tmp_path: Path)
         pass
 
 
+def test_export_sends_what_is_missing_and_says_so(
+    folder: StudyFolder, runs: list[Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("export", "-s", folder.path, "--format", "tsv,tensorboard", "-o", tmp_path / "out")
+    assert call(*command) == 0
+    words = f"tensorboard: {len(runs)} sent, {len(runs)} in all; {tmp_path}/out/tensorboard"
+    assert words in capsys.readouterr().out
+    assert (tmp_path / "out" / "results.tsv").is_file()
+    assert call(*command, "--json") == 0
+    place = str(tmp_path / "out" / "tensorboard")
+    expected = {"tensorboard": {"runs": 0, "in_all": len(runs), "place": place}}
+    assert document(capsys)["sent"] == expected
+
+
 # ---- what is wrong is said before anything starts --------------------------------------------
 
 
@@ -289,7 +307,7 @@ def test_two_processes_do_not_send_the_same(folder: StudyFolder, tmp_path: Path)
 def test_a_missing_extra_names_the_command_that_installs_it(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match=rf"pip install 'autoresearch-ray\[{name}\]'"):
         check_trackers([name], {}, offline=True)
 
@@ -303,6 +321,18 @@ def test_wandb_needs_a_key_or_stays_on_this_machine(tmp_path: Path) -> None:
     check_trackers(["wandb"], {**home, "WANDB_API_KEY": "k"}, offline=False)
     (tmp_path / ".netrc").write_text("machine api.wandb.ai\n  login user\n  password k\n")
     check_trackers(["wandb"], home, offline=False)
+
+
+def test_a_study_whose_tracker_can_not_be_used_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    study = tmp_path / "night1"
+    assert call("run", study, "--config", "local", "--set", 'track.to=["wandb"]') == 2
+    assert "WANDB_API_KEY" in capsys.readouterr().err
+    assert not study.exists()
 
 
 def test_a_password_in_the_configuration_is_refused() -> None:

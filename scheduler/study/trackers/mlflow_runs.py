@@ -15,6 +15,7 @@ from scheduler.study.trackers.run import Run, StudyFacts, TrackerSettings
 
 TRIAL = "autoresearch.trial"  # the tag by which a run is found again
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 VALUE = 5000  # characters of a tag's value that every MLflow since 2.0 takes
 
 
@@ -36,7 +37,9 @@ class MlflowTracker:
         wanted = settings.uri or os.environ.get("MLFLOW_TRACKING_URI") or ""
         stays = settings.offline or not wanted
         self._client: Any = MlflowClient(f"sqlite:///{home / 'mlflow.db'}" if stays else wanted)
-        artifacts = (home / "artifacts").as_uri() if stays else None
+        # A server has a place for artifacts, a database alone would have ./mlruns for it.
+        here = stays or wanted.startswith(DATABASES)
+        artifacts = (home / "artifacts").as_uri() if here else None
         self._experiment: str = self._find_experiment(
             settings.project or os.environ.get("MLFLOW_EXPERIMENT_NAME") or study.name, artifacts
         )
