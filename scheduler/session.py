@@ -32,6 +32,7 @@ from scheduler.study.data import PackedData, baseline_files, prepare_data, task_
 from scheduler.study.folder import StudyFolder
 from scheduler.study.records import Live
 from scheduler.study.room import AGAIN, FULL_SECONDS, waiting
+from scheduler.tracking import Tracking
 from scheduler.webhook import Webhook
 from workers import Resources
 from workers.bundle import cache_folder, pack
@@ -163,12 +164,14 @@ async def run_session(
     abandon: Callable[[str], NoReturn],
     say: Callable[[str], None] = lambda _: None,
     make_executor: type[RayExecutor] = RayExecutor,
+    to_trackers: Mapping[str, str] | None = None,
 ) -> Live:
     """Run the study until it stops, pauses, or is interrupted; return its last state.
 
     `interrupted` is told of each signal: the first drains, the second cuts short. `abandon` is to
     end the process at once, with these words: Ray is gone, and no call of it comes back. The study
     is then as after any kill: whole. `say` is told what a person should know beside the study.
+    `to_trackers`: the environment that trackers get; None: this process's own.
     `make_executor` decides what runs in a slot: tests put cheaper trials there.
     """
     plan = Plan(
@@ -210,6 +213,9 @@ async def run_session(
         if config.notify.webhook is not None:
             webhook = Webhook(config.notify.webhook, folder.name, say=say)
             views.append((await stack.enter_async_context(webhook)).see)
+        if config.track.to:
+            tracking = Tracking(folder.path, config.track.to, say=say, environment=to_trackers)
+            await stack.enter_async_context(tracking)
         with head_watched(abandon), _signals(loop, interrupted):
             try:
                 await loop.run()

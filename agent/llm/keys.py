@@ -165,6 +165,11 @@ def missing_keys(models: Iterable[ModelSettings], keys: Keys) -> Mapping[str, tu
     return MappingProxyType(missing)
 
 
+def known_variables() -> Mapping[str, tuple[str, ...]]:
+    """Provider -> the variables, each of which may hold its key; of those that are known here."""
+    return MappingProxyType(dict(_VARIABLES))
+
+
 def variables_of(model: ModelSettings) -> tuple[str, ...]:
     """The variables, each of which may hold the key of the model's provider; empty: not known."""
     provider, slash, _ = model.name.partition("/")

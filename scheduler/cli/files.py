@@ -20,6 +20,7 @@ from scheduler.cli.reading import (
 from scheduler.cli.show import ExperimentArgument
 
 FORMATS = {"tsv": "results.tsv", "csv": "results.csv", "html": "report.html"}
+TRACKERS = ("wandb", "mlflow", "tensorboard")
 
 
 def log(
@@ -94,7 +95,11 @@ def best(
 
 def export(
     formats: Annotated[
-        str, typer.Option("--format", help="tsv, csv, html (a report), or several: tsv,csv.")
+        str,
+        typer.Option(
+            "--format",
+            help="tsv, csv, html (a report), wandb, mlflow, tensorboard; or several: tsv,csv.",
+        ),
     ] = "tsv",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file, or a folder for several.")
@@ -102,14 +107,23 @@ def export(
     study: StudyOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write tables of all experiments, or a report. Default: results.tsv in the study's folder."""
+    """Write tables of all experiments, or a report. Default: results.tsv in the study's folder.
+
+    Into wandb, mlflow and tensorboard go the trials that they don't have yet, one run each: with
+    --output as files in that folder, otherwise where the study's configuration says (track.*).
+    """
+    from scheduler.cli import trackers as to_trackers
     from scheduler.errors import UsageError
     from scheduler.study.atomic import replacing
     from scheduler.study.exports import write_csv, write_tsv
 
     names = [each.strip() for each in formats.split(",")]
-    if unknown := [each for each in names if each not in FORMATS]:
-        raise UsageError(f"--format {unknown[0]}: unknown; there are {', '.join(FORMATS)}")
+    known = (*FORMATS, *TRACKERS)
+    if unknown := [each for each in names if each not in known]:
+        raise UsageError(f"--format {unknown[0]}: unknown; there are {', '.join(known)}")
+    trackers = [each for each in names if each in TRACKERS]
+    to_trackers.check(trackers, output)
+    names = [each for each in names if each in FORMATS]
     if output is not None and len(names) > 1 and not output.is_dir():
         raise UsageError(f"--output {output}: several formats need a folder that exists")
     with choose_here(study) as chosen:
@@ -123,9 +137,16 @@ def export(
             if "html" in paths:
                 with replacing(paths["html"]) as draft:
                     draft.write_bytes(chosen.report(["html"])[FORMATS["html"]])
+            sent = to_trackers.send(trackers, chosen, output)
         except OSError as error:
             raise UsageError(f"{place}: can't be written ({error.strerror})") from error
-    _tell(list(paths.values()), json=json)
+    if json:
+        print_json({"files": list(paths.values())} | ({"sent": sent} if sent else {}))
+        return
+    _tell(list(paths.values()), json=False)
+    for name, each in sent.items():
+        words = f"{name}: {each.runs} sent, {each.in_all} in all; {each.place}"
+        screen().print(words, soft_wrap=True)
 
 
 def plot(

@@ -55,16 +55,14 @@ def run(
 
     from scheduler import session
     from scheduler.api.serving import Server, bind
-    from scheduler.api.tokens import take_tokens
     from scheduler.cli.opening import open_study
+    from scheduler.cli.secrets import take_secrets
     from scheduler.cli.stage import Stage
     from scheduler.cli.words import ending, forecast
     from scheduler.job import submission_id
     from scheduler.nodes import connect, nodes
-    from scheduler.researcher import missing_for, take_keys
+    from scheduler.researcher import missing_for
     from scheduler.rules.states import StopReason, StudyState
-    from scheduler.study.config_file import WEBHOOK
-    from scheduler.study.data import TOKENS
     from scheduler.study.room import when_there_is_room
 
     stage = Stage(plain=plain)
@@ -72,19 +70,16 @@ def run(
     settings = [*chosen, *(overrides or [])]
     opening = when_there_is_room(lambda: open_study(study, config, program, settings), stage.say)
     serve = opening.config.serve
-    tokens, made = take_tokens(os.environ)  # before Ray starts, which hands the rest on
-    os.environ.pop(WEBHOOK, None)  # as good as a password
+    secrets = take_secrets(opening.config, os.environ)  # before Ray starts, which hands the rest on
     socket = None if no_serve or serve.port is None else bind(serve.host, serve.port)
     stage.say(f"study   {opening.shown} ({'resumed' if opening.before else 'new'})")
     sandbox = session.sandbox_level(opening.config)
-    hub = {name: os.environ[name] for name in TOKENS if name in os.environ}
-    keys = take_keys(opening.config, os.environ)
     with stage.wait("reading the task and packing the data (once for this machine)"):
-        materials = session.gather_materials(opening.config, stage.say, hub)
+        materials = session.gather_materials(opening.config, stage.say, secrets.hub)
     with stage.wait("starting Ray"):
         local = connect().local
         capacity = session.measure_capacity(opening.config, nodes(), local=local)
-    missing = missing_for(opening.config, keys)
+    missing = missing_for(opening.config, secrets.keys)
     stage.say(
         forecast(
             opening.config,
@@ -99,9 +94,9 @@ def run(
 
     with ExitStack() as stack:
         if socket is not None:
-            server = stack.enter_context(Server(opening.folder.path, socket, tokens))
+            server = stack.enter_context(Server(opening.folder.path, socket, secrets.tokens))
             remote = not local or bool(submission_id(os.environ) or "SSH_CONNECTION" in os.environ)
-            for line in server.welcome(made=made, remote=remote):
+            for line in server.welcome(made=secrets.made, remote=remote):
                 stage.say(line)
         show = stack.enter_context(stage.live(opening.open_instructions))
         last = asyncio.run(
@@ -110,11 +105,12 @@ def run(
                 opening.config,
                 materials,
                 capacity=capacity,
-                keys=keys,
+                keys=secrets.keys,
                 show=show,
                 interrupted=stage.interrupted,
                 abandon=stage.abandon,
                 say=stage.say,
+                to_trackers=secrets.trackers,
             )
         )
     stage.say(ending(last, opening.shown))

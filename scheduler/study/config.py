@@ -25,6 +25,7 @@ from scheduler.study.sections import (
     StopSection,
     StudySection,
     TaskSection,
+    TrackSection,
     WorkersSection,
 )
 from workers import Budget, Resources
@@ -51,6 +52,7 @@ class Config(Section):
     stop: StopSection = StopSection()
     serve: ServeSection = ServeSection()
     notify: NotifySection = NotifySection()
+    track: TrackSection = TrackSection()
 
     def policy(self) -> Policy:
         """The part that decides, for the rules."""

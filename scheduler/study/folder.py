@@ -10,6 +10,7 @@
     inbox/           letters to it that wait; see mailbox.py
     report.html      a report, where one was asked for
     notebook.md      what it has learned, condensed
+    tracked/         what trackers keep on this machine, and what they have
     best/            the champion's files
     experiments/ID/  an experiment's files, diff.patch, run.log, proposal.json
 
@@ -118,6 +119,11 @@ class StudyFolder:
     def notebook(self) -> Path:
         """What the study has learned, condensed."""
         return self.path / "notebook.md"
+
+    @property
+    def tracked(self) -> Path:
+        """Folder of what trackers keep here: runs, and which trials they have."""
+        return self.path / "tracked"
 
     @property
     def best(self) -> Path:

@@ -202,6 +202,23 @@ class Reader:
         row = self._db.execute("SELECT opened_at FROM session ORDER BY id DESC LIMIT 1").fetchone()
         return 0.0 if row is None else float(row["opened_at"])
 
+    def first_session(self) -> tuple[float, int, str]:
+        """When and where the study was begun: opening time, pid and host. It never changes.
+
+        Zeros and no host before the first session.
+        """
+        row = self._db.execute(
+            "SELECT opened_at, pid, host FROM session ORDER BY id LIMIT 1"
+        ).fetchone()
+        return (0.0, 0, "") if row is None else (row["opened_at"], row["pid"], row["host"])
+
+    def champion_number(self, experiment: int) -> int | None:
+        """Which champion an experiment became, or None."""
+        row = self._db.execute(
+            "SELECT min(number) AS number FROM champion WHERE experiment = ?", (experiment,)
+        ).fetchone()
+        return None if row["number"] is None else int(row["number"])
+
     # ---- the journal ------------------------------------------------------------------------
 
     def events(self, *, after: int, limit: int) -> list[JournalEvent]:
@@ -479,6 +496,10 @@ class Reader:
     def trial(self, number: int) -> TrialRecord | None:
         """One trial, or None where there is no such number."""
         return next(iter(self._trials("WHERE trial.id = ?", (number,))), None)
+
+    def trials_after(self, number: int, limit: int) -> list[TrialRecord]:
+        """The next trials after an id, in order of their ids."""
+        return self._trials("WHERE trial.id > ? ORDER BY trial.id LIMIT ?", (number, limit))
 
     def device(self) -> str:
         """What the newest trial ran on; "" before the first, or where none of late had any."""

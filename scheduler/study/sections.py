@@ -5,6 +5,7 @@ sections are put together in `config.py`.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -556,4 +557,44 @@ class NotifySection(Section):
             is_address = False
         if not is_address or not self.webhook.isascii() or len(self.webhook.split()) != 1:
             raise key_error("webhook", "must be a URL such as https://chat.example.org/hooks/1")
+        return self
+
+
+class TrackSection(Section):
+    """Trackers that get each trial while the study runs. All of these can be changed on resuming.
+
+    None by default: nothing leaves this machine that nobody asked for.
+    """
+
+    to: tuple[Literal["wandb", "mlflow", "tensorboard"], ...] = Field(
+        default=(),
+        description="Which: wandb, mlflow, tensorboard. Each is an extra of its own, as in "
+        "pip install 'autoresearch-ray[wandb]'. Each trial goes there "
+        "with its code, difference and log.",
+    )
+    project: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="W&B project, or name of the MLflow experiment. Null: WANDB_PROJECT or "
+        "'autoresearch'; MLFLOW_EXPERIMENT_NAME or the study's name.",
+    )
+    entity: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="W&B team or user. Null: WANDB_ENTITY, or the account's own."
+    )
+    uri: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="MLflow server or database. Null: MLFLOW_TRACKING_URI, else a database in the "
+        "study's folder. A password belongs in MLFLOW_TRACKING_PASSWORD.",
+    )
+
+    @field_validator("to")
+    @classmethod
+    def each_tracker_once(cls, to: tuple[str, ...]) -> tuple[str, ...]:
+        """A tracker that is named twice is one."""
+        return tuple(dict.fromkeys(to))
+
+    @model_validator(mode="after")
+    def holds_no_password(self) -> Self:
+        """Refuse a password: the configuration is kept, shown and exported."""
+        if self.uri is not None and re.search(r"://[^/@]*:[^/@]*@", self.uri):
+            raise key_error("uri", "must hold no password; set MLFLOW_TRACKING_PASSWORD instead")
         return self

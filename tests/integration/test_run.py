@@ -100,7 +100,8 @@ def is_of_a_trial(process: psutil.Process) -> bool:
 
 
 def test_a_study_from_nothing_and_its_resume(start: Any, tmp_path: Path) -> None:
-    code, out, err = finish(start("run", *TINY, "--set", "stop.max_experiments=2"))
+    tracked = ["--set", 'track.to=["tensorboard"]']
+    code, out, err = finish(start("run", *TINY, *tracked, "--set", "stop.max_experiments=2"))
     assert (code, err) == (0, "")
     for words in ("slots ", "budget  3 steps", "the baseline and 2 experiments", "next:"):
         assert words in out
@@ -111,6 +112,9 @@ def test_a_study_from_nothing_and_its_resume(start: Any, tmp_path: Path) -> None
     with Reader(study / "study.db") as reader:
         first = list(reader.experiments())
     assert [e.id for e in first] == [0, 1, 2]
+    runs = study / "tracked" / "tensorboard" / "local"
+    events = {path: path.stat().st_mtime_ns for path in runs.glob("trial-*/*")}
+    assert len(events) == 3
     assert all(e.metric is not None for e in first)
 
     code, out, _ = finish(start("run", "--set", "stop.max_experiments=3"))
@@ -121,6 +125,9 @@ def test_a_study_from_nothing_and_its_resume(start: Any, tmp_path: Path) -> None
         assert [e.id for e in again] == [0, 1, 2, 3]
         assert again[:3] == first
         assert len(reader.trials()) == 4
+    again_events = {path: path.stat().st_mtime_ns for path in runs.glob("trial-*/*")}
+    assert len(again_events) == 4
+    assert events.items() <= again_events.items(), "what was sent is not sent again"
     code, out, _ = finish(start("status", "--json"))
     assert code == 0
     assert json.loads(out)["study"]["state"] == "stopped"
