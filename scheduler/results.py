@@ -198,6 +198,7 @@ class Results:
             settings=self._config.trial_settings(),
             progress_seconds=max(1.0, self._state.slots / REPORTS_PER_SECOND),
             sandbox=self._config.workers.sandbox,
+            prestart=self._config.workers.prestart,
             audit=checks.audit_range(self._state, entry) if entry and self._plan.audits else None,
         )
 

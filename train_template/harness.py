@@ -1,5 +1,7 @@
 """One candidate's process: `python -P -m train_template.harness --job JSON` (see `job`).
 
+Or one that was started before there was a job: see `spare`.
+
 In: a job, a socket to the supervisor (see `wire`) and the exam with the referee (see `exam`). Out,
 to the supervisor: HELLO, READY, PROGRESS, TRAINED and one more PROGRESS with the number of
 parameters, or FAILED with a status and one sentence; and to the referee, after TRAINED, the logits
@@ -86,6 +88,11 @@ def main() -> int:
     faulthandler.register(signal.SIGUSR1)
     connection = socket.socket(fileno=job.socket)
     connection.set_inheritable(False)
+    return hold(job, connection)
+
+
+def hold(job: Job, connection: socket.socket) -> int:
+    """Run the job for the supervisor at the other end of the socket; return the exit code."""
     end_with(connection)
     return 0 if run(job, SocketTransport(connection)) else 1
 

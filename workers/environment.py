@@ -46,13 +46,7 @@ def trial_environment(
     `gpus` is what CUDA_VISIBLE_DEVICES is to name. A trial that claims no GPU sees none: Ray leaves
     the variable as it finds it there, and an unset one shows every device of the node.
     """
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if (name in _NAMES or name.startswith(_PREFIXES))
-        and not any(word in name for word in _SECRETS)
-    }
-    return kept | {
+    return passed_on(environment) | {
         "CUDA_VISIBLE_DEVICES": ",".join(gpus),
         "HOME": work,
         "TMPDIR": temporary,
@@ -64,6 +58,16 @@ def trial_environment(
         # A sandbox has no list of users, and torch's compiler names its cache after one.
         "USER": "trial",
         "LOGNAME": "trial",
+    }
+
+
+def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of the worker's own environment a trial's processes get."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if (name in _NAMES or name.startswith(_PREFIXES))
+        and not any(word in name for word in _SECRETS)
     }
 
 

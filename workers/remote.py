@@ -21,6 +21,7 @@ from workers.bundle import Bundle, Cache, cache_folder, content_hash, pack
 from workers.errors import BundleError
 from workers.outcome import Outcome, OutcomeStatus, Progress, Timings
 from workers.parents import watch_parents
+from workers.spares import Spares
 from workers.supervisor import run_trial
 from workers.trial import Trial
 
@@ -101,6 +102,12 @@ def _orphaned() -> Callable[[], str]:
     return watch_parents(ray.get_runtime_context().gcs_address)
 
 
+@functools.cache
+def _spares() -> Spares:
+    """One a process: the next trial of its slot runs in the same."""
+    return Spares(_orphaned())
+
+
 def _run(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any) -> Outcome:
     """Fetch what is missing here and run the trial; the fetching counts as startup."""
     started_at, started = time.time(), time.monotonic()
@@ -130,6 +137,7 @@ def _run(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any
         exam=functools.partial(receive_exam, exam, audit=trial.audit is not None),
         report=report,
         orphaned=orphaned,
+        spares=_spares() if trial.prestart else None,
     )
     if orphaned():
         # The trial is gone, and nobody takes its outcome. Ray's own exit would wait for its dead.

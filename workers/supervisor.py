@@ -32,6 +32,7 @@ from workers.outcome import Outcome, OutcomeStatus, Phase, Progress
 from workers.process import Process, Program
 from workers.referee import JUDGE, Exam, Meta, read_meta
 from workers.sandbox import SCRATCH_BYTES, Level
+from workers.spares import Spares
 from workers.tree import kernel_kills
 from workers.trial import Trial
 from workers.wire import Message
@@ -57,6 +58,7 @@ def run_trial(
     exam: Callable[[], bytes],
     report: Callable[[Progress], None],
     orphaned: Callable[[], str] = _never,
+    spares: Spares | None = None,
 ) -> Outcome:
     """Run one trial and return its Outcome. Call it from the main thread.
 
@@ -66,13 +68,14 @@ def run_trial(
     the training, in a thread of its own, at most once, and raises OSError or WorkerError if
     they can't be had. `report` is called on every change of phase and at most every
     `trial.progress_seconds` besides; it must not block. `orphaned` is asked at every turn of the
-    loop and says why nobody waits for the outcome any more, or "".
+    loop and says why nobody waits for the outcome any more, or "". `spares` may hold a process that
+    was started before, and is to prepare one for the next trial; None: every start is a cold one.
 
     What the machine lacks (disk, processes, the task, the data) makes the Outcome LOST; raises
     nothing but what `report` raises and KeyboardInterrupt.
     """
     started_at = time.time()
-    run = _Run(trial, report, orphaned)
+    run = _Run(trial, report, orphaned, spares)
     try:
         with run.interruption:
             run.hold(task, data, exam)
@@ -128,9 +131,14 @@ class _Run:
 
     level: Level | None = None
     quiet = True  # the candidate did not say itself why it failed
+    warm = False  # it runs in a process that was started before
 
     def __init__(
-        self, trial: Trial, report: Callable[[Progress], None], orphaned: Callable[[], str]
+        self,
+        trial: Trial,
+        report: Callable[[Progress], None],
+        orphaned: Callable[[], str],
+        spares: Spares | None,
     ) -> None:
         self.interruption = Interruption()
         self.judge = Judge(trial.budget, time.monotonic(), trial.audit)
@@ -140,6 +148,8 @@ class _Run:
         self._trial = trial
         self._report = report
         self._orphaned = orphaned
+        self._spares = spares
+        self._prepared = False
         self._reported: tuple[Phase | None, float] = (None, 0.0)
         self._looked_at = 0.0
 
@@ -167,6 +177,7 @@ class _Run:
                 self._ask_where()
             candidate.kill()
             self._candidate.drain_log()
+            self._prepare_next()
 
     def _ask_where(self) -> None:
         """Let a candidate that is out of time say at which line it is, if it will."""
@@ -182,6 +193,23 @@ class _Run:
             seen = self.log.total
 
     def _start(self, task: Path, meta_file: Path, meta: Meta) -> Process:
+        self._program = self._described(task, meta_file, meta)
+        assert self.level is not None
+        if self._spares:
+            spare = self._spares.take(self._program, self.level, self._trial.task, self._trial.data)
+            if spare:
+                self.warm = True
+                return spare
+        return start(self._program, self.level)
+
+    def _prepare_next(self) -> None:
+        """Have a process started for the next trial, once no more of this one is training."""
+        if self._spares and not self._prepared and not self._orphaned():
+            self._prepared = True
+            assert self.level is not None
+            self._spares.prepare(self._program, self.level, self._trial.task, self._trial.data)
+
+    def _described(self, task: Path, meta_file: Path, meta: Meta) -> Program:
         trial = self._trial
         exam = self._exam.descriptors
         memory = trial.resources.memory_bytes
@@ -193,12 +221,13 @@ class _Run:
             "settings": dict(trial.settings),
             "progress_seconds": trial.progress_seconds,
         }
-        program = Program(
+        return Program(
             name="harness",
             job=job,
             task=task,
             environment=os.environ,
             descriptors=tuple(exam.values()),
+            named=tuple(exam),
             files=tuple(
                 (name, text.encode("utf-8", "surrogatepass")) for name, text in trial.files.items()
             ),
@@ -211,8 +240,6 @@ class _Run:
             # They are memory that no process shows: all three together stay below the limit.
             scratch_bytes=min(SCRATCH_BYTES, memory // 4) if memory else None,
         )
-        assert self.level is not None
-        return start(program, self.level)
 
     def _watch(self, selector: selectors.BaseSelector) -> None:
         """Listen until there is a verdict and nothing to wait for."""
@@ -257,6 +284,10 @@ class _Run:
                 # Nothing inside can reach bubblewrap's own process: not the candidate's fault.
                 why = f"the sandbox failed: {self.log.tail(1) or 'it said nothing'}"
                 self.judge.rule(OutcomeStatus.LOST, why, now)
+            elif self.warm and self.judge.phase is Phase.STARTUP:
+                # Nothing of the candidate has run before HELLO, and a cold start may well succeed.
+                why = "the process that was started before ended without a word"
+                self.judge.rule(OutcomeStatus.LOST, why, now)
             else:
                 self.judge.hear_exit(status, now, starved=self._starved())
 
@@ -296,6 +327,7 @@ class _Run:
         )
         if self._exam.begun:
             self.judge.begin_exam(time.monotonic())
+            self._prepare_next()
         if self._exam.referee and not self._referee:
             self._referee = Listener(selector, self._exam.referee, BoundedLog())
 

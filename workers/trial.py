@@ -91,3 +91,4 @@ class Trial:
     sandbox: str = "auto"  # the best level that the node allows; or "strict", or "basic"
     # The audit split is measured too where the metric lies between these two; None: never.
     audit: tuple[float, float] | None = None
+    prestart: bool = False  # a process that was started before may run it, and one is for the next

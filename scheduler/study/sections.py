@@ -321,6 +321,12 @@ class WorkersSection(Section):
         "start. basic: its processes are ended whole, and little is hidden from them. auto: the "
         "best that each node allows; every trial records which.",
     )
+    prestart: bool = Field(
+        default=True,
+        description="Whether a slot starts the process of its next trial while the last one is "
+        "being scored, in a sandbox of its own: its imports then cost no time. It holds some 250 "
+        "MB beside the trial until it is used. At the strict level only.",
+    )
 
     @model_validator(mode="after")
     def ray_can_grant_it(self) -> Self:
