@@ -13,6 +13,7 @@ supervisor's clock judges, and it is no sandbox.
 """
 
 import argparse
+import contextlib
 import faulthandler
 import os
 import signal
@@ -22,7 +23,7 @@ import traceback
 
 import torch
 
-from train_template import exam, packed, wire
+from train_template import compiled, exam, packed, wire
 from train_template.answer import Model, serve
 from train_template.candidate import explain, train_candidate
 from train_template.device import choose_device, device_name, precision, seed_everything
@@ -94,7 +95,17 @@ def main() -> int:
 def hold(job: Job, connection: socket.socket) -> int:
     """Run the job for the supervisor at the other end of the socket; return the exit code."""
     end_with(connection)
-    return 0 if run(job, SocketTransport(connection)) else 1
+    folder = compiled.folder()
+    if folder and job.compiled_before is not None:
+        with contextlib.suppress(OSError, ValueError, TypeError):  # it compiles anew
+            compiled.unpack(job.compiled_before, folder)
+
+    def pack() -> None:
+        if folder and job.compiled is not None:
+            with contextlib.suppress(OSError):
+                compiled.pack(folder, job.compiled)
+
+    return 0 if run(job, SocketTransport(connection, before_ready=pack)) else 1
 
 
 if __name__ == "__main__":

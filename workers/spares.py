@@ -60,22 +60,20 @@ class Spares:
         self._kept: _Spare | None = None
         self._starting: threading.Thread | None = None
 
-    def prepare(self, program: Program, level: Level, *hashes: str) -> None:
-        """Begin to start a process for a trial like this one, unless there is one; never waits.
+    def prepare(self, program: Program, level: Level, *hashes: str, compiles: bool = False) -> None:
+        """Begin to start a process for a trial like this one; never waits.
 
-        `hashes` name what lies behind the program's paths. What can't be started is left out: the
-        next trial says why, when it can't be either.
+        `compiles` has it import torch's compiler too. `hashes` name what lies behind the program's
+        paths. What can't be started is left out: the next trial says why, when it can't be either.
         """
-        if (
-            level is not Level.STRICT
-            or not (program.task / f"train_template/{_MODULE}.py").exists()
-        ):
+        module = program.task / "train_template" / f"{_MODULE}.py"
+        if level is not Level.STRICT or not module.is_file():
             return
         if self._starting is not None and self._starting.is_alive():
             return
         wanted = _without_a_job(program)
         thread = threading.Thread(
-            target=self._start, args=(wanted, program.cores, level, hashes), daemon=True
+            target=self._start, args=(wanted, program.cores, level, hashes, compiles), daemon=True
         )
         self._starting = thread
         thread.name = "spare"
@@ -114,14 +112,19 @@ class Spares:
         return kept
 
     def _start(
-        self, wanted: Program, own: frozenset[int] | None, level: Level, hashes: tuple[str, ...]
+        self,
+        wanted: Program,
+        own: frozenset[int] | None,
+        level: Level,
+        hashes: tuple[str, ...],
+        compiles: bool,
     ) -> None:
         """Replace what is kept, and see to it that it does not wait for ever."""
         if (old := self._forget()) is not None:
             old.process.close()
         cores = None if own is None else own | unclaimed()
         try:
-            process = start(replace(wanted, cores=cores), level)
+            process = start(replace(wanted, job={"compiles": compiles}, cores=cores), level)
         except (OSError, WorkerError):
             return
         kept = self._kept = _Spare(process, wanted, hashes)

@@ -21,6 +21,7 @@ from tests.fixtures.candidates import ROOT, data_folder, exam, scripted_trial, t
 from tests.fixtures.processes import alive, command, wait_for
 from workers import Outcome, OutcomeStatus, Resources, Trial, run_trial, spares, unpack
 from workers.cores import claim_cores, unclaimed
+from workers.lasting import Lasting
 from workers.sandbox import Level, probe_level
 from workers.spares import Spares
 
@@ -57,7 +58,7 @@ def run(places: tuple[Path, Path], kept: Spares) -> Run:
             data=places[1],
             exam=lambda: exam(referee),
             report=lambda _: None,
-            spares=kept,
+            lasting=Lasting(spares=kept),
         )
 
     return run_one
@@ -203,7 +204,14 @@ def test_a_spare_goes_when_nobody_is_left_to_send_a_trial(places: tuple[Path, Pa
     gone: list[str] = []
     kept = Spares(lambda: "the head is gone" if gone else "")
     trial = scripted_trial(SHOWS)
-    run_trial(trial, task=places[0], data=places[1], exam=exam, report=lambda _: None, spares=kept)
+    run_trial(
+        trial,
+        task=places[0],
+        data=places[1],
+        exam=exam,
+        report=lambda _: None,
+        lasting=Lasting(spares=kept),
+    )
     waits()
     gone.append("yes")
     wait_for(lambda: not waiting())
@@ -217,7 +225,7 @@ from workers import run_trial
 from workers.spares import Spares
 kept = Spares()
 run_trial(scripted_trial({script!r}), task=Path({task!r}), data=Path({data!r}), exam=exam,
-          report=lambda _: None, spares=kept)
+          report=lambda _: None, lasting=Lasting(spares=kept))
 print("done", flush=True)
 time.sleep(600)
 """
@@ -284,7 +292,7 @@ def test_a_warm_trial_gives_the_same_bits_as_a_cold_one(tmp_path: Path) -> None:
             data=materials.packed.folder,
             exam=(materials.packed.folder / "validation.bin").read_bytes,
             report=lambda _: None,
-            spares=kept,
+            lasting=Lasting(spares=kept),
         )
 
     try:
