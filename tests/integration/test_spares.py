@@ -222,6 +222,7 @@ import sys, time
 from pathlib import Path
 from tests.fixtures.candidates import exam, scripted_trial
 from workers import run_trial
+from workers.lasting import Lasting
 from workers.spares import Spares
 kept = Spares()
 run_trial(scripted_trial({script!r}), task=Path({task!r}), data=Path({data!r}), exam=exam,

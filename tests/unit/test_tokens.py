@@ -59,12 +59,17 @@ def hint(descriptor: int) -> None:
     fcntl.fcntl(descriptor, 1036, (3).to_bytes(8, sys.byteorder))
 
 
+def attribute(descriptor: int) -> None:
+    os.fchmod(descriptor, 0o700)
+    os.setxattr(descriptor, "user.message", b"weights")
+
+
 DEEDS = {
     "mode": lambda descriptor: os.fchmod(descriptor, 0o777),
     "times": lambda descriptor: os.utime(descriptor, ns=(5, 7)),
     "reading": lambda descriptor: os.read(descriptor, 1),
     "hint": hint,
-    "attribute": lambda d: (os.fchmod(d, 0o700), os.setxattr(d, "user.message", b"weights")),
+    "attribute": attribute,
 }
 
 
