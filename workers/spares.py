@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from workers import wire
 from workers.cores import unclaimed
@@ -34,6 +35,8 @@ from workers.sandbox import Level
 
 IDLE_SECONDS = 60.0  # the next trial comes within a second, or the slot has no work
 LOOK_SECONDS = 0.5  # between two looks at whether anyone is still there
+START_SECONDS, SHARE_SECONDS = 1.0, 0.5  # to find the program, and for other slots to be served
+LOWEST, USUAL = 19, 0  # nice(2)
 _MODULE = "spare"
 
 
@@ -94,8 +97,9 @@ class Spares:
         if level is Level.STRICT and fits and _is_waiting(kept.process):
             with contextlib.suppress(OSError):
                 _pin(kept.process, program.cores)
-                _hand_over(kept.process, program)
-                return kept.process
+                if _share(kept.process, USUAL, SHARE_SECONDS):
+                    _hand_over(kept.process, program)
+                    return kept.process
         kept.process.close()
         return None
 
@@ -127,6 +131,7 @@ class Spares:
             process = start(replace(wanted, job={"compiles": compiles}, cores=cores), level)
         except (OSError, WorkerError):
             return
+        _share(process, LOWEST, START_SECONDS)
         kept = self._kept = _Spare(process, wanted, hashes)
         threading.Thread(target=self._outwait, args=(kept,), name="spare-idle", daemon=True).start()
 
@@ -175,6 +180,31 @@ def _pin(process: Process, cores: frozenset[int] | None) -> None:
             with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.sched_setaffinity(int(thread), wanted)
         pinned |= left
+
+
+def _share(process: Process, nice: int, patience: float) -> bool:
+    """Set the share of its session where sessions share processors; whether that is settled.
+
+    Under autogroups (sched(7)) the nice of a thread counts within its session alone, and a sandbox
+    is a session of its own. Anyone may set it back to the usual, ten times a second on one machine.
+    """
+    limit = time.monotonic() + patience
+    while True:
+        path = Path(f"/proc/{process.main}/autogroup")
+        try:
+            path.write_text(str(nice))
+        except FileNotFoundError:  # not there yet; or this kernel has none, and nice is enough
+            if process.main is not None and not Path("/proc/self/autogroup").exists():
+                return True
+        except BlockingIOError:
+            pass  # another slot was first
+        except OSError:
+            return False
+        else:
+            return True
+        if time.monotonic() >= limit:
+            return False
+        time.sleep(0.01)
 
 
 def _hand_over(process: Process, program: Program) -> None:
