@@ -4,9 +4,10 @@ One trial of the bundled task, through the supervisor, pinned to its core. Besid
 that it does not hold, in every other window of two seconds, processes for a next trial are started
 one after the other, imports and all, as fast as they come: a neighbour does that once a trial.
 Prints the trial's tokens per second with it and without, window by window in pairs that lie side by
-side, so that what else happens on the machine falls out of the median. A second row, with nothing
-beside it in either half, says how large a difference is nothing. A slot's own successor is prepared
-once its training is over, so that there is nothing to compare.
+side, so that what else happens on the machine falls out of the median; by the clock, and by the
+time for which the candidate had a processor: caches and memory are shared whoever else waits for
+one. A second row, with nothing beside it in either half, says how large a difference is nothing. A
+slot's own successor is prepared once its training is over, so that there is nothing to compare.
 """
 
 import os
@@ -14,7 +15,10 @@ import threading
 import time
 from dataclasses import replace
 from itertools import pairwise
-from statistics import median, quantiles
+from pathlib import Path
+from statistics import quantiles
+
+import psutil
 
 from benchmarks.trial import trial_of
 from scheduler.session import Materials, gather_materials
@@ -28,30 +32,42 @@ from workers.referee import read_meta
 from workers.sandbox import Level, probe_level
 from workers.spares import Spares
 
-WINDOW, PAIRS, FULL_PAIRS = 2.0, 10, 25
+WINDOW, PAIRS, FULL_PAIRS = 2.0, 6, 25
 IMPORT_SECONDS = 1.5  # of one preparation, on a quiet machine
 
 
 class Watched:
-    """Tokens of the training so far, by the clock, as the supervisor reports them."""
+    """Tokens of the training so far, by the clock and by the candidate's own processor time."""
 
     def __init__(self, budget: float) -> None:
         self._budget = budget
-        self.seen: list[tuple[float, float]] = []  # seconds of the clock, tokens
+        self._ran: Path | None = None
+        self.seen: list[tuple[float, float, float]] = []  # clock, processor seconds, tokens
 
     def report(self, progress: Progress) -> None:
         """Take one report of the supervisor's."""
         if progress.phase is Phase.TRAIN and progress.fraction:
-            trained = progress.fraction * self._budget
-            self.seen.append((time.monotonic(), progress.tokens_per_second * trained))
+            self._ran = self._ran or _schedule_of_candidate()
+            ran = int(self._ran.read_text().split()[0]) / 1e9
+            tokens = progress.tokens_per_second * progress.fraction * self._budget
+            self.seen.append((time.monotonic(), ran, tokens))
 
-    def rate(self, start: float, end: float) -> float | None:
-        """Tokens per second between two moments; None where there are no two reports."""
+    def rates(self, start: float, end: float) -> tuple[float, float] | None:
+        """Tokens per second and per processor second between two moments; None without reports."""
         inside = [each for each in self.seen if start <= each[0] <= end]
         if len(inside) < 2:
             return None
-        (first, before), (last, after) = inside[0], inside[-1]
-        return (after - before) / (last - first)
+        (clock, ran, before), (clock_end, ran_end, after) = inside[0], inside[-1]
+        return (after - before) / (clock_end - clock), (after - before) / (ran_end - ran)
+
+
+def _schedule_of_candidate() -> Path:
+    """Where the kernel counts the time for which the candidate's main thread ran."""
+    for process in psutil.Process().children(recursive=True):
+        words = process.cmdline()
+        if "train_template.harness" in words and words[1] == "-u":  # not a keeper's words
+            return Path(f"/proc/{process.pid}/schedstat")
+    raise ProcessLookupError("there is no candidate")
 
 
 def main(*, full: bool = False) -> None:
@@ -66,7 +82,8 @@ def main(*, full: bool = False) -> None:
     materials = gather_materials(config)
     print(
         f"{pairs} pairs of {WINDOW:g} s; load average {os.getloadavg()[0]:.1f} on "
-        f"{os.cpu_count()} cores; tokens/s beside / without, least to most and quartiles"
+        f"{os.cpu_count()} cores; tokens, beside against without: median (quartiles; range), "
+        "per second and per processor second"
     )
     for title, busy in (("preparing", True), ("nothing", False)):
         print(f"{title:<10} {_compare(config, materials, pairs, budget, busy=busy)}", flush=True)
@@ -87,16 +104,15 @@ def _compare(config: Config, materials: Materials, pairs: int, budget: float, *,
     neighbour.join()
     if outcome.metric is None:
         return outcome.reason
-    rates = [watched.rate(*span) for span in pairwise(neighbour.switched)]
-    ratios = [100 * (b / a - 1) for a, b in zip(rates[0::2], rates[1::2], strict=False) if a and b][
-        :pairs
-    ]
+    rates = [watched.rates(*span) for span in pairwise(neighbour.switched)]
+    found = [(a, b) for a, b in zip(rates[0::2], rates[1::2], strict=False) if a and b][:pairs]
+    said = [_said([100 * (b[by] / a[by] - 1) for a, b in found]) for by in (0, 1)]
+    return f"{said[0]}   {said[1]}   {len(found)} pairs, {neighbour.made} processes made"
+
+
+def _said(ratios: list[float]) -> str:
     low, middle, high = quantiles(ratios, n=4)
-    return (
-        f"{middle:+.2f} % ({low:+.2f} to {high:+.2f}; {min(ratios):+.1f} to {max(ratios):+.1f}), "
-        f"{len(ratios)} pairs, {median(r for r in rates if r):.0f} tokens/s, "
-        f"{neighbour.made} processes made"
-    )
+    return f"{middle:+.2f} % ({low:+.2f} to {high:+.2f}; {min(ratios):+.1f} to {max(ratios):+.1f})"
 
 
 def _program(config: Config, materials: Materials) -> Program:

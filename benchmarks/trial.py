@@ -99,14 +99,16 @@ def main(*, full: bool = False) -> None:
 def report(level: Level, runs: int, title: str) -> None:
     """Run trials at a level, cold and warm in turn, and print what came of them.
 
-    A warm one follows the next after another, as in a worker: of each three trials the first
-    is cold, the second runs in the process that was started while the first was scored, and the
-    third in that of the second. Only the third counts as warm: it has paid for its successor too.
+    Of each three trials the first is cold, the second is the first of a worker, whose start is cold
+    too, and the third runs in the process that was started while the second was scored: it has
+    paid for its own successor as well, and it alone counts as warm.
     """
     cold: list[Outcome] = []
     warm: list[Outcome] = []
     for number in range(1, runs + 1):
         cold.append(run(level, number, Lasting()))
+        if level is not Level.STRICT:  # there is no warm start at the basic level
+            continue
         spares = Spares()
         lasting = Lasting(spares=spares, tokens=TrainingTokens())
         run(level, number, lasting)
@@ -116,8 +118,8 @@ def report(level: Level, runs: int, title: str) -> None:
     if failed:
         print(f"{title}: {failed[0]}")
         return
-    print(f"{title}, cold and warm in turn:")
-    both = (cold, warm) if level is Level.STRICT else (cold,)  # the basic level has no warm start
+    print(f"{title}, {'cold and warm in turn' if warm else 'cold'}:")
+    both = (cold, warm) if warm else (cold,)
     for phase in (*PHASES, "outside_budget"):
         columns = [spread([getattr(o.timings, phase) for o in each]) for each in both]
         print(f"  {phase:<14} {'   '.join(columns)}")

@@ -47,6 +47,7 @@ class _Spare:
     process: Process
     program: Program
     hashes: tuple[str, ...]
+    lowered: bool  # its session has the lowest share
 
 
 def _nobody_left() -> str:
@@ -97,7 +98,7 @@ class Spares:
         if level is Level.STRICT and fits and _is_waiting(kept.process):
             with contextlib.suppress(OSError):
                 _pin(kept.process, program.cores)
-                if _share(kept.process, USUAL, SHARE_SECONDS):
+                if not kept.lowered or _share(kept.process, USUAL, SHARE_SECONDS):
                     _hand_over(kept.process, program)
                     return kept.process
         kept.process.close()
@@ -131,8 +132,8 @@ class Spares:
             process = start(replace(wanted, job={"compiles": compiles}, cores=cores), level)
         except (OSError, WorkerError):
             return
-        _share(process, LOWEST, START_SECONDS)
-        kept = self._kept = _Spare(process, wanted, hashes)
+        lowered = _share(process, LOWEST, START_SECONDS)
+        kept = self._kept = _Spare(process, wanted, hashes, lowered)
         threading.Thread(target=self._outwait, args=(kept,), name="spare-idle", daemon=True).start()
 
     def _outwait(self, kept: _Spare) -> None:
