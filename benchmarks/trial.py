@@ -1,10 +1,11 @@
 """What a trial costs beside its training, phase by phase, at each level of the sandbox.
 
 Runs the bundled task with the `local` preset's model and a short budget through the supervisor,
-without Ray, and prints the median and the range of each phase in seconds, with the error of the
-budget beside it, and again with busy processes on every core. The basic level starts the referee's
-exam only after the training, as it must. Then what the sandbox costs by itself, and the referee:
-its start, which a slot doesn't wait for, and how fast it turns logits into the metric.
+without Ray, cold and in a process that was started before, and prints the median and the range of
+each phase in seconds, with the error of the budget beside it, and again with busy processes on
+every core. The basic level starts the referee's exam only after the training, as it must. Then what
+the sandbox costs by itself, and the referee: its start, which a slot doesn't wait for, and how fast
+it turns logits into the metric.
 """
 
 import contextlib
@@ -18,43 +19,55 @@ from statistics import median
 
 import numpy as np
 
-from scheduler.session import gather_materials
+from scheduler.session import Materials, gather_materials
+from scheduler.study.config import Config
 from scheduler.study.config_file import load_config
 from train_template.exam import Answer, Precision
 from train_template.score import log_probabilities
 from workers import Outcome, Trial, run_trial
 from workers.bundle import cache_folder, unpack
+from workers.lasting import Lasting
 from workers.sandbox import Level, View, command, probe_level
+from workers.spares import Spares
+from workers.tokens import TrainingTokens
 
 RUNS, FULL_RUNS, SECONDS = 3, 7, 4.0
 PHASES = ("startup", "warm_up", "eval", "teardown")
 VOCABULARIES = {257: 65_536, 8192: 4_096}  # and tokens to score: some 30 million logits each
 
 
-def run(level: Level, number: int) -> Outcome:
+def trial_of(
+    config: Config, materials: Materials, number: int, level: Level, progress_seconds: float = 1.0
+) -> Trial:
     """One trial of the baseline at this level."""
-    config = load_config("local", [f"budget.seconds={SECONDS}"], {})
-    materials = gather_materials(config)
-    trial = Trial(
+    return Trial(
         id=number,
         experiment=0,
         number=number,
         seed=number,
         slot=0,
         files=materials.baseline.files,
-        task="",
-        data="",
+        task=materials.bundles.task.hash,
+        data=materials.bundles.data.hash,
         budget=config.trial_budget(),
         resources=config.trial_resources(8_000_000_000, 1),
         settings=config.trial_settings(),
+        progress_seconds=progress_seconds,
         sandbox=level,
     )
+
+
+def run(level: Level, number: int, lasting: Lasting) -> Outcome:
+    """Run one at this level."""
+    config = load_config("local", [f"budget.seconds={SECONDS}"], {})
+    materials = gather_materials(config)
     return run_trial(
-        trial,
+        trial_of(config, materials, number, level),
         task=unpack(materials.bundles.task, cache_folder()).parent,
         data=materials.packed.folder,
         exam=(materials.packed.folder / "validation.bin").read_bytes,
         report=lambda _: None,
+        lasting=lasting,
     )
 
 
@@ -84,19 +97,38 @@ def main(*, full: bool = False) -> None:
 
 
 def report(level: Level, runs: int, title: str) -> None:
-    """Run trials at a level and print what came of them."""
-    outcomes = [run(level, number) for number in range(1, runs + 1)]
-    failed = [outcome.reason for outcome in outcomes if outcome.metric is None]
+    """Run trials at a level, cold and warm in turn, and print what came of them.
+
+    Of each three trials the first is cold, the second is the first of a worker, whose start is cold
+    too, and the third runs in the process that was started while the second was scored: it has
+    paid for its own successor as well, and it alone counts as warm.
+    """
+    cold: list[Outcome] = []
+    warm: list[Outcome] = []
+    for number in range(1, runs + 1):
+        cold.append(run(level, number, Lasting()))
+        if level is not Level.STRICT:  # there is no warm start at the basic level
+            continue
+        spares = Spares()
+        lasting = Lasting(spares=spares, tokens=TrainingTokens())
+        run(level, number, lasting)
+        warm.append(run(level, number, lasting))
+        spares.close()
+    failed = [outcome.reason for outcome in cold + warm if outcome.metric is None]
     if failed:
         print(f"{title}: {failed[0]}")
         return
-    print(f"{title}:")
-    for phase in PHASES:
-        print(f"  {phase:<9} {spread([getattr(o.timings, phase) for o in outcomes])}")
-    print(f"  {'outside':<9} {spread([o.timings.outside_budget for o in outcomes])}")
-    over = [100 * (o.timings.train / SECONDS - 1) for o in outcomes]
-    step = [100 * o.timings.train / SECONDS / o.steps for o in outcomes]
-    print(f"  budget    {spread(over)} % over, where a step is {median(step):.2f} % of it")
+    print(f"{title}, {'cold and warm in turn' if warm else 'cold'}:")
+    both = (cold, warm) if warm else (cold,)
+    for phase in (*PHASES, "outside_budget"):
+        columns = [spread([getattr(o.timings, phase) for o in each]) for each in both]
+        print(f"  {phase:<14} {'   '.join(columns)}")
+    every = [outcome for each in both for outcome in each]
+    over = [100 * (o.timings.train / SECONDS - 1) for o in every]
+    step = [100 * o.timings.train / SECONDS / o.steps for o in every]
+    print(f"  budget         {spread(over)} % over, where a step is {median(step):.2f} % of it")
+    rates = [[o.tokens / o.timings.train for o in each] for each in both]
+    print(f"  tokens/s       {'   '.join(f'{median(each):,.0f}' for each in rates)}")
 
 
 def scoring(vocabulary: int, tokens: int, precision: Precision, threads: int) -> None:

@@ -42,6 +42,7 @@ from scheduler.study.records import Live, SlotView, TrialRecord
 from scheduler.study.room import full, rest
 from scheduler.study.store import Session, Store
 from workers import Outcome, Progress, Resources, Trial
+from workers.compiled import name_of
 
 REPORTS_PER_SECOND = 50  # of all running trials together, however many there are
 LOCK_SECONDS = 15.0  # for an earlier process of the same study to notice that it is orphaned
@@ -109,6 +110,7 @@ class Results:
         self._progress: dict[int, Progress] = {}
         self._assigned: dict[int, float] = {}  # trial -> when it was given its slot
         self._titles: dict[int, str] = {}  # of undecided experiments
+        self._compiled = (-1, "")  # an experiment, and the name of its compile cache
         self._briefed: dict[int, _Briefed] = {}  # by request
         self._mailbox = Mailbox(self._folder.inbox)
         self._held: tuple[int, ev.Event, Contents] | None = None  # translated, not yet recorded
@@ -198,8 +200,21 @@ class Results:
             settings=self._config.trial_settings(),
             progress_seconds=max(1.0, self._state.slots / REPORTS_PER_SECOND),
             sandbox=self._config.workers.sandbox,
+            prestart=self._config.workers.prestart,
+            compile_cache=self._config.workers.compile_cache,
+            compiled_by=self._compiled_by(),
             audit=checks.audit_range(self._state, entry) if entry and self._plan.audits else None,
         )
+
+    def _compiled_by(self) -> str:
+        """The name of the compile cache that trials begin with: the champion's."""
+        champion = self._state.champion
+        if champion is None or not self._config.workers.compile_cache:
+            return ""
+        if self._compiled[0] != champion.experiment:
+            name = name_of(self._plan.task, self._reader.files(champion.experiment))
+            self._compiled = champion.experiment, name
+        return self._compiled[1]
 
     def _resources(self, record: TrialRecord) -> Resources:
         """What its slot claims: on a mixed cluster, of the kind that the rules gave it."""

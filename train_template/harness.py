@@ -1,5 +1,7 @@
 """One candidate's process: `python -P -m train_template.harness --job JSON` (see `job`).
 
+Or one that was started before there was a job: see `spare`.
+
 In: a job, a socket to the supervisor (see `wire`) and the exam with the referee (see `exam`). Out,
 to the supervisor: HELLO, READY, PROGRESS, TRAINED and one more PROGRESS with the number of
 parameters, or FAILED with a status and one sentence; and to the referee, after TRAINED, the logits
@@ -11,6 +13,7 @@ supervisor's clock judges, and it is no sandbox.
 """
 
 import argparse
+import contextlib
 import faulthandler
 import os
 import signal
@@ -20,7 +23,7 @@ import traceback
 
 import torch
 
-from train_template import exam, packed, wire
+from train_template import compiled, exam, packed, wire
 from train_template.answer import Model, serve
 from train_template.candidate import explain, train_candidate
 from train_template.device import choose_device, device_name, precision, seed_everything
@@ -87,8 +90,23 @@ def main() -> int:
     faulthandler.register(signal.SIGUSR1)
     connection = socket.socket(fileno=job.socket)
     connection.set_inheritable(False)
+    return hold(job, connection)
+
+
+def hold(job: Job, connection: socket.socket) -> int:
+    """Run the job for the supervisor at the other end of the socket; return the exit code."""
     end_with(connection)
-    return 0 if run(job, SocketTransport(connection)) else 1
+    folder = compiled.folder()
+    if folder and job.compiled_before is not None:
+        with contextlib.suppress(OSError, ValueError, TypeError):  # it compiles anew
+            compiled.unpack(job.compiled_before, folder)
+
+    def pack() -> None:
+        if folder and job.compiled is not None:
+            with contextlib.suppress(OSError):
+                compiled.pack(folder, job.compiled)
+
+    return 0 if run(job, SocketTransport(connection, before_ready=pack)) else 1
 
 
 if __name__ == "__main__":

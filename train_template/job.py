@@ -4,7 +4,7 @@
                 "seed": 1, "seconds": 300.0, "steps": null,
                 "settings": {"sequence_length": 2048, "validation_tokens": 1048576,
                              "eval_batch_tokens": 65536},
-                "progress_seconds": 1.0}
+                "progress_seconds": 1.0, "compiled_before": 11, "compiled": 12 (either may be null)}
     referee    {"socket": 5, "exam": 6, "questions": 7, "answers": 8, "tokens": 9,
                 "token_bytes": 10, "settings": {...}, "secret": 1234567890,
                 "audit": {"start": 240000, "above": -Infinity, "below": 1.234} or null}
@@ -53,6 +53,8 @@ class Job:
     steps: int | None
     settings: Settings
     progress_seconds: float  # the shortest time between two reports
+    compiled_before: int | None = None  # inherited descriptors: a compile cache to begin with,
+    compiled: int | None = None  # and a file for the one that this trial makes (see `compiled`)
 
     def __post_init__(self) -> None:
         """Raises ValueError where the budget is ambiguous."""

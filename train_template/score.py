@@ -20,18 +20,23 @@ Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer]
 
 CHUNK_BYTES = 512 * 1024  # of float32 at a time: with its exponentials, within a core's own cache
+TASKS = 16  # at most; each has memory of its own: new memory for each chunk costs a third more
 WORST = 1e4  # bits per byte; a model that knows nothing has under 20
 
 
-def to_float32(raw: npt.NDArray[np.uint8], precision: Precision) -> Floats:
-    """Numbers of any precision as float32, exactly; shape [numbers]."""
+def to_float32(raw: npt.NDArray[np.uint8], precision: Precision, into: Floats) -> Floats:
+    """Numbers of any precision as float32, exactly, in the shape of `into`.
+
+    What is float32 already is looked at where it lies, all else is written to `into`.
+    """
     if precision is Precision.BFLOAT16:  # the upper half of a float32
-        wide: npt.NDArray[np.uint32] = raw.view("<u2").astype(np.uint32)
-        wide <<= 16
-        return wide.view(np.float32)
+        half = raw.view("<u2").reshape(into.shape)
+        np.left_shift(half, 16, out=into.view(np.uint32), dtype=np.uint32, casting="unsafe")
+        return into
     if precision is Precision.FLOAT16:
-        return raw.view("<f2").astype(np.float32)
-    return raw.view("<f4")
+        into[:] = raw.view("<f2").reshape(into.shape)
+        return into
+    return raw.view("<f4").reshape(into.shape)
 
 
 def log_probabilities(answer: Answer, targets: Integers, threads: Executor) -> Floats:
@@ -42,24 +47,31 @@ def log_probabilities(answer: Answer, targets: Integers, threads: Executor) -> F
     """
     rows = len(targets)
     width = answer.logits.nbytes // rows  # bytes of one row of logits
-    step = max(1, CHUNK_BYTES // (width // answer.precision.size * Precision.FLOAT32.size))
+    vocabulary = width // answer.precision.size
+    step = max(1, CHUNK_BYTES // (vocabulary * Precision.FLOAT32.size))
+    stride = math.ceil(math.ceil(rows / step) / TASKS) * step
     out = np.empty(targets.shape, dtype=np.float32)
 
-    def work(start: int) -> bool:
-        part = slice(start, start + step)
-        chosen = targets[part]
+    def work(first: int) -> bool:
+        scratch: Floats = np.empty((step, vocabulary), dtype=np.float32)
+        last = min(first + stride, rows)
+        return all(judge(start, scratch) for start in range(first, last, step))
+
+    def judge(start: int, scratch: Floats) -> bool:
+        chosen = targets[start : start + step]
         raw = answer.logits[start * width : (start + len(chosen)) * width]
-        logits = to_float32(raw, answer.precision).reshape(len(chosen), -1)
-        if not np.isfinite(logits).all():
+        logits = to_float32(raw, answer.precision, scratch[: len(chosen)])
+        highest = logits.max(axis=1, keepdims=True)  # nan where a row holds one
+        if not (np.isfinite(highest).all() and np.isfinite(logits.min())):
             return False
         with np.errstate(over="ignore"):  # logits 1e38 apart: a probability of 0, refused later
-            shifted = logits - logits.max(axis=1, keepdims=True)
+            shifted = np.subtract(logits, highest, out=scratch[: len(chosen)])
         picked = np.take_along_axis(shifted, chosen, axis=1)
         np.exp(shifted, out=shifted)
-        out[part] = picked - np.log(shifted.sum(axis=1, keepdims=True))
+        out[start : start + step] = picked - np.log(shifted.sum(axis=1, keepdims=True))
         return True
 
-    if not all(threads.map(work, range(0, rows, step))):
+    if not all(threads.map(work, range(0, rows, stride))):
         raise RejectedError("the model's logits are not finite numbers")
     return out
 

@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from train_template import wire
@@ -27,12 +28,18 @@ class Transport(Protocol):
 class SocketTransport:
     """The supervisor at the other end of an inherited socket."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(
+        self, connection: socket.socket, *, before_ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """`before_ready` is called once all is compiled, before the supervisor is told."""
         self._connection = connection
+        self._before_ready = before_ready
         self._said = ""
 
     def send(self, message: wire.Message) -> None:
         """Send one message whole, and leave a line in the log for who reads it afterwards."""
+        if message.kind is wire.Kind.READY:
+            self._before_ready()
         wire.send(self._connection, message)
         line = f"{message.fraction:5.1%}  step {message.step}  loss {message.loss:.4f}"
         if message.kind in (wire.Kind.PROGRESS, wire.Kind.TRAINED) and line != self._said:

@@ -13,6 +13,8 @@ stands alone, so the layout is written down in both, and a test holds them equal
                               AUDITED   value: the metric on the audit split, after SCORED and
                                         only where the job asks for it; from a referee alone
     supervisor -> candidate   GO        carries one file descriptor: the training tokens
+                              JOB       to a process without one (see `spare`): descriptors of a
+                                        parcel and of what the job names
 
 The training clock runs from GO to TRAINED.
 """
@@ -27,6 +29,7 @@ MAGIC = b"ARW1"
 LAYOUT = struct.Struct("<4sHHqqqqddd968s")  # see Message, field by field
 SIZE = LAYOUT.size  # 1032 bytes
 TEXT_BYTES = 968
+DESCRIPTORS = 16  # that come with one message, at most
 
 
 class Kind(IntEnum):
@@ -40,6 +43,7 @@ class Kind(IntEnum):
     FAILED = 6
     AUDITED = 7
     GO = 16
+    JOB = 17
 
 
 @dataclass(frozen=True)
@@ -85,18 +89,32 @@ def receive_go(connection: socket.socket) -> int:
 
     Raises ConnectionError if the supervisor is gone or sends anything else.
     """
-    data, ancillary, _, _ = connection.recvmsg(SIZE, socket.CMSG_SPACE(4))
+    descriptors = _receive(connection, Kind.GO, "it sent the data")
+    if len(descriptors) != 1:
+        raise ConnectionError(f"GO came with {len(descriptors)} file descriptors, not one")
+    return descriptors[0]
+
+
+def receive_job(connection: socket.socket) -> list[int]:
+    """Wait for JOB and return its descriptors, at least one; raises ConnectionError as above."""
+    descriptors = _receive(connection, Kind.JOB, "it sent a job")
+    if not descriptors:
+        raise ConnectionError("JOB came without a file descriptor")
+    return descriptors
+
+
+def _receive(connection: socket.socket, kind: Kind, before: str) -> list[int]:
+    room = socket.CMSG_SPACE(DESCRIPTORS * 4)
+    data, ancillary, _, _ = connection.recvmsg(SIZE, room)
     while data and len(data) < SIZE:
         more = connection.recv(SIZE - len(data))
         if not more:
             break
         data += more
-    if len(data) != SIZE or LAYOUT.unpack(data)[:2] != (MAGIC, Kind.GO):
-        raise ConnectionError("the supervisor closed the connection before it sent the data")
+    if len(data) != SIZE or LAYOUT.unpack(data)[:2] != (MAGIC, kind):
+        raise ConnectionError(f"the supervisor closed the connection before {before}")
     descriptors = array.array("i")
-    for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+    for level, sort, payload in ancillary:
+        if level == socket.SOL_SOCKET and sort == socket.SCM_RIGHTS:
             descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
-    if len(descriptors) != 1:
-        raise ConnectionError(f"GO came with {len(descriptors)} file descriptors, not one")
-    return descriptors[0]
+    return list(descriptors)

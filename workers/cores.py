@@ -44,6 +44,24 @@ def claim_cores(wanted: float, folder: Path | None = None) -> Iterator[frozenset
             yield frozenset(claimed)
 
 
+def unclaimed(folder: Path | None = None) -> frozenset[int]:
+    """The cores that this process may use and no slot holds just now; takes no lock itself.
+
+    Where the kernel shows no locks, none.
+    """
+    place = folder or Path(tempfile.gettempdir(), FOLDER)
+    if sys.platform != "linux":
+        return frozenset()
+    try:
+        # "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF": the last part of the sixth is the inode
+        lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        held = {fields[5].rpartition(":")[2] for fields in lines if fields[1] == "FLOCK"}
+        files = {path.name: str(path.stat().st_ino) for path in place.iterdir()}
+    except (OSError, IndexError):
+        return frozenset()
+    return frozenset(c for c in os.sched_getaffinity(0) if files.get(str(c)) not in held)
+
+
 def _lock(path: Path) -> int | None:
     """A descriptor that holds the lock, or None if another one does."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -152,3 +152,4 @@ def _prctl(option: int, value: int) -> None:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # taking the interpreter down in good order costs 4 ms more, twice a process

@@ -49,6 +49,19 @@ def sealed(name: str, content: bytes | Path) -> int:
     return descriptor
 
 
+def growing(name: str) -> int:
+    """An empty file that whoever holds it may write, until `seal_written`. Raises OSError."""
+    return _create(name)
+
+
+def seal_written(descriptor: int) -> None:
+    """Let nobody change the file of `growing` any more.
+
+    Raises OSError where somebody maps it for writing.
+    """
+    _seal(descriptor, written=False)
+
+
 def _write(descriptor: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ EXPENDABLE = 1000  # proc_pid_oom_score_adj(5): of several, the kernel takes it 
 WHERE_SIGNAL = signal.SIGUSR1  # the harness answers it with the lines at which its threads are
 KILL_SECONDS = 10.0  # for the kernel to end what SIGKILL was sent to
 _KEEPER = Path(__file__).with_name("keeper.py")
+_ALONE = threading.Lock()  # around what a fork takes from the process, not from its thread
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Program:
     task: Path  # the folder that holds train_template/
     environment: Mapping[str, str]  # the worker's own: it is filtered
     descriptors: tuple[int, ...] = ()  # handed down under their own numbers
+    named: tuple[str, ...] = ()  # the keys of the job that name them, where a spare may take it
     files: tuple[tuple[str, bytes], ...] = ()  # of its work folder
     meta: Path | None = None  # the data's meta.json, if it is to see the data's folder
     withheld: tuple[str, ...] = ()  # files of the standard library that it must not read
@@ -191,6 +194,11 @@ def _as_a_fresh_process(cores: frozenset[int] | None, *, expendable: bool) -> It
     `expendable` gives it the highest rank before the kernel's killer as well, as Ray's workers have
     it: else a burst of a candidate's, between two looks at its memory, could cost another process.
     """
+    with _ALONE:
+        yield from _lend(cores, expendable=expendable)
+
+
+def _lend(cores: frozenset[int] | None, *, expendable: bool) -> Iterator[None]:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     before = os.sched_getaffinity(0) if cores and sys.platform == "linux" else None
     rank = _rank_before_the_killer(EXPENDABLE) if expendable else None

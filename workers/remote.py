@@ -18,10 +18,14 @@ import ray
 from ray.exceptions import RayError
 
 from workers.bundle import Bundle, Cache, cache_folder, content_hash, pack
+from workers.compiled import CompileStore
 from workers.errors import BundleError
+from workers.lasting import Lasting
 from workers.outcome import Outcome, OutcomeStatus, Progress, Timings
 from workers.parents import watch_parents
+from workers.spares import Spares
 from workers.supervisor import run_trial
+from workers.tokens import TrainingTokens
 from workers.trial import Trial
 
 EXAM_FILES = (VALIDATION, AUDIT) = ("validation.bin", "audit.bin")
@@ -101,6 +105,12 @@ def _orphaned() -> Callable[[], str]:
     return watch_parents(ray.get_runtime_context().gcs_address)
 
 
+@functools.cache
+def _lasting() -> Lasting:
+    """One a process: the next trial of its slot runs in the same."""
+    return Lasting(Spares(_orphaned()), CompileStore(_cache().root), TrainingTokens())
+
+
 def _run(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any) -> Outcome:
     """Fetch what is missing here and run the trial; the fetching counts as startup."""
     started_at, started = time.time(), time.monotonic()
@@ -130,6 +140,11 @@ def _run(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any
         exam=functools.partial(receive_exam, exam, audit=trial.audit is not None),
         report=report,
         orphaned=orphaned,
+        lasting=replace(
+            _lasting(),
+            **({} if trial.prestart else {"spares": None}),
+            **({} if trial.compile_cache else {"compiled": None}),
+        ),
     )
     if orphaned():
         # The trial is gone, and nobody takes its outcome. Ray's own exit would wait for its dead.

@@ -7,7 +7,8 @@ the keeper is alone: the level is then "basic".
 
 Threat model. The candidate is any Python and native code, written by a model that wants a better
 number and doesn't care how; the referee is fixed code. Each line has its test, in
-tests/integration/test_sandbox.py or, where it holds at both levels alike, test_supervisor.py.
+tests/integration/test_sandbox.py or, where it holds at both levels alike, test_supervisor.py; those
+of later trials in test_spares.py, test_compile_cache.py and tests/unit/test_tokens.py.
 
     what a candidate tries                                    strict        basic
     reads the validation tokens from a disk                   covered       not covered
@@ -28,8 +29,18 @@ tests/integration/test_sandbox.py or, where it holds at both levels alike, test_
     fills the log, or writes escapes into it                  covered       covered
     sends nonsense, or a score of its own                     covered       covered
     opens a GPU that is another trial's                       covered       not covered
+    reaches the process that is started for a later trial     covered       there is none
+    tells a later trial something by the training data's file covered       covered
+    gives a later trial weights in its compile cache          covered       there is none
+    gives one code in it, once its own code is kept           not covered   there is none
 
 (*) Only what it forked within 0.2 s before it killed its keeper.
+
+A process for a later trial (`spares.py`) has the sandbox that its candidate would have had: the
+same mounts, masks and limits, before any candidate ran in it. At the basic level a candidate could
+trace it as it can the worker, so none is started. A compile cache is taken before training begins,
+and given to no trial but those after its code became champion; what it holds is loaded by their
+compiler, so a champion could hinder its challengers with it (workers.compile_cache=false).
 
 Not covered at either level: a hole in the kernel or in the GPU's driver; memory that no process
 shows (files in memory that it never maps, System V segments: they end with it); a burst of memory

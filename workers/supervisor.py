@@ -19,19 +19,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workers import wire
+from workers.compiled import TrialCache
 from workers.cores import claim_cores
 from workers.environment import visible_gpus
 from workers.errors import BundleError, ExamError, WireError
 from workers.interruption import Interruption
 from workers.judge import Judge
+from workers.lasting import Lasting
 from workers.launch import level_for, start
 from workers.listener import Listener
 from workers.log import BoundedLog, last_error, last_seen, sentence
-from workers.memory import sealed
 from workers.outcome import Outcome, OutcomeStatus, Phase, Progress
 from workers.process import Process, Program
 from workers.referee import JUDGE, Exam, Meta, read_meta
 from workers.sandbox import SCRATCH_BYTES, Level
+from workers.tokens import TrainingTokens
 from workers.tree import kernel_kills
 from workers.trial import Trial
 from workers.wire import Message
@@ -57,6 +59,7 @@ def run_trial(
     exam: Callable[[], bytes],
     report: Callable[[Progress], None],
     orphaned: Callable[[], str] = _never,
+    lasting: Lasting | None = None,
 ) -> Outcome:
     """Run one trial and return its Outcome. Call it from the main thread.
 
@@ -66,13 +69,14 @@ def run_trial(
     the training, in a thread of its own, at most once, and raises OSError or WorkerError if
     they can't be had. `report` is called on every change of phase and at most every
     `trial.progress_seconds` besides; it must not block. `orphaned` is asked at every turn of the
-    loop and says why nobody waits for the outcome any more, or "".
+    loop and says why nobody waits for the outcome any more, or "". `lasting` is what this process
+    keeps from one trial to the next.
 
     What the machine lacks (disk, processes, the task, the data) makes the Outcome LOST; raises
     nothing but what `report` raises and KeyboardInterrupt.
     """
     started_at = time.time()
-    run = _Run(trial, report, orphaned)
+    run = _Run(trial, report, orphaned, lasting or Lasting())
     try:
         with run.interruption:
             run.hold(task, data, exam)
@@ -128,9 +132,14 @@ class _Run:
 
     level: Level | None = None
     quiet = True  # the candidate did not say itself why it failed
+    warm = False  # it runs in a process that was started before
 
     def __init__(
-        self, trial: Trial, report: Callable[[Progress], None], orphaned: Callable[[], str]
+        self,
+        trial: Trial,
+        report: Callable[[Progress], None],
+        orphaned: Callable[[], str],
+        lasting: Lasting,
     ) -> None:
         self.interruption = Interruption()
         self.judge = Judge(trial.budget, time.monotonic(), trial.audit)
@@ -140,6 +149,8 @@ class _Run:
         self._trial = trial
         self._report = report
         self._orphaned = orphaned
+        self._lasting = lasting
+        self._prepared = False
         self._reported: tuple[Phase | None, float] = (None, 0.0)
         self._looked_at = 0.0
 
@@ -152,11 +163,17 @@ class _Run:
             self._cores = stack.enter_context(claim_cores(trial.resources.cpus))
             self._exam = Exam(trial, meta, task=task, level=self.level, fetch=fetch)
             stack.enter_context(contextlib.closing(self._exam))
+            # A candidate of the same user could write into the store itself.
+            store = self._lasting.compiled if self.level is Level.STRICT else None
+            self._cache = stack.enter_context(contextlib.closing(TrialCache(trial, store)))
             candidate = self._start(task, data / "meta.json", meta)
             stack.enter_context(contextlib.closing(candidate))
             self._exam.hand_over()
-            # While the candidate imports: a copy that it can't change for others, nor keep.
-            self._tokens = sealed("training", data / "train.bin")
+            # While the candidate imports: what it can't change for others, nor keep.
+            lent = self._lasting.tokens or TrainingTokens()
+            self._tokens = lent.lend(data / "train.bin", trial.data)
+            if not self._lasting.tokens:
+                lent.close()
             stack.callback(os.close, self._tokens)
             with selectors.DefaultSelector() as selector:
                 self._candidate = Listener(selector, candidate, self.log)
@@ -167,6 +184,9 @@ class _Run:
                 self._ask_where()
             candidate.kill()
             self._candidate.drain_log()
+            self._prepare_next()
+            if self.judge.verdict and self.judge.verdict.status is OutcomeStatus.DONE:
+                self._cache.keep()
 
     def _ask_where(self) -> None:
         """Let a candidate that is out of time say at which line it is, if it will."""
@@ -182,23 +202,45 @@ class _Run:
             seen = self.log.total
 
     def _start(self, task: Path, meta_file: Path, meta: Meta) -> Process:
+        self._program = self._described(task, meta_file, meta)
+        assert self.level is not None
+        if self._lasting.spares:
+            spare = self._lasting.spares.take(
+                self._program, self.level, self._trial.task, self._trial.data
+            )
+            if spare:
+                self.warm = True
+                return spare
+        return start(self._program, self.level)
+
+    def _prepare_next(self) -> None:
+        """Have a process started for the next trial, once no more of this one is training."""
+        spares = self._lasting.spares
+        if spares and not self._prepared and not self._orphaned():
+            self._prepared = True
+            assert self.level is not None
+            hashes = self._trial.task, self._trial.data
+            spares.prepare(self._program, self.level, *hashes, compiles=self._cache.made)
+
+    def _described(self, task: Path, meta_file: Path, meta: Meta) -> Program:
         trial = self._trial
-        exam = self._exam.descriptors
+        handed = self._exam.descriptors | self._cache.descriptors
         memory = trial.resources.memory_bytes
         job = {
-            **exam,
+            **handed,
             "seed": trial.seed,
             "seconds": trial.budget.seconds,
             "steps": trial.budget.steps,
             "settings": dict(trial.settings),
             "progress_seconds": trial.progress_seconds,
         }
-        program = Program(
+        return Program(
             name="harness",
             job=job,
             task=task,
             environment=os.environ,
-            descriptors=tuple(exam.values()),
+            descriptors=tuple(handed.values()),
+            named=tuple(handed),
             files=tuple(
                 (name, text.encode("utf-8", "surrogatepass")) for name, text in trial.files.items()
             ),
@@ -211,8 +253,6 @@ class _Run:
             # They are memory that no process shows: all three together stay below the limit.
             scratch_bytes=min(SCRATCH_BYTES, memory // 4) if memory else None,
         )
-        assert self.level is not None
-        return start(program, self.level)
 
     def _watch(self, selector: selectors.BaseSelector) -> None:
         """Listen until there is a verdict and nothing to wait for."""
@@ -257,6 +297,10 @@ class _Run:
                 # Nothing inside can reach bubblewrap's own process: not the candidate's fault.
                 why = f"the sandbox failed: {self.log.tail(1) or 'it said nothing'}"
                 self.judge.rule(OutcomeStatus.LOST, why, now)
+            elif self.warm and self.judge.phase is Phase.STARTUP:
+                # Nothing of the candidate has run before HELLO, and a cold start may well succeed.
+                why = "the process that was started before ended without a word"
+                self.judge.rule(OutcomeStatus.LOST, why, now)
             else:
                 self.judge.hear_exit(status, now, starved=self._starved())
 
@@ -271,6 +315,7 @@ class _Run:
             self.quiet = False
         if self.judge.phase is not before:
             if self.judge.phase is Phase.TRAIN:
+                self._cache.seal()
                 # If nobody listens any more, the lifeline says so. The buffer is empty: it fits.
                 with contextlib.suppress(ConnectionError):
                     wire.send_go(self._candidate.process.channel, self._tokens)
@@ -296,6 +341,7 @@ class _Run:
         )
         if self._exam.begun:
             self.judge.begin_exam(time.monotonic())
+            self._prepare_next()
         if self._exam.referee and not self._referee:
             self._referee = Listener(selector, self._exam.referee, BoundedLog())
 

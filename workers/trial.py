@@ -91,3 +91,6 @@ class Trial:
     sandbox: str = "auto"  # the best level that the node allows; or "strict", or "basic"
     # The audit split is measured too where the metric lies between these two; None: never.
     audit: tuple[float, float] | None = None
+    compile_cache: bool = False  # what it compiles is kept on its node until its fate is known
+    compiled_by: str = ""  # the kept code whose compile cache it begins with; "": none
+    prestart: bool = False  # a process that was started before may run it, and one is for the next

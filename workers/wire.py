@@ -10,6 +10,7 @@ import array
 import math
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -31,6 +32,7 @@ class Kind(IntEnum):
     FAILED = 6
     AUDITED = 7
     GO = 16
+    JOB = 17
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def unpack(data: bytes) -> Message:
     step, tokens, device_memory, parameters, fraction, loss, value = numbers
     if magic != MAGIC:
         raise WireError("a message without the magic bytes")
-    if kind == Kind.GO or kind not in tuple(Kind):
+    if kind in (Kind.GO, Kind.JOB) or kind not in tuple(Kind):
         raise WireError(f"a message of unknown kind {kind}")
     return Message(
         kind=Kind(kind),
@@ -73,9 +75,18 @@ def unpack(data: bytes) -> Message:
 
 def send_go(connection: socket.socket, descriptor: int | None) -> None:
     """Say GO, with a file descriptor beside it if there is one: the tokens to work on."""
-    message = LAYOUT.pack(MAGIC, Kind.GO, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, b"")
-    if descriptor is None:
+    _send(connection, Kind.GO, [] if descriptor is None else [descriptor])
+
+
+def send_job(connection: socket.socket, descriptors: Sequence[int]) -> None:
+    """Hand a job to a process that waits for one: its parcel, and what the job names."""
+    _send(connection, Kind.JOB, descriptors)
+
+
+def _send(connection: socket.socket, kind: Kind, descriptors: Sequence[int]) -> None:
+    message = LAYOUT.pack(MAGIC, kind, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, b"")
+    if not descriptors:
         connection.sendall(message)
         return
-    rights = array.array("i", [descriptor])
+    rights = array.array("i", descriptors)
     connection.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])

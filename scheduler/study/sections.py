@@ -385,6 +385,18 @@ class WorkersSection(Section):
         "start. basic: its processes are ended whole, and little is hidden from them. auto: the "
         "best that each node allows; every trial records which.",
     )
+    compile_cache: bool = Field(
+        default=True,
+        description="Whether what the champion's code compiled with torch.compile is given, as a "
+        "private copy, to the trials after it that run on a node that has it. Taken before "
+        "training begins, and from no code that was not kept. At the strict level only.",
+    )
+    prestart: bool = Field(
+        default=True,
+        description="Whether a slot starts the process of its next trial while the last one is "
+        "being scored, in a sandbox of its own: its imports then cost no time. It holds some 250 "
+        "MB beside the trial until it is used. At the strict level only.",
+    )
 
     @model_validator(mode="after")
     def ray_can_grant_it(self) -> Self:

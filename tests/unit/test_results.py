@@ -25,6 +25,7 @@ from scheduler.study.reader import Reader
 from tests.fixtures.books import check_books
 from tests.fixtures.lab import proposal
 from workers import Outcome, OutcomeStatus, Resources
+from workers.compiled import name_of
 
 NOW = 1_750_000_000.0
 
@@ -124,6 +125,20 @@ def test_an_event_that_is_repeated_is_answered_from_the_outbox(desk: Desk) -> No
     desk.results.close()
     desk.open()  # as after a kill: the same session, another process
     assert desk.results.handle(desk.number, ev.SlotsCounted(NOW, 2)) == actions
+
+
+def test_trials_begin_with_what_the_champion_compiled_and_no_other_code(desk: Desk) -> None:
+    desk.begin(1)
+    assert desk.results.trial(1).compiled_by == ""  # the baseline has nobody before it
+    desk.send(done(1, 2.0))
+    desk.send(answer(1, "honest(2.5)", "honest(1.0)", "honest(1.5)"))
+    named = []
+    for trial, metric in ((2, 2.5), (3, 1.0), (4, 1.5)):
+        named.append(desk.results.trial(trial).compiled_by)
+        desk.send(done(trial, metric))
+    files = [{"train.py": f"honest({score})"} for score in ("2.0", "2.0", "1.0")]
+    # After the baseline; after one that was discarded; after a new champion.
+    assert named == [name_of("task", each) for each in files]
 
 
 # ---- the lock -------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def test_log_probabilities_equal_a_plain_slow_computation(
     sent = answer(random_logits(rows, vocabulary), precision)
     targets = np.random.default_rng(1).integers(vocabulary, size=(rows, 2))
     got = log_probabilities(sent, targets, threads)
-    exact = to_float32(sent.logits, precision).reshape(rows, vocabulary)
+    exact = to_float32(sent.logits, precision, np.empty((rows, vocabulary), dtype=np.float32))
     for row in {0, rows // 2, rows - 1}:
         for column in (0, 1):
             slow = slow_log_probability(exact[row].tolist(), int(targets[row, column]))
@@ -62,7 +62,8 @@ def test_log_probabilities_equal_a_plain_slow_computation(
 def test_every_finite_number_is_converted_exactly(precision: Precision) -> None:
     # All that bfloat16 and float16 can hold; of float32, some that they can't.
     bits = np.arange(1 << 16, dtype="<u2")
-    got = to_float32(bits.view(np.uint8), precision)
+    size = bits.nbytes // precision.size
+    got = to_float32(bits.view(np.uint8), precision, np.empty(size, dtype=np.float32))
     if precision is Precision.FLOAT32:
         wanted = bits.view("<f4")
     elif precision is Precision.FLOAT16:

@@ -11,7 +11,8 @@ from train_template import wire as theirs
 from workers import wire as ours
 from workers.errors import WireError
 
-FROM_CANDIDATE = [kind for kind in theirs.Kind if kind is not theirs.Kind.GO]
+TO_CANDIDATE = (theirs.Kind.GO, theirs.Kind.JOB)
+FROM_CANDIDATE = [kind for kind in theirs.Kind if kind not in TO_CANDIDATE]
 
 
 def test_both_ends_describe_the_same_format() -> None:
@@ -54,9 +55,10 @@ def test_a_long_text_is_cut_at_a_character() -> None:
         b"x" * ours.SIZE,
         theirs.Message(theirs.Kind.HELLO).pack()[:-1],
         theirs.Message(theirs.Kind.GO).pack(),
+        theirs.Message(theirs.Kind.JOB).pack(),
         b"ARW1" + struct.pack("<H", 99) + bytes(ours.SIZE - 6),
     ],
-    ids=["empty", "no magic", "too short", "GO from a candidate", "unknown kind"],
+    ids=["empty", "no magic", "too short", "GO from a candidate", "JOB from one", "unknown kind"],
 )
 def test_bytes_that_are_no_message_are_refused(raw: bytes) -> None:
     with pytest.raises(WireError):
