@@ -8,6 +8,8 @@ is plain data: no paths of the head, no handles. Nothing here starts anything.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from workers.command import Command, Limit
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -91,3 +93,5 @@ class Trial:
     sandbox: str = "auto"  # the best level that the node allows; or "strict", or "basic"
     # The audit split is measured too where the metric lies between these two; None: never.
     audit: tuple[float, float] | None = None
+    command: Command | None = None  # of a repository of one's own; None: the bundled task's way
+    limits: tuple[Limit, ...] = ()  # on what it may cost beside its metric
