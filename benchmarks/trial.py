@@ -35,6 +35,8 @@ def run(level: Level, number: int) -> Outcome:
     """One trial of the baseline at this level."""
     config = load_config("local", [f"budget.seconds={SECONDS}"], {})
     materials = gather_materials(config)
+    packed = materials.packed
+    assert packed is not None
     trial = Trial(
         id=number,
         experiment=0,
@@ -52,8 +54,8 @@ def run(level: Level, number: int) -> Outcome:
     return run_trial(
         trial,
         task=unpack(materials.bundles.task, cache_folder()).parent,
-        data=materials.packed.folder,
-        exam=(materials.packed.folder / "validation.bin").read_bytes,
+        data=packed.folder,
+        exam=(packed.folder / "validation.bin").read_bytes,
         report=lambda _: None,
     )
 

@@ -80,6 +80,7 @@ class Plan:
     resources: Resources
     guide: str = ""  # the task's own words on its contract, for the agent
     audits: bool = True  # the audit split is long enough to be scored
+    may_change: tuple[str, ...] = ()  # fixed files that a run may alter, as workers.Command has it
 
 
 class Results:
@@ -199,6 +200,8 @@ class Results:
             progress_seconds=max(1.0, self._state.slots / REPORTS_PER_SECOND),
             sandbox=self._config.workers.sandbox,
             audit=checks.audit_range(self._state, entry) if entry and self._plan.audits else None,
+            command=self._config.trial_command(record.kind, may_change=self._plan.may_change),
+            limits=self._config.task.limits(),
         )
 
     def _resources(self, record: TrialRecord) -> Resources:
@@ -261,7 +264,7 @@ class Results:
             queue=tuple(queue),
             recent=tuple(self._reader.recent(SHOWN_RECENT)),
             champion=self._reader.experiment(study.champion.experiment) if study.champion else None,
-            metric=self._config.task.metric.name,
+            metric=self._config.task.label,
             budget=self._config.budget_words(),
         )
         if self._full:
@@ -296,7 +299,7 @@ class Results:
             )
             return event, Contents(outcome=outcome)
         if isinstance(item, Posted):
-            return take_up(item, self._state, self._reader)
+            return take_up(item, self._state, self._reader, self._config)
         if isinstance(item, ev.Opened):
             item = replace(item, size=self._plan.baseline.size)
         if isinstance(item, ev.AnswerFailed):

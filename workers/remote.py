@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import RayError
 
 from workers.bundle import Bundle, Cache, cache_folder, content_hash, pack
+from workers.command_trial import run_command
 from workers.errors import BundleError
 from workers.outcome import Outcome, OutcomeStatus, Progress, Timings
 from workers.parents import watch_parents
@@ -101,12 +102,14 @@ def _orphaned() -> Callable[[], str]:
     return watch_parents(ray.get_runtime_context().gcs_address)
 
 
-def _run(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any) -> Outcome:
+def _run(
+    trial: Trial, task: Shipment, data: Shipment | None, exam: Shipment | None, sink: Any
+) -> Outcome:
     """Fetch what is missing here and run the trial; the fetching counts as startup."""
     started_at, started = time.time(), time.monotonic()
     try:
-        task_folder = receive(task, _cache()).parent
-        data_folder = receive(data, _cache())
+        task_folder = receive(task, _cache())
+        data_folder = None if data is None else receive(data, _cache())
     except (BundleError, OSError, RayError) as error:
         return Outcome(
             trial=trial.id,
@@ -123,14 +126,19 @@ def _run(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any
         if sink is not None:
             sink.progress.remote(progress)
 
-    outcome = run_trial(
-        trial,
-        task=task_folder,
-        data=data_folder,
-        exam=functools.partial(receive_exam, exam, audit=trial.audit is not None),
-        report=report,
-        orphaned=orphaned,
-    )
+    if data_folder is None or exam is None:  # a repository of one's own
+        outcome = run_command(
+            trial, repository=task_folder, cache=_cache().root, report=report, orphaned=orphaned
+        )
+    else:
+        outcome = run_trial(
+            trial,
+            task=task_folder.parent,
+            data=data_folder,
+            exam=functools.partial(receive_exam, exam, audit=trial.audit is not None),
+            report=report,
+            orphaned=orphaned,
+        )
     if orphaned():
         # The trial is gone, and nobody takes its outcome. Ray's own exit would wait for its dead.
         os._exit(1)
@@ -143,11 +151,14 @@ def _run(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any
 run_on_ray = ray.remote(max_retries=0, max_calls=0, num_cpus=0)(_run)
 
 
-def submit(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any = None) -> Any:
+def submit(
+    trial: Trial, task: Shipment, data: Shipment | None, exam: Shipment | None, sink: Any = None
+) -> Any:
     """Start the trial as soon as Ray has the resources that it claims; the Outcome's ObjectRef.
 
     `task` is the bundle of the folder `train_template`, under that name; `data` and `exam` are what
-    `split_data` gives; `sink` is an actor handle with a method `progress(Progress)`, or None.
+    `split_data` gives. For a trial with a command, `task` is the repository's, and they are None.
+    `sink` is an actor handle with a method `progress(Progress)`, or None.
     """
     claims = trial.resources
     options = {"num_gpus": claims.gpus, "num_cpus": claims.cpus, "name": f"trial-{trial.id}"}

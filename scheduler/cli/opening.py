@@ -15,6 +15,7 @@ from pathlib import Path
 
 from scheduler.errors import NothingYet, UsageError
 from scheduler.job import check_lasts, submission_id
+from scheduler.study import task_words
 from scheduler.study.bundled import default_program
 from scheduler.study.config import Config
 from scheduler.study.config_change import changed_keys, check_resumable
@@ -75,10 +76,16 @@ def open_study(
         folder=folder,
         shown=_shown(folder.path),
         config=config,
-        program=default_program().read_text("utf-8") if directions is None else directions,
+        program=_default_directions(config) if directions is None else directions,
         before=None,
         changed=False,
     )
+
+
+def _default_directions(config: Config) -> str:
+    if config.task.command is not None:
+        return task_words.directions(config)
+    return default_program().read_text("utf-8")
 
 
 def _find(study: str | None, source: str | None, overrides: Sequence[str]) -> Path:
