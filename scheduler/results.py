@@ -385,6 +385,9 @@ class Results:
     def _keep_log(self, experiment: int, outcome: Outcome) -> None:
         finish = self._artifacts.finish_log
         self._write(partial(finish, experiment, outcome.trial, outcome.log))
+        if outcome.artifacts:
+            keep = self._artifacts.keep_files
+            self._write(partial(keep, experiment, outcome.trial, outcome.artifacts))
 
     def _title(self, trial: TrialEntry) -> str:
         """The baseline's title, and that of what was added before a restart, are read."""

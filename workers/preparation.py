@@ -21,7 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from workers.command import Mount, Setup
+from workers.command import Mount, Setup, fill
 from workers.command_program import CommandProgram, attend, mounted
 from workers.environment import visible_gpus
 from workers.errors import SetupError
@@ -92,7 +92,7 @@ def prepare(
             job={},
             task=folder,
             environment=os.environ,
-            words=setup.argv,
+            words=tuple(map(_filled, setup.argv)),
             variables=variables,
             folder=folder,
             network=setup.network,
@@ -107,6 +107,11 @@ def prepare(
         return Prepared(folder, names)
     finally:
         lock.release()
+
+
+def _filled(text: str) -> str:
+    """Only {python} means anything before there is a trial."""
+    return fill(text, seed=0, gpus=0, seconds=None, steps=None)
 
 
 def _run(

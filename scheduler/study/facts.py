@@ -249,7 +249,7 @@ def _(fact: ev.InstructionMoved, db: Connection, event: ev.Event, contents: Cont
 def _write_outcome(db: Connection, outcome: Outcome) -> None:
     timings = outcome.timings
     db.execute(
-        "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             outcome.trial,
             outcome.status,
@@ -276,6 +276,7 @@ def _write_outcome(db: Connection, outcome: Outcome) -> None:
             outcome.log[-LOG_TAIL:],
             outcome.audit_metric,
             outcome.precision,
+            json.dumps(dict(outcome.metrics)),
         ),
     )
 
