@@ -15,6 +15,7 @@ from pathlib import Path
 
 from scheduler.errors import NothingYet, UsageError
 from scheduler.job import check_lasts, submission_id
+from scheduler.rules.states import StopReason
 from scheduler.study import task_words
 from scheduler.study.bundled import default_program
 from scheduler.study.config import Config
@@ -101,7 +102,6 @@ def _resume(
 ) -> Opening:
     old = folder.load_config()
     config = load_config(source, overrides, os.environ, base=old)
-    check_resumable(old, config)
     if directions is None:
         try:
             folder.program.read_text("utf-8")
@@ -119,6 +119,8 @@ def _resume(
                 before = reader.study()
     finally:
         lock.release()
+    if before is not None and before.reason is not StopReason.BASELINE_FAILED:
+        check_resumable(old, config)  # else there are no figures that would not compare
     return Opening(
         folder=folder,
         shown=_shown(folder.path),

@@ -16,7 +16,7 @@ def run(
     ] = None,
     config: Annotated[
         str | None,
-        typer.Option("--config", "-c", help="A preset (local, gpu, cluster) or a YAML file."),
+        typer.Option("--config", "-c", help="A preset (local, gpu, cluster, ...) or a YAML file."),
     ] = None,
     program: Annotated[
         Path | None, typer.Option("--program", "-p", help="The research directions, Markdown.")

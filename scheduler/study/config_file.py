@@ -23,8 +23,8 @@ from scheduler.study.config import Config
 from scheduler.study.config_words import (
     dotted,
     is_section,
-    is_text,
     problems,
+    takes_as_it_stands,
     unknown_key,
 )
 from scheduler.study.yaml_lines import KeyPath, parse, write
@@ -64,7 +64,7 @@ class _Layer:
     def give(self, path: KeyPath, text: str, origin: str) -> None:
         """Put one value in, written as YAML; text where the key takes any text."""
         value: Any = text
-        if not is_text(dotted(path)) or text.strip() == "null":
+        if not takes_as_it_stands(path, text) or text.strip() == "null":
             parsed = parse(text)
             if parsed.problems:
                 self.problems.append(f"{origin}: {parsed.problems[0][2]}")

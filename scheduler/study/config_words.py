@@ -120,6 +120,18 @@ def is_text(key: str) -> bool:
     return "string" in kinds <= {"string", "null"} and not {"enum", "const"} & set(schema)
 
 
+def takes_as_it_stands(path: KeyPath, text: str) -> bool:
+    """Whether a value given as a flag or a variable is text, and not YAML to be read."""
+    if path[:2] == ("task", "env") and len(path) == 3:
+        return True
+    if path[:2] == ("task", "metrics") and len(path) == 4:
+        return path[-1] in ("pattern", "file", "key")
+    options = leaves().get(dotted(path), {}).get("anyOf", [])
+    if {"string", "array"} <= {option.get("type") for option in options}:  # such as task.command
+        return not text.lstrip().startswith("[")
+    return is_text(dotted(path))
+
+
 def is_section(path: KeyPath) -> bool:
     """Whether the path names a group of keys rather than a value."""
     reached, schema = _at(path)
