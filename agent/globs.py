@@ -20,10 +20,12 @@ class Editable:
 
     patterns: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
+    reserved: tuple[str, ...] = ()  # names that the study uses itself
 
     def allows(self, name: str) -> bool:
         """Whether an edit may write a file of this name, which need not be there yet."""
-        return is_plain(name) and matches(name, self.patterns) and not matches(name, self.protected)
+        taken = (*self.protected, *self.reserved)
+        return is_plain(name) and matches(name, self.patterns) and not matches(name, taken)
 
     def __str__(self) -> str:
         """For a person or a model, such as `src/**/*.py but src/evaluate.py`."""

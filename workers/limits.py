@@ -48,5 +48,6 @@ def kept_to(outcome: Outcome, limits: Iterable[Limit]) -> Outcome:
                 metric=None,
                 audit_metric=None,
                 judge="",
+                broke=limit.name,
             )
     return outcome

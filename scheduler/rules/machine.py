@@ -175,7 +175,7 @@ def _take_outcome(turn: Turn, trial: TrialEntry, event: ev.Reported) -> None:
             return
         if try_again(turn, entry, trial):
             return
-        fail(turn, entry, FAILURES[event.status], event.reason)
+        fail(turn, entry, FAILURES[event.status], event.reason, counts=not event.over_limit)
         if event.early and event.status is OutcomeStatus.CRASH:
             mend(turn, entry)
         return

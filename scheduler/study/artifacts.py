@@ -76,9 +76,13 @@ class Artifacts:
         write_files(place, files)
 
     def write_best(self, experiment: int) -> None:
-        """Put the champion's files into `best/`."""
-        for name, text in self._reader.files(experiment).items():
+        """Put the champion's files into `best/`, and take out what an earlier one had added."""
+        files = self._reader.files(experiment)
+        for name, text in files.items():
             _write(self._folder.best / name, text)
+        for path in self._folder.best.rglob("*"):
+            if path.is_file() and path.relative_to(self._folder.best).as_posix() not in files:
+                path.unlink()
 
 
 def _write(path: Path, text: str) -> None:

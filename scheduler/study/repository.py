@@ -28,6 +28,8 @@ from workers.errors import BundleError
 from workers.files import check_names
 
 NAME = "repository"  # of its bundle
+RESERVED = ("diff.patch", "run.log", "proposal.json", "artifacts/**")
+"""Of an experiment's folder in the study: see `folder.py`."""
 NEVER = frozenset({".git", ".hg", ".svn", "__pycache__"})
 SHOWN = 5  # of the largest files, where there is too much
 GIT_SECONDS = 600.0  # for a clone
@@ -47,7 +49,7 @@ def editable_of(task: TaskSection) -> Editable:
     """Which files may be edited, and added; of the bundled task and its like, none may be added."""
     if task.command is None:
         return Editable()
-    return Editable(task.editable, task.protected or ())
+    return Editable(task.editable, task.protected or (), RESERVED)
 
 
 def source_folder(task: TaskSection, cache: Path) -> Path:
