@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.command import JUDGE, Command, Setup, fill
+from workers.command_end import failure
 from workers.command_program import CommandProgram, Ended, attend, mounted
 from workers.cores import claim_cores
 from workers.environment import visible_gpus
@@ -45,7 +46,6 @@ from workers.workspace import Workspace
 TERM_SECONDS = 10.0  # for a program to end by itself once its budget is over
 DISK_SECONDS = 1.0  # between two looks at the work folder
 DISK_LIMIT = 32 << 30  # of the work folder: a few checkpoints of a large model
-NOT_FOUND = 127  # exit code of `env` and of shells for a command that is nowhere
 
 
 def run_command(
@@ -316,28 +316,10 @@ class _Run:
 
     def _failure(self, ended: Ended) -> tuple[OutcomeStatus, str] | None:
         """Why it failed, as its wait status says; None where it ended well."""
-        status = ended.status
-        if status == 0:
-            return None
-        text = self.log.text()
-        last = last_error(text) or sentence(self._scanner.last_line, 300)
-        if status is None:
-            said = f": {last}" if last else ""
-            if self.level is Level.STRICT:
-                return OutcomeStatus.LOST, f"the sandbox failed{said}"
-            return OutcomeStatus.CRASH, "its keeper was killed before it had a metric"
-        code = os.waitstatus_to_exitcode(status)
-        if code == -signal.SIGKILL:
-            now, before = kernel_kills(), self._kernel_kills
-            starved = None if now is None or before is None else now > before
-            if starved is not False:
-                likely = "" if starved else "most likely "
-                reason = f"was killed by SIGKILL, {likely}by the kernel, for want of memory"
-                return OutcomeStatus.OOM, reason
-        if code == NOT_FOUND:
-            return OutcomeStatus.CRASH, f"the command can't be started (task.command): {last}"
-        how = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
-        return OutcomeStatus.CRASH, f"{last} ({how})" if last else f"ended with {how}, silently"
+        last = last_error(self.log.text()) or sentence(self._scanner.last_line, 300)
+        now, before = kernel_kills(), self._kernel_kills
+        starved = None if now is None or before is None else now > before
+        return failure(ended.status, last, strict=self.level is Level.STRICT, starved=starved)
 
     def _tell(self, phase: Phase, now: float) -> None:
         before, last = self._told

@@ -24,7 +24,7 @@ def device_of(gpus: tuple[str, ...], cpus: float) -> str:
     Figures compare within one class of hardware only; see `train_template/device.py`.
     """
     if gpus:
-        return _ask("name", gpus[:1])[0] if _ask("name", gpus[:1]) else "GPU"
+        return next(iter(_ask("name", gpus[:1])), "GPU")
     cores = max(1, int(cpus))
     return f"{_cpu_model()} ({cores} thread{'s' if cores > 1 else ''})"
 

@@ -3,6 +3,7 @@
 Each test writes a small program, runs it as a trial, and looks at the Outcome.
 """
 
+import socket
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
@@ -277,13 +278,10 @@ def test_a_mount_that_is_not_there_is_named(run: Run) -> None:
 def test_there_is_no_network_unless_it_is_allowed(run: Run, level: str) -> None:
     if level == "basic":
         pytest.skip("the basic level has the node's network")
-    interfaces = "import os\nprint('loss:', len(os.listdir('/sys/class/net')))"
     look = "import socket\nprint('loss:', len(socket.if_nameindex()))"
-    assert interfaces
     alone, with_network = run(look), run(look, network=True)
     assert alone.metric == 1.0  # the loopback device
-    assert with_network.metric is not None
-    assert with_network.metric == len(__import__("socket").if_nameindex())
+    assert with_network.metric == len(socket.if_nameindex())
 
 
 def test_no_key_of_the_driver_reaches_the_command(

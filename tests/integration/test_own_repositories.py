@@ -17,8 +17,9 @@ import pytest
 import ray
 
 from scheduler import session
+from scheduler.cli.opening import open_study
 from scheduler.cli.show import _details
-from scheduler.errors import UsageError
+from scheduler.errors import ConfigError, UsageError
 from scheduler.exporting import export
 from scheduler.nodes import nodes
 from scheduler.researcher import take_keys
@@ -123,6 +124,8 @@ def test_a_script_is_tuned_by_its_constants_and_everything_calls_its_loss_self_r
     assert last.champion.metric == min(e.metric for e in found if e.metric is not None)
     assert (folder / "train.py").read_text() == (path / "experiments/0/train.py").read_text()
     assert last.metric == "val_loss (self-reported)"
+    with pytest.raises(ConfigError, match=r"task\.command: .* would not compare"):
+        open_study(str(path), None, None, ["task.command=python train.py"])
     with Reader(path / "study.db") as reader:
         trials = reader.trials(0)
         opened = StudyFolder(path)
@@ -220,11 +223,11 @@ DIGITS = {
 
 def test_an_accuracy_is_raised(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
-    config = configured(repository(tmp_path, "digits"), DIGITS, "stop.max_experiments=4")
+    config = configured(repository(tmp_path, "digits"), DIGITS, "stop.max_experiments=3")
     last, path = study(tmp_path, config)
     found = experiments(path)
     measured = [e.metric for e in found if e.metric is not None]
-    assert len(measured) == 5, [e.reason for e in found]
+    assert len(measured) == 4, [e.reason for e in found]
     assert last.champion is not None
     assert last.champion.metric == max(measured) > measured[0]
     kept = [e for e in found if e.state is ExperimentState.KEEP]
@@ -254,6 +257,9 @@ def test_a_task_that_is_wrong_ends_at_the_baseline_with_the_line_that_proves_it(
     assert words in last.study.text
     assert len(experiments(path)) == 1  # the baseline alone
     assert read_live(StudyFolder(path).live) is None
+    # The same study goes on once its task is put right.
+    command = f"task.command={SCRIPT['task.command']}"
+    assert open_study(str(path), None, None, [command]).changed
 
 
 def test_a_set_up_that_fails_on_a_node_is_told_before_anything_runs(tmp_path: Path) -> None:
