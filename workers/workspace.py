@@ -17,6 +17,7 @@ from workers.errors import BundleError
 from workers.files import check_names, write_files
 
 CHUNK = 1 << 20
+SCRIPT = b"#!"
 NAME = "repository"  # of the folder as tracebacks show it at the basic level
 
 
@@ -39,8 +40,9 @@ class Workspace:
                 write_files(self.folder, encoded)
             except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
                 raise BundleError(f"a file of the repository is in the way: {error}") from error
-            for name in files:
-                _make_runnable(self.folder / name)
+            for name, content in encoded:
+                if content.startswith(SCRIPT):
+                    (self.folder / name).chmod(0o755)
         except BaseException:
             self.close()
             raise
@@ -67,9 +69,18 @@ class Workspace:
 
 def copy_tree(source: Path, target: Path) -> None:
     """Copy a folder of the cache; scripts (files that begin with `#!`) can be run in the copy."""
-    shutil.copytree(source, target, copy_function=shutil.copyfile)
-    for name in _names(target):
-        _make_runnable(target / name)
+    shutil.copytree(source, target, copy_function=_copy)
+
+
+def _copy(source: str, target: str) -> None:
+    """One file. Bundles carry no permissions; the kernel runs a text only if it begins so."""
+    with Path(source).open("rb") as a, Path(target).open("wb") as b:
+        block = a.read(CHUNK)
+        if block.startswith(SCRIPT):
+            os.fchmod(b.fileno(), 0o755)
+        while block:
+            b.write(block)
+            block = a.read(CHUNK)
 
 
 def remove(folder: Path) -> None:
@@ -81,13 +92,6 @@ def remove(folder: Path) -> None:
                 with contextlib.suppress(OSError):
                     Path(parent, each).chmod(0o700, follow_symlinks=False)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _make_runnable(path: Path) -> None:
-    """Bundles carry no permissions; the kernel runs a text only where it names its interpreter."""
-    with path.open("rb") as file:
-        if file.read(2) == b"#!":
-            path.chmod(0o755)
 
 
 def _names(folder: Path) -> Iterable[str]:

@@ -20,12 +20,13 @@ FILES = {
     "data/keep.bin": "1",
     "notes.log": "old",
     ".gitignore": "*.log\n/data/*.bin\n!keep.bin\n",
-    "src/.gitignore": "scratch/\n",
+    "src/.gitignore": "scratch/\n!kept.log\n",
+    "src/kept.log": "wanted",
     "src/scratch/tmp.py": "z = 3\n",
 }
 KEPT = [
     *(".gitignore", "data/keep.bin", "src/.gitignore", "src/deep/layer.py", "src/evaluate.py"),
-    *("src/model.py", "train.py"),
+    *("src/kept.log", "src/model.py", "train.py"),
 ]
 
 
@@ -71,7 +72,9 @@ def test_globs_choose_what_is_edited_and_protected_wins(folder: Path) -> None:
     assert "src/evaluate.py" in names
     assert "src/model.py" not in names
     # What is neither protected nor editable may change in a run.
-    assert found.may_change == (".gitignore", "data/keep.bin", "src/.gitignore", "train.py")
+    assert found.may_change == (
+        *(".gitignore", "data/keep.bin", "src/.gitignore", "src/kept.log", "train.py"),
+    )
 
 
 def test_by_default_all_that_is_not_editable_is_protected(folder: Path) -> None:
