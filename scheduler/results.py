@@ -296,6 +296,7 @@ class Results:
                 outcome.timings.total,
                 early=outcome.timings.train <= EARLY_SECONDS,
                 hardware=outcome.hardware,
+                node_fault=outcome.node_fault,
                 over_limit=bool(outcome.broke),
             )
             return event, Contents(outcome=outcome)

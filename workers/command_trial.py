@@ -69,6 +69,7 @@ def run_command(
     except BundleError as error:
         run.rule(OutcomeStatus.REJECTED, str(error))
     except (OSError, SetupError, ValueError) as error:
+        run.node_fault = isinstance(error, SetupError)
         run.rule(OutcomeStatus.LOST, f"can't run here: {error}")
     return kept_to(run.outcome(), trial.limits)
 
@@ -131,6 +132,7 @@ class _Run:
     """The state of one trial while it runs."""
 
     level: Level | None = None
+    node_fault = False
 
     def __init__(
         self, trial: Trial, report: Callable[[Progress], None], orphaned: Callable[[], str]
@@ -353,6 +355,7 @@ class _Run:
             sandbox=self.level or "",
             judge=JUDGE if verdict.metric is not None else "",
             metrics=dict(self._found),
+            node_fault=self.node_fault,
             artifacts=self._artifacts,
         )
 

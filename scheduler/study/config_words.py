@@ -97,7 +97,10 @@ def expected(schema: Schema) -> str:  # noqa: PLR0911 - one line for each kind o
         case "object" if "properties" in schema:
             return f"a section with the keys {', '.join(schema['properties'])}"
         case _:
-            return "names with numbers"
+            inner = _resolve(schema.get("additionalProperties", {}))
+            if "properties" in inner:
+                return f"names, each with some of the keys {', '.join(inner['properties'])}"
+            return "names with texts" if inner.get("type") == "string" else "names with numbers"
 
 
 @cache

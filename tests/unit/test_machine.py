@@ -598,3 +598,17 @@ def test_nothing_is_asked_for_before_the_baseline_where_that_must_prove_the_task
     failing.failed(failing.running()[0])
     assert failing.state.reason is StopReason.BASELINE_FAILED
     assert not of_kind(failing.actions, ev.RequestProposals)
+
+
+def test_a_node_that_cant_be_set_up_costs_no_experiment_and_pauses_a_study_that_has_no_other() -> (
+    None
+):
+    play = Play(slots=1).after_baseline()
+    play.answer(1)
+    for _ in range(LOSSES_IN_ROW):
+        assert play.state.study is StudyState.RUNNING
+        trial, status = play.running()[0], OutcomeStatus.LOST
+        play.send(ev.Reported(play.tick(), trial, status, reason="no wheel", node_fault=True))
+    assert play.state.reason is StopReason.INFRASTRUCTURE
+    states = [fact.state for fact in play.facts if isinstance(fact, ev.ExperimentMoved)]
+    assert ExperimentState.CRASH not in states
