@@ -110,7 +110,11 @@ def _baseline(files: Mapping[str, str]) -> Proposal:
 
 
 def prepare_task(
-    config: Config, materials: Materials, capacity: "Capacity", found: list[dict[str, Any]]
+    config: Config,
+    materials: Materials,
+    capacity: "Capacity",
+    found: list[dict[str, Any]],
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Set a repository of one's own up on every node, before anything is written or started.
 
@@ -119,6 +123,8 @@ def prepare_task(
     command = config.trial_command()
     if command is None or (command.setup is None and not command.mounts):
         return
+    if command.setup is not None:
+        say("setup   task.setup runs once on each node, the first time for minutes perhaps")
     able = {n["NodeID"]: n["NodeName"] for n in found if slots_of(n, capacity.resources)}
     preparation = Preparation(command, config.workers.sandbox, capacity.resources)
     failed = prepare_nodes(preparation, ship(materials.bundles.task), list(able), receive)

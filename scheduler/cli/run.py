@@ -82,8 +82,8 @@ def run(
     with stage.wait("starting Ray"):
         local = connect().local
         capacity = session.measure_capacity(opening.config, nodes(), local=local)
-    with stage.wait("setting the task up on every node (once for each)"):
-        session.prepare_task(opening.config, materials, capacity, nodes())
+    with stage.wait("setting the task up on every node"):
+        session.prepare_task(opening.config, materials, capacity, nodes(), stage.say)
     missing = missing_for(opening.config, keys)
     stage.say(
         forecast(
