@@ -18,7 +18,7 @@ import psutil
 from scheduler.errors import NothingYet, StudyError, UsageError
 from scheduler.study.room import full
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 OF_A_NETWORK = (
     *("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "gluster", "fuse.gluster", "9p"),
     *("afs", "wekafs", "pvfs2", "fuse.sshfs", "fuse.ceph", "fuse.juicefs", "fuse.s3fs"),

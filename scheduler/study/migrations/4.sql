@@ -31,4 +31,3 @@ UPDATE experiment SET hardware = coalesce((
     ORDER BY trial.id LIMIT 1
 ), '') WHERE metric IS NOT NULL;
 CREATE INDEX experiment_by_class ON experiment (hardware, metric) WHERE metric IS NOT NULL;
-ALTER TABLE outcome ADD COLUMN metrics TEXT NOT NULL DEFAULT '{}';
