@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agent.globs import Editable
+
 Constants = Mapping[str, int | float]
 """Numeric constants at the top of a script: name -> value."""
 
@@ -150,6 +152,8 @@ class Briefing:
     arms: Mapping[str, ArmRecord] = field(default_factory=dict)  # by name, the tuner included
     broken: Broken | None = None  # where the purpose is to mend
     wins: tuple[Win, ...] = ()  # to be carried over, the best first; or to be taken out
+    editable: Editable = field(default_factory=Editable)  # which files may be added
+    self_reported: bool = False  # the edited code says its metric itself: no referee measures it
     conflict: str = ""  # where the text of the one win clashes with the champion's
 
     def past(self) -> tuple[PastExperiment, ...]:

@@ -5,13 +5,18 @@ skeleton and constants, or a Refusal with a reason that whoever wrote it can act
 edit as text: whether the code runs, and whether it learns, only a trial can tell.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from agent.briefing import Briefing
 from agent.errors import SourceError
+from agent.globs import Editable
 from agent.proposal import Proposal
 from agent.source import fingerprint, functions, identify
+
+MOST_NAMED = 40  # files that a refusal lists
+NOTHING_NEW = Editable()
 
 
 @dataclass(frozen=True)
@@ -27,15 +32,24 @@ class Refusal:
 
 
 def complete(
-    proposal: Proposal, base: Mapping[str, str], contract: Mapping[str, tuple[str, ...]]
+    proposal: Proposal,
+    base: Mapping[str, str],
+    contract: Mapping[str, tuple[str, ...]],
+    editable: Editable = NOTHING_NEW,
 ) -> Proposal | Refusal:
     """A proposal whose edit of the files `base` is looked at as text, with what that tells of it.
 
-    It must touch these files only, parse, and still define what the task calls (the contract).
+    It must touch these files only, or add some that are `editable`, parse, and still define what
+    the task calls (the contract).
     """
-    if foreign := sorted(proposal.files.keys() - base.keys()):
-        allowed = ", ".join(sorted(base))
-        return Refusal(proposal.title, f"{', '.join(foreign)} can't be edited; only {allowed} can")
+    new = sorted(proposal.files.keys() - base.keys())
+    if foreign := [name for name in new if not editable.allows(name)]:
+        allowed = ", ".join(sorted(base)[:MOST_NAMED])
+        more = f", and new files that fit {editable}," if editable.patterns else ""
+        words = f"{', '.join(foreign)} can't be edited; only {allowed}{more} can"
+        return Refusal(proposal.title, words)
+    if (clash := _clash(new, base)) is not None:
+        return Refusal(proposal.title, f"{clash} would be a file and a folder at once")
     files = {**base, **proposal.files}
     try:
         identity = identify(files)
@@ -91,7 +105,8 @@ class Checker:
             return Refusal(
                 title, f"the code of its parent, {proposal.parent}, is not in the briefing"
             )
-        whole = complete(replace(proposal, title=title), base, self._briefing.contract)
+        briefing = self._briefing
+        whole = complete(replace(proposal, title=title), base, briefing.contract, briefing.editable)
         if isinstance(whole, Refusal):
             return whole
         if (owner := self._known.get(whole.fingerprint)) is not None:
@@ -107,6 +122,13 @@ class Checker:
             return broken.code.files
         code = self._codes.get(proposal.parent)
         return None if code is None else code.files
+
+
+def _clash(new: Iterable[str], base: Mapping[str, str]) -> str | None:
+    """A name that an added file would need as a folder, or that would be in its place."""
+    names = {*base, *new}
+    folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    return min(names & folders, default=None)
 
 
 def _lost_functions(files: Mapping[str, str], contract: Mapping[str, tuple[str, ...]]) -> str:

@@ -38,11 +38,7 @@ class Tuner:
         Raises SourceError if the champion's code does not parse.
         """
         files = briefing.champion.files
-        ranges = {
-            name: found
-            for name, value in constants_of(files).items()
-            if (found := range_of(name, value)) is not None
-        }
+        ranges = tunable(files)
         if not ranges:
             return ()
         own = identify(files)
@@ -63,6 +59,15 @@ class Tuner:
                 known.add(proposal.fingerprint)
                 proposals.append(proposal)
         return tuple(proposals)
+
+
+def tunable(files: Mapping[str, str]) -> dict[str, Range]:
+    """The ranges of the constants that can be moved, by name. Raises SourceError."""
+    return {
+        name: found
+        for name, value in constants_of(files).items()
+        if (found := range_of(name, value)) is not None
+    }
 
 
 def _points(

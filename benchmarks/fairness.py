@@ -93,11 +93,13 @@ def _compare(config: Config, materials: Materials, pairs: int, budget: float, *,
     watched, over = Watched(budget), threading.Event()
     neighbour = _Neighbour(_program(config, materials) if busy else None, watched, over)
     neighbour.start()
+    packed = materials.packed
+    assert packed is not None
     outcome = run_trial(
         trial_of(config, materials, 1, Level.STRICT, progress_seconds=0.1),
         task=unpack(materials.bundles.task, cache_folder()).parent,
-        data=materials.packed.folder,
-        exam=(materials.packed.folder / "validation.bin").read_bytes,
+        data=packed.folder,
+        exam=(packed.folder / "validation.bin").read_bytes,
         report=watched.report,
     )
     over.set()
@@ -117,6 +119,7 @@ def _said(ratios: list[float]) -> str:
 
 def _program(config: Config, materials: Materials) -> Program:
     """What a neighbour would start for its next trial."""
+    assert materials.packed is not None
     meta = materials.packed.folder / "meta.json"
     return Program(
         name="harness",

@@ -48,7 +48,7 @@ def trial_of(
         slot=0,
         files=materials.baseline.files,
         task=materials.bundles.task.hash,
-        data=materials.bundles.data.hash,
+        data=materials.packed.hash if materials.packed else "",
         budget=config.trial_budget(),
         resources=config.trial_resources(8_000_000_000, 1),
         settings=config.trial_settings(),
@@ -61,11 +61,13 @@ def run(level: Level, number: int, lasting: Lasting) -> Outcome:
     """Run one at this level."""
     config = load_config("local", [f"budget.seconds={SECONDS}"], {})
     materials = gather_materials(config)
+    packed = materials.packed
+    assert packed is not None
     return run_trial(
         trial_of(config, materials, number, level),
         task=unpack(materials.bundles.task, cache_folder()).parent,
-        data=materials.packed.folder,
-        exam=(materials.packed.folder / "validation.bin").read_bytes,
+        data=packed.folder,
+        exam=(packed.folder / "validation.bin").read_bytes,
         report=lambda _: None,
         lasting=lasting,
     )

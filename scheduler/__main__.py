@@ -9,9 +9,9 @@ from importlib.util import find_spec
 LEAST_PYTHON = (3, 11)
 NEEDED = (
     *("fastapi", "fastapi_offline", "filelock", "httptools", "httpx", "immutables", "jinja2"),
-    *("litellm", "markupsafe", "matplotlib", "nicegui", "numpy", "optuna", "prometheus_client"),
-    *("psutil", "pyarrow", "pydantic", "yaml", "ray", "rich", "scipy", "tiktoken", "tokenizers"),
-    *("torch", "typer", "uvicorn", "uvloop", "websockets"),
+    *("litellm", "markupsafe", "matplotlib", "nicegui", "numpy", "optuna", "pathspec"),
+    *("prometheus_client", "psutil", "pyarrow", "pydantic", "yaml", "ray", "rich", "scipy"),
+    *("tiktoken", "tokenizers", "torch", "typer", "uvicorn", "uvloop", "websockets"),
 )
 """The modules of the dependencies in pyproject.toml, in its order."""
 

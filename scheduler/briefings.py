@@ -19,6 +19,7 @@ from scheduler.study.config import Config
 from scheduler.study.patch import unified_diff
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment
+from scheduler.study.repository import editable_of
 
 CONTRACT = {"train.py": ("train",)}  # what the bundled task's harness calls
 LEADERS = 20
@@ -74,7 +75,9 @@ def write_briefing(
         minimize=minimize,
         budget=config.budget_words(),
         champion=_code(reader, champion, files),
-        contract=contract_of(files),
+        contract=contract_of(files, self_reported=config.task.self_reported),
+        editable=editable_of(config.task),
+        self_reported=config.task.self_reported,
         best=_past(best, metrics),
         recent=tuple(
             replace(each, metric=None, estimate=estimates.get(each.id))
@@ -102,8 +105,12 @@ def write_briefing(
     )
 
 
-def contract_of(files: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """The functions that the task calls: file -> their names."""
+def contract_of(
+    files: Mapping[str, str], *, self_reported: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """The functions that the task calls: file -> their names; none of what runs by a command."""
+    if self_reported:
+        return {}
     return {path: names for path, names in CONTRACT.items() if path in files}
 
 

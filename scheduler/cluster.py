@@ -55,8 +55,8 @@ class Bundles:
     """What travels to the nodes. The exam never lies on a worker's disk."""
 
     task: Bundle
-    data: Bundle  # what is trained on
-    exam: Bundle  # what is measured on
+    data: Bundle | None = None  # what is trained on; None for a repository of one's own
+    exam: Bundle | None = None  # what is measured on
 
 
 class RayExecutor:
@@ -75,8 +75,9 @@ class RayExecutor:
         self._limit = limit
         self._demand = Demand(resources)
         self._shared = shared  # None: this study is alone
-        self._task, self._data = ship(bundles.task), ship(bundles.data)
-        self._exam = ship(bundles.exam)
+        self._task = ship(bundles.task)
+        self._data = None if bundles.data is None else ship(bundles.data)
+        self._exam = None if bundles.exam is None else ship(bundles.exam)
         self._sink = sink
         self._running: dict[int, Any] = {}
         self._cancelled: set[int] = set()
@@ -141,7 +142,7 @@ class RayResults:
         # A process of its own for each, because it lowers its priority: no trial is to get it.
         task: Any = ray.remote(max_calls=1)(export_politely)
         self._export = task.options(name="export", **here)
-        self._exported = path, config.task.metric
+        self._exported = path, config.task
 
     async def begin_session(self, pid: int, host: str) -> None:
         """A driver takes the study up. Raises StudyFull, as all that follow but `export` may."""

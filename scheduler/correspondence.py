@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from agent import Proposal
-from agent.check import Refusal, complete, same_code
+from agent.check import NOTHING_NEW, Refusal, complete, same_code
+from agent.globs import Editable
 from agent.proposal import PERSON
 from scheduler.briefings import contract_of
 from scheduler.rules import events as ev
 from scheduler.rules.commands import objection
 from scheduler.rules.state import State
 from scheduler.rules.states import StopReason
+from scheduler.study.config import Config
 from scheduler.study.facts import Contents, NewInstruction, NewReply
 from scheduler.study.letters import (
     STEERING,
@@ -30,6 +32,7 @@ from scheduler.study.letters import (
     digest,
 )
 from scheduler.study.reader import Reader
+from scheduler.study.repository import editable_of
 
 NUMBERED = {kind.kind for kind in (Instruct, Withdraw, Submit, Cancel)}
 """Kinds of letters that make or move something with a number."""
@@ -45,13 +48,15 @@ class Posted:
     letter: AnyLetter
 
 
-def take_up(posted: Posted, state: State, reader: Reader) -> tuple[ev.Event, Contents]:
+def take_up(
+    posted: Posted, state: State, reader: Reader, config: Config
+) -> tuple[ev.Event, Contents]:
     """A letter as an event. One that came before, or that is refused, is the passing of time."""
     letter, nothing = posted.letter, ev.Ticked(posted.at)
     if reader.reply(letter.key) is not None:
         return nothing, Contents()
     reply = NewReply(letter.key, letter.kind, digest(letter))
-    event, contents, why = _understand(posted, state, reader)
+    event, contents, why = _understand(posted, state, reader, config)
     if why := why or objection(state, event):
         return nothing, Contents(reply=replace(reply, refused=why))
     return event, replace(contents, reply=reply)
@@ -73,7 +78,14 @@ def finish_reply(contents: Contents, facts: tuple[ev.Fact, ...]) -> Contents:
     return contents
 
 
-def check_edit(letter: Submit, parent: int, base: Mapping[str, str]) -> Proposal | Refusal:
+def check_edit(
+    letter: Submit,
+    parent: int,
+    base: Mapping[str, str],
+    *,
+    self_reported: bool = False,
+    editable: Editable = NOTHING_NEW,
+) -> Proposal | Refusal:
     """A person's edit of the files `base` as a proposal, or why it is worth no trial."""
     edit = Proposal(
         title=" ".join(letter.title.split()) or "untitled",
@@ -84,17 +96,19 @@ def check_edit(letter: Submit, parent: int, base: Mapping[str, str]) -> Proposal
         expected=letter.expected,
         instruction=letter.instruction,
     )
-    return complete(edit, base, contract_of(base))
+    return complete(edit, base, contract_of(base, self_reported=self_reported), editable)
 
 
-def _understand(posted: Posted, state: State, reader: Reader) -> tuple[ev.Event, Contents, str]:
+def _understand(
+    posted: Posted, state: State, reader: Reader, config: Config
+) -> tuple[ev.Event, Contents, str]:
     """The event that a letter stands for, what comes with it, and why it can't be, if it can't."""
     at, letter = posted.at, posted.letter
     contents, why = Contents(), ""
     event: ev.Event
     match letter:
         case Submit():
-            return _understand_edit(at, letter, state, reader)
+            return _understand_edit(at, letter, state, reader, config)
         case Instruct(text=text, priority=priority, lifetime=lifetime, key=key):
             event = ev.Instructed(at, lifetime)
             contents = Contents(instruction=NewInstruction(key, text, priority))
@@ -116,7 +130,7 @@ def _understand(posted: Posted, state: State, reader: Reader) -> tuple[ev.Event,
 
 
 def _understand_edit(
-    at: float, letter: Submit, state: State, reader: Reader
+    at: float, letter: Submit, state: State, reader: Reader, config: Config
 ) -> tuple[ev.Event, Contents, str]:
     champion = state.champion.experiment if state.champion else None
     number = letter.parent if letter.parent is not None else champion
@@ -126,7 +140,13 @@ def _understand_edit(
         return ev.Ticked(at), Contents(), why
     if letter.instruction is not None and letter.instruction not in state.instructions:
         return ev.Ticked(at), Contents(), f"instruction {letter.instruction} is not open"
-    whole = check_edit(letter, parent.id, reader.files(parent.id))
+    whole = check_edit(
+        letter,
+        parent.id,
+        reader.files(parent.id),
+        self_reported=config.task.self_reported,
+        editable=editable_of(config.task),
+    )
     if isinstance(whole, Refusal):
         return ev.Ticked(at), Contents(), whole.reason
     if (same := reader.same_code(whole.fingerprint)) is not None:

@@ -13,6 +13,8 @@ from scheduler.errors import UsageError
 from scheduler.study.bundled import PACKAGE, bundled_task, default_program, presets
 from scheduler.study.config import Config
 from scheduler.study.config_file import ConfigSource
+from scheduler.study.repository import list_files
+from scheduler.study.task_section import BUNDLED as BUNDLED_SOURCE
 
 PACKAGES = ("agent", "scheduler", "workers")
 BUNDLED = "scheduler/bundled"  # where an installed package has its presets: see bundled.py
@@ -77,7 +79,7 @@ def _copy_named(folder: Path, config: Config) -> None:
             "who may use it; give the absolute path of a file on the head"
         )
     named = [("data.paths", each) for each in config.data.paths]
-    if config.task.source != "bundled":
+    if config.task.source != BUNDLED_SOURCE and not config.task.is_url:
         named.append(("task.source", config.task.source))
     for key, name in named:
         if not Path(name).is_relative_to(folder):
@@ -92,11 +94,20 @@ def _copy_named(folder: Path, config: Config) -> None:
         if not found:
             raise UsageError(f"{key}: there is no {relative} here; an absolute path is the head's")
         for each in found:
-            if each.is_dir():
+            if key == "task.source" and config.task.command is not None:
+                _copy_repository(each, folder / each)
+            elif each.is_dir():
                 shutil.copytree(each, folder / each, ignore=LEFT_OUT, dirs_exist_ok=True)
             else:
                 (folder / each).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(each, folder / each)
+
+
+def _copy_repository(source: Path, target: Path) -> None:
+    """What of a repository of one's own would travel to the nodes travels with the job."""
+    for name in list_files(source):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
 
 
 def _check_size(folder: Path) -> None:

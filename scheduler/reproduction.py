@@ -23,7 +23,7 @@ from scheduler.study.judged import noise_of
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, TrialRecord
 from scheduler.study.sessions import SessionRecord, sessions_of
-from workers import Outcome, OutcomeStatus, Progress, Trial, run_trial
+from workers import Outcome, OutcomeStatus, Progress, Trial, run_command, run_trial
 from workers.bundle import cache_folder, unpack
 from workers.remote import VALIDATION
 
@@ -102,11 +102,13 @@ class Bench:
         found = []
         for what, ours, theirs in (
             ("task's fixed files", bundles.task.hash, session.task),
-            ("data", bundles.data.hash, session.data),
+            ("data", bundles.data.hash if bundles.data else "", session.data),
         ):
+            if ours == theirs:
+                continue
             if not theirs:
                 found.append(f"the study did not record which {what} it had")
-            elif ours != theirs:
+            else:
                 short = f"here {ours[:12]}, in the study {theirs[:12]}"
                 found.append(f"the {what} are not the study's ({short})")
         wanted = self._config.workers.gpus_per_trial
@@ -143,20 +145,26 @@ class Bench:
             slot=0,
             files=held.files,
             task=bundles.task.hash,
-            data=bundles.data.hash,
+            data=bundles.data.hash if bundles.data else "",
             budget=config.trial_budget(),
             # The only one here: it may have the memory that several slots shared in the study.
             resources=config.trial_resources(psutil.virtual_memory().total, 1),
             settings=config.trial_settings(),
             sandbox=config.workers.sandbox,
+            command=config.trial_command(may_change=self.materials.may_change),
+            limits=config.task.limits(),
         )
-        outcome = run_trial(
-            trial,
-            task=unpack(bundles.task, cache_folder()).parent,
-            data=self.materials.packed.folder,
-            exam=(self.materials.packed.folder / VALIDATION).read_bytes,
-            report=report,
-        )
+        task, packed = unpack(bundles.task, cache_folder()), self.materials.packed
+        if packed is None:
+            outcome = run_command(trial, repository=task, cache=cache_folder(), report=report)
+        else:
+            outcome = run_trial(
+                trial,
+                task=task.parent,
+                data=packed.folder,
+                exam=(packed.folder / VALIDATION).read_bytes,
+                report=report,
+            )
         if outcome.status is OutcomeStatus.LOST:
             raise StudyError(f"the trial can't be run here: {outcome.reason}")
         return outcome

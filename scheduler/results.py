@@ -81,6 +81,7 @@ class Plan:
     resources: Resources
     guide: str = ""  # the task's own words on its contract, for the agent
     audits: bool = True  # the audit split is long enough to be scored
+    may_change: tuple[str, ...] = ()  # fixed files that a run may alter, as workers.Command has it
 
 
 class Results:
@@ -204,6 +205,8 @@ class Results:
             compile_cache=self._config.workers.compile_cache,
             compiled_by=self._compiled_by(),
             audit=checks.audit_range(self._state, entry) if entry and self._plan.audits else None,
+            command=self._config.trial_command(record.kind, may_change=self._plan.may_change),
+            limits=self._config.task.limits(),
         )
 
     def _compiled_by(self) -> str:
@@ -276,7 +279,7 @@ class Results:
             queue=tuple(queue),
             recent=tuple(self._reader.recent(SHOWN_RECENT)),
             champion=self._reader.experiment(study.champion.experiment) if study.champion else None,
-            metric=self._config.task.metric.name,
+            metric=self._config.task.label,
             budget=self._config.budget_words(),
         )
         if self._full:
@@ -308,10 +311,12 @@ class Results:
                 outcome.timings.total,
                 early=outcome.timings.train <= EARLY_SECONDS,
                 hardware=outcome.hardware,
+                node_fault=outcome.node_fault,
+                over_limit=bool(outcome.broke),
             )
             return event, Contents(outcome=outcome)
         if isinstance(item, Posted):
-            return take_up(item, self._state, self._reader)
+            return take_up(item, self._state, self._reader, self._config)
         if isinstance(item, ev.Opened):
             item = replace(item, size=self._plan.baseline.size)
         if isinstance(item, ev.AnswerFailed):
@@ -397,6 +402,9 @@ class Results:
     def _keep_log(self, experiment: int, outcome: Outcome) -> None:
         finish = self._artifacts.finish_log
         self._write(partial(finish, experiment, outcome.trial, outcome.log))
+        if outcome.artifacts:
+            keep = self._artifacts.keep_files
+            self._write(partial(keep, experiment, outcome.trial, outcome.artifacts))
 
     def _title(self, trial: TrialEntry) -> str:
         """The baseline's title, and that of what was added before a restart, are read."""

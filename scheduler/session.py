@@ -31,12 +31,15 @@ from scheduler.study.config import Config
 from scheduler.study.data import PackedData, baseline_files, prepare_data, task_folder
 from scheduler.study.folder import StudyFolder
 from scheduler.study.records import Live
+from scheduler.study.repository import read_repository, source_folder
 from scheduler.study.room import AGAIN, FULL_SECONDS, waiting
+from scheduler.study.task_words import guide
 from scheduler.tracking import Tracking
 from scheduler.webhook import Webhook
 from workers import Resources
 from workers.bundle import cache_folder, pack
-from workers.remote import split_data
+from workers.remote import receive, ship, split_data
+from workers.remote_command import Preparation, prepare_nodes
 from workers.sandbox import Level, probe_level
 
 GUIDE = "CONTRACT.md"  # in a task's folder: what its edited code is given and must give
@@ -49,8 +52,9 @@ class Materials:
 
     baseline: Proposal
     bundles: Bundles
-    packed: PackedData
+    packed: PackedData | None  # None for a repository of one's own, which brings its data
     guide: str  # the task's own words on its contract
+    may_change: tuple[str, ...] = ()  # fixed files that a run may alter
 
 
 def sandbox_level(config: Config) -> str:
@@ -78,11 +82,30 @@ def gather_materials(
 
     `say` is told how far downloads and packing are; `variables` are for them (`prepare_data`).
     """
+    if config.task.command is not None:
+        return _gather_repository(config)
     task = task_folder(config)
     files = baseline_files(config, task)
     packed = prepare_data(config, cache_folder(), task, say, variables)
+    data, exam = split_data(packed.folder)
+    fixed = pack(task, name="train_template", exclude=config.task.editable)
+    contract = task / GUIDE
+    words = contract.read_text("utf-8") if contract.is_file() else ""
+    return Materials(_baseline(files), Bundles(fixed, data, exam), packed, words)
+
+
+def _gather_repository(config: Config) -> Materials:
+    """The same for a repository of one's own: its editable files, and all else as one bundle."""
+    folder = source_folder(config.task, cache_folder())
+    found = read_repository(config.task, folder)
+    words = guide(config, [name for name, _ in found.fixed.files])
+    baseline = _baseline(found.files)
+    return Materials(baseline, Bundles(found.fixed), None, words, found.may_change)
+
+
+def _baseline(files: Mapping[str, str]) -> Proposal:
     identity = identify(files)
-    baseline = Proposal(
+    return Proposal(
         title="baseline",
         hypothesis="The code as it is: everything else is measured against it.",
         parent=0,
@@ -93,11 +116,30 @@ def gather_materials(
         constants=identity.constants,
         size=identity.size,
     )
-    data, exam = split_data(packed.folder)
-    fixed = pack(task, name="train_template", exclude=config.task.editable)
-    guide = task / GUIDE
-    words = guide.read_text("utf-8") if guide.is_file() else ""
-    return Materials(baseline, Bundles(fixed, data, exam), packed, words)
+
+
+def prepare_task(
+    config: Config,
+    materials: Materials,
+    capacity: "Capacity",
+    found: list[dict[str, Any]],
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Set a repository of one's own up on every node, before anything is written or started.
+
+    `found`: the nodes. Raises UsageError with the words of each node where it failed.
+    """
+    command = config.trial_command()
+    if command is None or (command.setup is None and not command.mounts):
+        return
+    if command.setup is not None:
+        say("setup   task.setup runs once on each node, the first time for minutes perhaps")
+    able = {n["NodeID"]: n["NodeName"] for n in found if slots_of(n, capacity.resources)}
+    preparation = Preparation(command, config.workers.sandbox, capacity.resources)
+    failed = prepare_nodes(preparation, ship(materials.bundles.task), list(able), receive)
+    if failed:
+        lines = [f"node {able[node]}: {why}" for node, why in failed.items()]
+        raise UsageError("\n".join(("the task can't be set up; nothing has run yet", *lines)))
 
 
 @dataclass(frozen=True)
@@ -174,15 +216,17 @@ async def run_session(
     `to_trackers`: the environment that trackers get; None: this process's own.
     `make_executor` decides what runs in a slot: tests put cheaper trials there.
     """
+    packed = materials.packed
     plan = Plan(
         baseline=materials.baseline,
         task=materials.bundles.task.hash,
-        data=materials.bundles.data.hash,
+        data=materials.bundles.data.hash if materials.bundles.data else "",
         resources=capacity.resources,
         guide=materials.guide,
-        audits=materials.packed.can_audit(config.data.sequence_length),
+        audits=packed is not None and packed.can_audit(config.data.sequence_length),
+        may_change=materials.may_change,
     )
-    if config.keep.audit and not plan.audits:
+    if config.keep.audit and packed is not None and not plan.audits:
         say("keep.audit: the audit split is too short for two windows, so it is not scored")
     slots = config.workers.slots
     limit = None if slots == "auto" else slots

@@ -3,6 +3,8 @@
 WorkerError
 ├── BundleError     files did not arrive as they were sent
 ├── ExamError       the data or the settings describe no exam
+├── ReadingError    a program did not report its metric where it is looked for
+├── SetupError      the task's set-up failed on this node
 └── WireError       a candidate sent bytes that are no message
 """
 
@@ -17,6 +19,14 @@ class BundleError(WorkerError):
 
 class ExamError(WorkerError):
     """The data's meta.json or the trial's settings lack what an exam is made of."""
+
+
+class ReadingError(WorkerError):
+    """A program of one's own left no number where its metric is looked for."""
+
+
+class SetupError(WorkerError):
+    """What a repository needs could not be set up on this node; says why, with the last line."""
 
 
 class WireError(WorkerError):

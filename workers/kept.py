@@ -38,6 +38,7 @@ class KeptProcess(Process):
         work, data, temporary = (folder / name for name in ("work", "data", "tmp"))
         for each in (work, data, temporary):
             each.mkdir()
+        work = program.folder or work
         write_files(work, program.files)
         if program.meta:
             shutil.copy(program.meta, data / "meta.json")
@@ -51,7 +52,7 @@ class KeptProcess(Process):
         )
         self._launcher, self._lifeline = spawn_kept(
             program.argv(socket=channel, work=str(work), data=str(data)),
-            environment=environment,
+            environment=program.settled(environment),
             log=log,
             descriptors=(channel, *program.descriptors),
             cwd=work,

@@ -37,6 +37,8 @@ _PROCESSORS = ("/sys/devices/system/cpu", "/sys/devices/system/node")  # for thr
 _CUDA_LIBRARIES = ("/usr/local/nvidia", "/usr/local/cuda", "/usr/lib/wsl", "/run/opengl-driver")
 _CUDA_SYSTEM = ("/sys/devices", "/sys/bus/pci", "/sys/module")  # PCI topology, driver parameters
 _CUDA_DEVICES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/dxg")
+_NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf",
+            "/etc/services", "/etc/ssl", "/etc/pki", "/etc/ca-certificates")  # fmt: skip
 _CONDA_COPIES = ("pkgs", "envs")  # of a base environment: further copies of the standard library
 
 
@@ -109,6 +111,14 @@ def _python_folders() -> Iterator[Path]:
         # By name: an editable install puts its whole checkout on the path, which is not shown.
         if Path(path).name in ("site-packages", "dist-packages") and Path(path).is_dir():
             yield Path(path)
+
+
+def resolving() -> list[str]:
+    """How names of the network become addresses, and whose certificates are trusted."""
+    arguments = []
+    for path in _NETWORK:
+        arguments += ["--ro-bind-try", path, path]
+    return arguments
 
 
 def gpus(numbers: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ Plain data. How the figures are obtained is the supervisor's business; what they
 study is the scheduler's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -98,8 +98,12 @@ class Outcome:
     node: str = ""
     log: str = ""  # what it printed: head and tail, cleaned of terminal escapes
     sandbox: str = ""  # the level in force: "strict" or "basic"
-    judge: str = ""  # which path computed the metric: "referee, host memory"; empty: none did
+    judge: str = ""  # which path computed the metric: "referee, host memory", "self-reported"
     audit_metric: float | None = None  # of the same model on the audit split, where it was asked
+    metrics: Mapping[str, float] = field(default_factory=dict)  # beside the one that ranks
+    node_fault: bool = False  # LOST as this node can't be set up: no fault of the experiment's
+    broke: str = ""  # the limit that it broke, and so has no metric, though it ran well
+    artifacts: tuple[tuple[str, bytes], ...] = ()  # files that it left and that are to be kept
 
     @property
     def hardware(self) -> str:

@@ -45,6 +45,18 @@ class Program:
     cores: frozenset[int] | None = None  # it is pinned to them; None: wherever the worker may run
     expendable: bool = False  # the kernel takes it first where memory runs out
     scratch_bytes: int | None = None  # of each of its writable folders; None: as the level has it
+    folder: Path | None = None  # its work folder, where that is there already
+    mounts: tuple[tuple[str, str, bool], ...] = ()  # of the node: path, path inside, writable
+    network: bool = False
+
+    def check(self) -> None:
+        """Raise OSError where what is to run is not there."""
+        if not (self.task / "train_template" / f"{self.name}.py").is_file():
+            raise FileNotFoundError(f"no train_template/{self.name}.py is in {self.task}")
+
+    def settled(self, environment: Mapping[str, str]) -> Mapping[str, str]:
+        """The environment that it gets, of the one that every program of a trial gets."""
+        return environment
 
     def argv(self, *, socket: int, work: str, data: str) -> list[str]:
         """The interpreter's command line."""
@@ -70,8 +82,7 @@ class Process(ABC):
 
     def __init__(self, program: Program) -> None:
         """Start it. Raises OSError if it can't be, BundleError for a bad name of a file."""
-        if not (program.task / "train_template" / f"{program.name}.py").is_file():
-            raise FileNotFoundError(f"no train_template/{program.name}.py is in {program.task}")
+        program.check()
         self._undo = contextlib.ExitStack()
         try:
             self.channel, theirs = socket.socketpair()

@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import RayError
 
 from workers.bundle import Bundle, Cache, cache_folder, content_hash, pack
+from workers.command_trial import run_command
 from workers.compiled import CompileStore
 from workers.errors import BundleError
 from workers.lasting import Lasting
@@ -111,12 +112,24 @@ def _lasting() -> Lasting:
     return Lasting(Spares(_orphaned()), CompileStore(_cache().root), TrainingTokens())
 
 
-def _run(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any) -> Outcome:
+def _lasting_for(trial: Trial) -> Lasting:
+    """What of it this trial may use."""
+    lasting = _lasting()
+    return replace(
+        lasting,
+        spares=lasting.spares if trial.prestart else None,
+        compiled=lasting.compiled if trial.compile_cache else None,
+    )
+
+
+def _run(
+    trial: Trial, task: Shipment, data: Shipment | None, exam: Shipment | None, sink: Any
+) -> Outcome:
     """Fetch what is missing here and run the trial; the fetching counts as startup."""
     started_at, started = time.time(), time.monotonic()
     try:
-        task_folder = receive(task, _cache()).parent
-        data_folder = receive(data, _cache())
+        task_folder = receive(task, _cache())
+        data_folder = None if data is None else receive(data, _cache())
     except (BundleError, OSError, RayError) as error:
         return Outcome(
             trial=trial.id,
@@ -133,19 +146,20 @@ def _run(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any
         if sink is not None:
             sink.progress.remote(progress)
 
-    outcome = run_trial(
-        trial,
-        task=task_folder,
-        data=data_folder,
-        exam=functools.partial(receive_exam, exam, audit=trial.audit is not None),
-        report=report,
-        orphaned=orphaned,
-        lasting=replace(
-            _lasting(),
-            **({} if trial.prestart else {"spares": None}),
-            **({} if trial.compile_cache else {"compiled": None}),
-        ),
-    )
+    if data_folder is None or exam is None:  # a repository of one's own
+        outcome = run_command(
+            trial, repository=task_folder, cache=_cache().root, report=report, orphaned=orphaned
+        )
+    else:
+        outcome = run_trial(
+            trial,
+            task=task_folder.parent,
+            data=data_folder,
+            exam=functools.partial(receive_exam, exam, audit=trial.audit is not None),
+            report=report,
+            orphaned=orphaned,
+            lasting=_lasting_for(trial),
+        )
     if orphaned():
         # The trial is gone, and nobody takes its outcome. Ray's own exit would wait for its dead.
         os._exit(1)
@@ -158,11 +172,14 @@ def _run(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any
 run_on_ray = ray.remote(max_retries=0, max_calls=0, num_cpus=0)(_run)
 
 
-def submit(trial: Trial, task: Shipment, data: Shipment, exam: Shipment, sink: Any = None) -> Any:
+def submit(
+    trial: Trial, task: Shipment, data: Shipment | None, exam: Shipment | None, sink: Any = None
+) -> Any:
     """Start the trial as soon as Ray has the resources that it claims; the Outcome's ObjectRef.
 
     `task` is the bundle of the folder `train_template`, under that name; `data` and `exam` are what
-    `split_data` gives; `sink` is an actor handle with a method `progress(Progress)`, or None.
+    `split_data` gives. For a trial with a command, `task` is the repository's, and they are None.
+    `sink` is an actor handle with a method `progress(Progress)`, or None.
     """
     claims = trial.resources
     options = {"num_gpus": claims.gpus, "num_cpus": claims.cpus, "name": f"trial-{trial.id}"}

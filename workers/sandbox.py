@@ -96,6 +96,9 @@ class View:
     gpus: tuple[str, ...] = ()
     files: tuple[tuple[str, int], ...] = ()  # of the work folder: name, and descriptor to copy
     scratch_bytes: int = SCRATCH_BYTES
+    work: Path | None = None  # a folder of the node that is its work folder; None: one in memory
+    mounts: tuple[tuple[str, str, bool], ...] = ()  # path, path inside, writable
+    network: bool = False  # the node's own, for what a person allows it
 
 
 def command(view: View, argv: Sequence[str], *, program: str = "bwrap") -> list[str]:
@@ -104,7 +107,8 @@ def command(view: View, argv: Sequence[str], *, program: str = "bwrap") -> list[
     The environment is the caller's to choose: bubblewrap passes on what it is given.
     """
     size = str(view.scratch_bytes)
-    arguments = [program, *ISOLATION, *_hardening(program), *mounts.system()]
+    isolation = [each for each in ISOLATION if each != "--unshare-net" or not view.network]
+    arguments = [program, *isolation, *_hardening(program), *mounts.system()]
     # Before the interpreter, which may lie in /tmp: a checkout that somebody tries out.
     arguments += ["--size", size, "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 - its own
     arguments += mounts.interpreter()
@@ -117,7 +121,14 @@ def command(view: View, argv: Sequence[str], *, program: str = "bwrap") -> list[
     if view.gpus:
         arguments += mounts.gpus(view.gpus)
     arguments += ["--remount-ro", "/dev"]
-    arguments += ["--size", size, "--tmpfs", WORK]
+    if view.work:
+        arguments += ["--bind", str(view.work), WORK]
+    else:
+        arguments += ["--size", size, "--tmpfs", WORK]
+    if view.network:
+        arguments += mounts.resolving()
+    for path, inside, writable in view.mounts:
+        arguments += ["--bind" if writable else "--ro-bind", path, inside]
     for name, descriptor in view.files:
         arguments += ["--file", str(descriptor), f"{WORK}/{name}"]
     if view.task:

@@ -53,7 +53,10 @@ class SandboxedProcess(Process):
                 sent.callback(os.close, descriptor)
                 files.append((name, descriptor))
             view = View(
-                task=program.task,
+                task=None if program.folder else program.task,
+                work=program.folder,
+                mounts=program.mounts,
+                network=program.network,
                 meta=program.meta,
                 withheld=program.withheld,
                 gpus=program.gpus,
@@ -72,7 +75,7 @@ class SandboxedProcess(Process):
             argv = command(view, program.argv(socket=channel, work=WORK, data=DATA))
             self._launcher, self._leash = spawn_kept(
                 [*bubblewrap, *argv[1:]],
-                environment=environment,
+                environment=program.settled(environment),
                 log=log,
                 descriptors=(channel, writer, *program.descriptors, *(fd for _, fd in files)),
             )

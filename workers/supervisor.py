@@ -27,6 +27,7 @@ from workers.interruption import Interruption
 from workers.judge import Judge
 from workers.lasting import Lasting
 from workers.launch import level_for, start
+from workers.limits import kept_to
 from workers.listener import Listener
 from workers.log import BoundedLog, last_error, last_seen, sentence
 from workers.outcome import Outcome, OutcomeStatus, Phase, Progress
@@ -92,7 +93,7 @@ def run_trial(
         reason = f"{last} ({reason})"
     elif verdict.status in (OutcomeStatus.CRASH, OutcomeStatus.TIMEOUT) and run.quiet:
         reason += _seen_at(trial, log)
-    return Outcome(
+    outcome = Outcome(
         trial=trial.id,
         status=verdict.status,
         reason=reason,
@@ -115,6 +116,7 @@ def run_trial(
         judge=JUDGE if verdict.metric is not None else "",
         audit_metric=verdict.audit_metric,
     )
+    return kept_to(outcome, trial.limits)
 
 
 def _seen_at(trial: Trial, log: str) -> str:

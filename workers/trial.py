@@ -8,6 +8,8 @@ is plain data: no paths of the head, no handles. Nothing here starts anything.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from workers.command import Command, Limit
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -94,3 +96,5 @@ class Trial:
     compile_cache: bool = False  # what it compiles is kept on its node until its fate is known
     compiled_by: str = ""  # the kept code whose compile cache it begins with; "": none
     prestart: bool = False  # a process that was started before may run it, and one is for the next
+    command: Command | None = None  # of a repository of one's own; None: the bundled task's way
+    limits: tuple[Limit, ...] = ()  # on what it may cost beside its metric

@@ -144,7 +144,7 @@ class ModelArm:
                 draft.title, f"there is no code of experiment {draft.parent} to edit, only {known}"
             )
         try:
-            changed = apply_edits(base.files, draft.edits)
+            changed = apply_edits(base.files, draft.edits, briefing.editable.allows)
         except EditError as error:
             return Refusal(draft.title, str(error))
         combines = draft.combines if draft.combines in briefing.codes() else None

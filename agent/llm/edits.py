@@ -6,7 +6,7 @@ may differ from the file and still be found is written in `passage`. It does not
 result parses or is new: see agent.check.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from agent.errors import EditError
 from agent.llm.draft import Edit, Replace, Whole
@@ -17,11 +17,18 @@ from agent.llm.paths import nearest, plain, resolve, resolve_loosely
 
 FRAGMENT = 5  # a "whole" file with less than this part of the old one's lines is a fragment ...
 FRAGMENT_LINES = 40  # ... if the old one has more lines than this
+MOST_NAMED = 40  # files that an error lists
 SHOWN = 80  # characters of a line that an error quotes
 
 
-def apply_edits(files: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, str]:
+def apply_edits(
+    files: Mapping[str, str],
+    edits: Sequence[Edit],
+    may_add: Callable[[str], bool] = lambda _: False,
+) -> dict[str, str]:
     """The changed files, whole. Edits of one file apply in order, each on what the last one left.
+
+    A file that is not there yet is added whole, where `may_add` allows its name.
 
     Raises EditError where one edit can't be applied, or nothing is changed by all together.
     """
@@ -30,25 +37,27 @@ def apply_edits(files: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, st
     now = dict(files)
     touched: set[str] = set()
     for number, edit in enumerate(edits, start=1):
-        path = _path_of(edit, files, f"edit {number} of {len(edits)}")
+        path = _path_of(edit, now, f"edit {number} of {len(edits)}", may_add)
         try:
             if isinstance(edit, Whole):
                 if path in touched:
                     raise EditError("the whole file would undo the edits of it that come before")
-                now[path] = _whole(now[path], edit)
+                now[path] = _whole(now.get(path, ""), edit)
             else:
-                now[path] = _replaced(now[path], edit)
+                now[path] = _replaced(now.get(path, ""), edit)
         except EditError as error:
             after = " (after the edits before it)" if path in touched else ""
             raise EditError(f"edit {number} of {len(edits)}, {path}{after}: {error}") from None
         touched.add(path)
-    changed = {path: text for path, text in now.items() if text != files[path]}
+    changed = {path: text for path, text in now.items() if text != files.get(path)}
     if not changed:
         raise EditError("the edits change nothing: the files are the same after them as before")
     return changed
 
 
-def _path_of(edit: Edit, files: Mapping[str, str], which: str) -> str:
+def _path_of(
+    edit: Edit, files: Mapping[str, str], which: str, may_add: Callable[[str], bool]
+) -> str:
     """The editable file that an edit means."""
     if not edit.path.strip() and len(files) == 1:
         return next(iter(files))
@@ -56,7 +65,15 @@ def _path_of(edit: Edit, files: Mapping[str, str], which: str) -> str:
     find = resolve_loosely if isinstance(edit, Replace) and edit.search.strip() else resolve
     if (found := find(edit.path, files)) is not None:
         return found
-    allowed = ", ".join(sorted(files))
+    if isinstance(edit, Whole) or not edit.search.strip():
+        if may_add(plain(edit.path)):
+            return plain(edit.path)
+    elif may_add(plain(edit.path)):
+        raise EditError(
+            f"{which}: {plain(edit.path)[:SHOWN]} is not there yet, so nothing can be searched in "
+            "it; give the new file whole"
+        )
+    allowed = ", ".join(sorted(files)[:MOST_NAMED])
     if not edit.path.strip():
         raise EditError(f"{which} names no file; name one of {allowed}")
     close = nearest(edit.path, files)

@@ -4,8 +4,9 @@ In: a briefing, the plan of the request, and how tokens are counted. Out: the me
 for the same briefing and plan. `system.py` writes what stays, `sections.py` what the study knows;
 here is decided what gives way when room is short, in the order of `SHRINK`: old lessons first, then
 the length of every other part in turns, so that none is gone while another is at full length. The
-champion's code, the contract, the task and the instruction that it serves are never cut; the
-research program only after all else, and says so. What does not fit then is an AgentError.
+contract, the task and the instruction that it serves are never cut; the code only where it is of
+several files, by whole ones, and the research program after all else; both say so. What does not
+fit then is an AgentError.
 
 What changes least stands first, so that a provider that keeps the beginning of a prompt need not
 read it again.
@@ -46,6 +47,8 @@ SHRINK = (
 )
 """What gives way, in this order: the part, and how much of it is left."""
 
+CODE_CUTS = (400_000, 200_000, 100_000, 60_000, 40_000, 25_000, 15_000, 8_000, 4_000, 2_000)
+"""Characters of the code that are left, of several files: whole files, and a list of all."""
 PROGRAM_CUTS = (8_000, 4_000, 2_000, 1_000)  # characters of the program that are left
 MESSAGE_TOKENS, PRIMING_TOKENS = 4, 3  # what chat formats add to each message, and to all
 
@@ -78,7 +81,7 @@ def write_prompt(
     not even what must be told fits.
     """
     page = _Page(briefing, plan, count, room)
-    if page.shrink() or page.cut_program():
+    if page.shrink() or page.cut_code() or page.cut_program():
         return page.prompt()
     if plan.move not in (Move.IMPROVE, Move.MEND, Move.REBASE, Move.INSTRUCTION):
         return write_prompt(briefing, improve(briefing), count=count, room=room)
@@ -137,6 +140,22 @@ class _Page:
                     self._ask_notebook = False
                     self._tell_task()
         return True
+
+    def cut_code(self) -> bool:
+        """Of several files, only those that there is room for, with a list of all; does it fit?
+
+        With one file there is nothing to choose.
+        """
+        codes = self._plan.codes
+        if all(len(code.files) < 2 for code in codes):
+            return False
+        for most in CODE_CUTS:
+            if most < max(sum(map(len, code.files.values())) for code in codes):
+                self.parts["code"] = self._code(most)
+                self._shortened["code"] = None
+                if self._fits():
+                    return True
+        return False
 
     def cut_program(self) -> bool:
         """The last resort: a part of the program, with a note; whether all fits then."""
@@ -206,7 +225,7 @@ class _Page:
         middle = {name: partial(write, briefing, level[name]) for name, write in bounded.items()}
         return {**start, **middle, "instructions": told}
 
-    def _code(self) -> str:
+    def _code(self, most: int | None = None) -> str:
         briefing, plan = self._briefing, self._plan
         champion = briefing.champion.experiment
         role = {
@@ -215,7 +234,10 @@ class _Page:
         }.get(plan.move, "The champion's code")
         whole = [
             sections.code(
-                code, briefing, "The champion's code" if code.experiment == champion else role
+                code,
+                briefing,
+                "The champion's code" if code.experiment == champion else role,
+                most,
             )
             for code in plan.codes
         ]

@@ -46,13 +46,44 @@ def setting(briefing: Briefing) -> str:
     return "# Device and budget\n\n" + "\n".join(lines)
 
 
-def code(shown: Code, briefing: Briefing, role: str) -> str:
-    """The files of one experiment, as they are: edits are matched against them."""
+def code(shown: Code, briefing: Briefing, role: str, most: int | None = None) -> str:
+    """The files of one experiment, as they are: edits are matched against them.
+
+    Whole or not at all. Where `most` characters are given, the list of all files stands first, and
+    then as many as there is room for: those that the parent's code did not have as they are, and
+    those that people name, before the shortest of the others.
+    """
+    whole = dict(sorted(shown.files.items()))
+    listed = ""
+    if most is not None:
+        whole = _fitting(shown, briefing, most)
+        lines = "\n".join(
+            f"- {one_line(path)}: {len(text.splitlines()):,} lines, {len(text):,} characters"
+            + ("" if path in whole else ", not shown here")
+            for path, text in sorted(shown.files.items())
+        )
+        listed = f"All files that can be edited. Edit none that is not shown:\n\n{lines}\n\n"
     files = "\n\n".join(
-        f"{one_line(path)}\n{fenced(text, _language(path))}"
-        for path, text in sorted(shown.files.items())
+        f"{one_line(path)}\n{fenced(text, _language(path))}" for path, text in whole.items()
     )
-    return f"# {_code_heading(shown, briefing, role)}\n\n{files}"
+    return f"# {_code_heading(shown, briefing, role)}\n\n{listed}{files}"
+
+
+def _fitting(shown: Code, briefing: Briefing, most: int) -> dict[str, str]:
+    """The files to show in so many characters, in order of their names."""
+    said = " ".join((briefing.program, *(each.text for each in briefing.instructions)))
+
+    def urgency(path: str) -> tuple[bool, bool, int, str]:
+        changed = f"b/{path}\n" in shown.diff
+        named = path in said or path.rpartition("/")[2] in said
+        return (not changed, not named, len(shown.files[path]), path)
+
+    chosen, room = set(), most
+    for path in sorted(shown.files, key=urgency):
+        if len(shown.files[path]) <= room:
+            chosen.add(path)
+            room -= len(shown.files[path])
+    return {path: shown.files[path] for path in sorted(chosen)}
 
 
 def change(shown: Code, briefing: Briefing, role: str) -> str:

@@ -82,7 +82,8 @@ def make_app(context: Context, secrets: Secrets) -> FastAPI:
         lifespan=life,
     )
     app.add_middleware(Departed)  # each goes around those before it
-    for layer, options in ((Gate, {"secrets": secrets}), (BodyLimit, {}), (Headers, {})):
+    told = {"self_reported": context.config.task.self_reported}
+    for layer, options in ((Gate, {"secrets": secrets}), (BodyLimit, {}), (Headers, told)):
         app.add_middleware(layer, **options)
     describe_errors(app)
 

@@ -57,7 +57,7 @@ class Context:
     @property
     def metric(self) -> str:
         """Name of the metric."""
-        return self.config.task.metric.name
+        return self.config.task.label
 
     @property
     def minimize(self) -> bool:

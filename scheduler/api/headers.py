@@ -8,6 +8,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEAD = "autoresearch.head"  # in a scope: the request is a HEAD, and a body would go nowhere
+SOURCE = "Metric-Source"
+"""Who says what the metrics in an answer are, where that is no referee."""
 COMMON = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -35,8 +37,9 @@ PAGES = (
 class Headers:
     """Adds what an answer lacks."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, self_reported: bool = False) -> None:
         self._app = app
+        self._more = {SOURCE: "self-reported"} if self_reported else {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. The server keeps its own scope: it leaves out the body of a HEAD."""
@@ -45,7 +48,9 @@ class Headers:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                add_headers(MutableHeaders(scope=message))
+                headers = MutableHeaders(scope=message)
+                add_headers(headers)
+                headers.update(self._more)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

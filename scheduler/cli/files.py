@@ -81,7 +81,11 @@ def best(
             paths = [str(path) for path in _write(output, files)]
         warnings = source.order().about(champion.experiment)
     if json:
-        document = {"experiment": champion.experiment, "metric": champion.metric}
+        document = {
+            "experiment": champion.experiment,
+            "metric": champion.metric,
+            "self_reported": source.self_reported,
+        }
         print_json({**document, "files": paths, "warnings": warnings})
         return
     console = screen()

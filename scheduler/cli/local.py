@@ -26,6 +26,7 @@ from scheduler.study.records import (
     Reply,
     TrialRecord,
 )
+from scheduler.study.repository import editable_of
 
 if TYPE_CHECKING:
     from scheduler.study.timeline import Timeline
@@ -42,8 +43,10 @@ class LocalSource:
         self.folder, self.reader, self.config = folder, reader, config
         self.name, self.where = folder.name, str(folder.path)
         self.address = str(folder.path.absolute())
-        self.metric = config.task.metric.name
+        self.metric = config.task.label
         self.minimize = config.task.metric.goal == "minimize"
+        self.self_reported = config.task.self_reported
+        self.editable = editable_of(config.task)
         self.resume = f"autoresearch run {folder.path}"
 
     def live(self) -> tuple[Live, bool]:

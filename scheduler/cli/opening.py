@@ -15,6 +15,8 @@ from pathlib import Path
 
 from scheduler.errors import NothingYet, UsageError
 from scheduler.job import check_lasts, submission_id
+from scheduler.rules.states import StopReason
+from scheduler.study import task_words
 from scheduler.study.bundled import default_program
 from scheduler.study.config import Config
 from scheduler.study.config_change import changed_keys, check_resumable
@@ -75,10 +77,16 @@ def open_study(
         folder=folder,
         shown=_shown(folder.path),
         config=config,
-        program=default_program().read_text("utf-8") if directions is None else directions,
+        program=_default_directions(config) if directions is None else directions,
         before=None,
         changed=False,
     )
+
+
+def _default_directions(config: Config) -> str:
+    if config.task.command is not None:
+        return task_words.directions(config)
+    return default_program().read_text("utf-8")
 
 
 def _find(study: str | None, source: str | None, overrides: Sequence[str]) -> Path:
@@ -94,7 +102,6 @@ def _resume(
 ) -> Opening:
     old = folder.load_config()
     config = load_config(source, overrides, os.environ, base=old)
-    check_resumable(old, config)
     if directions is None:
         try:
             folder.program.read_text("utf-8")
@@ -112,6 +119,8 @@ def _resume(
                 before = reader.study()
     finally:
         lock.release()
+    if before is not None and before.reason is not StopReason.BASELINE_FAILED:
+        check_resumable(old, config)  # else there are no figures that would not compare
     return Opening(
         folder=folder,
         shown=_shown(folder.path),

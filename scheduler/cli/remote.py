@@ -9,12 +9,13 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import httpx
 
+from agent.globs import Editable
 from agent.proposal import NOT_MODELS
 from scheduler.cli.connection import Connection, Missing, problem_detail
 from scheduler.cli.source import Asked, Fate, Result, Sent
@@ -66,6 +67,8 @@ class _Study:
     study: Study
     slots: tuple[SlotView, ...]
     queue: tuple[Experiment, ...]
+    self_reported: bool = False
+    editable: Editable = field(default_factory=Editable)
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ class RemoteSource:
         self.where = self.address = connection.url
         study, _ = self._study()
         self.name, self.metric, self.minimize = study.name, study.metric, study.goal == "minimize"
+        self.self_reported, self.editable = study.self_reported, study.editable
         self.resume = f"autoresearch run {study.name}, where its folder is"
 
     def _study(self) -> tuple[_Study, float]:

@@ -143,7 +143,8 @@ def _print(
 def _figure(outcome: "Outcome") -> str:
     if outcome.metric is None:
         return f"{outcome.status}: {outcome.reason}" if outcome.reason else str(outcome.status)
-    return f"{outcome.metric:.6f} in {outcome.steps:,} steps on {outcome.hardware or 'unknown'}"
+    steps = f" in {outcome.steps:,} steps" if outcome.steps else ""  # a command does not tell
+    return f"{outcome.metric:.6f}{steps} on {outcome.hardware or 'unknown'}"
 
 
 def _sentences(metric: str, found: "Comparison | None", verdict: "Verdict") -> list[str]:

@@ -16,7 +16,7 @@ def run(
     ] = None,
     config: Annotated[
         str | None,
-        typer.Option("--config", "-c", help="A preset (local, gpu, cluster) or a YAML file."),
+        typer.Option("--config", "-c", help="A preset (local, gpu, cluster, ...) or a YAML file."),
     ] = None,
     program: Annotated[
         Path | None, typer.Option("--program", "-p", help="The research directions, Markdown.")
@@ -79,6 +79,8 @@ def run(
     with stage.wait("starting Ray"):
         local = connect().local
         capacity = session.measure_capacity(opening.config, nodes(), local=local)
+    with stage.wait("setting the task up on every node"):
+        session.prepare_task(opening.config, materials, capacity, nodes(), stage.say)
     missing = missing_for(opening.config, secrets.keys)
     stage.say(
         forecast(

@@ -248,6 +248,7 @@ def _kin(experiment: "Experiment") -> dict[str, str]:
 def _details(trial: "TrialRecord") -> str:
     """What stands in no column of the table, in one line."""
     from scheduler.rules.states import TrialKind
+    from workers.command import JUDGE as SELF_REPORTED
 
     parts = [f"trial {trial.id}: seed {trial.seed}"]
     if trial.kind is not TrialKind.USUAL:
@@ -257,8 +258,10 @@ def _details(trial: "TrialRecord") -> str:
     if trial.reason:
         parts.append(trial.reason)
     if (outcome := trial.outcome) is not None:
-        parts += [f"{outcome.steps:,} steps", f"{outcome.tokens:,} tokens"]
-        parts.append(f"{outcome.parameters:,} parameters")
+        if outcome.steps:  # a program of one's own does not tell
+            parts += [f"{outcome.steps:,} steps", f"{outcome.tokens:,} tokens"]
+            parts.append(f"{outcome.parameters:,} parameters")
+        parts += [f"{name} {value:.6g}" for name, value in outcome.metrics.items()]
         if outcome.audit_metric is not None:
             parts.append(f"{outcome.audit_metric:.6f} on the audit split")
         if outcome.hardware:
@@ -269,7 +272,8 @@ def _details(trial: "TrialRecord") -> str:
         if outcome.sandbox:
             parts.append(f"sandbox {outcome.sandbox}")
         if outcome.judge:
-            parts.append(f"judged by the {outcome.judge}")
+            told = "its metric is" if outcome.judge == SELF_REPORTED else "judged by the"
+            parts.append(f"{told} {outcome.judge}")
         if outcome.reason:
             parts.append(outcome.reason)
     return ", ".join(parts)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from agent.globs import Editable
     from scheduler.rules.order import OrderCheck
     from scheduler.rules.states import ExperimentState
     from scheduler.study.calls import CallRecord
@@ -85,6 +86,14 @@ class Source(Protocol):
     @property
     def minimize(self) -> bool:
         """Whether a lower metric is better."""
+
+    @property
+    def self_reported(self) -> bool:
+        """Whether the metric is the word of the code that is edited, and no referee's."""
+
+    @property
+    def editable(self) -> "Editable":
+        """Which files an edit may add."""
 
     @property
     def resume(self) -> str:

@@ -17,6 +17,7 @@ from scheduler.cli.reading import (
 from scheduler.cli.sending import finish
 
 if TYPE_CHECKING:
+    from agent.globs import Editable
     from scheduler.cli.source import Source
     from scheduler.study.letters import Submit
 
@@ -54,7 +55,7 @@ def submit(
         base, number = base_of(source, parent)
         letter = _letter(
             title=title,
-            files=read_edit(files, base),
+            files=read_edit(files, base, source.editable),
             hypothesis=hypothesis,
             parent=parent,
             expected=expected,
@@ -71,17 +72,23 @@ def submit(
         finish(source, sent, done, {"experiment": sent.number}, json=json)
 
 
-def read_edit(paths: Sequence[Path], base: Mapping[str, str]) -> dict[str, str]:
+def read_edit(
+    paths: Sequence[Path], base: Mapping[str, str], editable: "Editable"
+) -> dict[str, str]:
     """The edited files by the names that the study has for them. Raises UsageError.
 
-    `base` are the files of what was edited. A folder is searched for these; a single file may have
-    any name where the study edits just one.
+    `base` are the files of what was edited. A folder is searched for these, and for new ones that
+    are `editable`; a single file may have any name where the study edits just one.
     """
     from scheduler.errors import UsageError
 
     edit: dict[str, str] = {}
     for path in paths:
-        found = _in_folder(path, base) if path.is_dir() else {_name(path, base): path}
+        found = (
+            _in_folder(path, base, editable)
+            if path.is_dir()
+            else {_name(path, base, editable): path}
+        )
         for name, place in found.items():
             if name in edit:
                 raise UsageError(f"{place}: {name} is given twice")
@@ -93,22 +100,28 @@ def read_edit(paths: Sequence[Path], base: Mapping[str, str]) -> dict[str, str]:
     return edit
 
 
-def _in_folder(folder: Path, base: Mapping[str, str]) -> dict[str, Path]:
+def _in_folder(folder: Path, base: Mapping[str, str], editable: "Editable") -> dict[str, Path]:
     from scheduler.errors import UsageError
 
     found = {name: folder / name for name in base if (folder / name).is_file()}
+    if editable.patterns:
+        inside = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        named = ((path.relative_to(folder).as_posix(), path) for path in inside)
+        found |= {name: path for name, path in named if editable.allows(name)}
     if not found:
         raise UsageError(f"{folder}: holds none of the files that are edited: {', '.join(base)}")
     return found
 
 
-def _name(path: Path, base: Mapping[str, str]) -> str:
+def _name(path: Path, base: Mapping[str, str], editable: "Editable") -> str:
     """What the study calls a file."""
     from scheduler.errors import UsageError
 
+    given = path.as_posix()
+    if given not in base and editable.allows(given):
+        return given
     if len(base) == 1:
         return next(iter(base))
-    given = path.as_posix()
     close = [name for name in base if given == name or given.endswith(f"/{name}")]
     close = close or [name for name in base if Path(name).name == path.name]
     if len(close) == 1 or not base:
@@ -152,7 +165,9 @@ def check_waiting(letter: "Submit", base: Mapping[str, str], source: "Source") -
 
     if not base:
         return
-    whole = check_edit(letter, 0, base)
+    whole = check_edit(
+        letter, 0, base, self_reported=source.self_reported, editable=source.editable
+    )
     if isinstance(whole, Refusal):
         raise UsageError(f"refused: {whole.reason}")
     tried = None

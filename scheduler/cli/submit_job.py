@@ -33,8 +33,8 @@ def submit_job(
         typer.Option(
             "--config",
             "-c",
-            help="A preset (local, gpu, cluster) or a YAML file. Default: cluster; a study that "
-            "is there keeps its own.",
+            help="A preset (local, gpu, cluster, ...) or a YAML file. Default: cluster; a study "
+            "that is there keeps its own.",
         ),
     ] = None,
     program: Annotated[

@@ -6,6 +6,7 @@ In: the configuration, the capacity, the study's last state. Out: lines of text.
 import math
 from collections.abc import Mapping, Sequence
 
+from agent.tuner import tunable
 from scheduler.reasons import REASONS
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
 from scheduler.session import Capacity, Materials
@@ -38,14 +39,11 @@ def forecast(
     """What the study will take: slots, time, money."""
     resources = capacity.resources
     each = f"{resources.gpus:g} GPU" if resources.gpus else f"{resources.cpus:g} CPU core"
-    data = f"{config.data.source}: {materials.packed.tokens['train']:,} tokens to train on, "
-    data += f"{config.data.validation_tokens:,} to score"
     lines = [
         f"slots   {_slots(config, capacity)}, {each} each",
-        f"budget  {config.budget_words()} of training a trial",
-        f"data    {data}",
+        *_what(config, materials),
         f"sandbox {sandbox}",
-        *_agent(config, missing),
+        *_agent(config, materials, missing),
         f"takes   {_duration(config, capacity, done)}",
     ]
     return "\n".join(lines)
@@ -58,9 +56,34 @@ def _slots(config: Config, capacity: Capacity) -> str:
     return f"{capacity.slots} at a time"
 
 
-def _agent(config: Config, missing: Mapping[str, Sequence[str]]) -> list[str]:
+def _what(config: Config, materials: Materials) -> list[str]:
+    """The budget, and what is trained on or run."""
+    if (packed := materials.packed) is not None:
+        data = f"{config.data.source}: {packed.tokens['train']:,} tokens to train on, "
+        data += f"{config.data.validation_tokens:,} to score"
+        return [f"budget  {config.budget_words()} of training a trial", f"data    {data}"]
+    fixed, task = materials.bundles.task, config.task
+    size = sum(len(content) for _, content in fixed.files)
+    how = {"script": "kept to by the script", "enforced": "then it is ended"}[task.budget]
+    files = f"{len(materials.baseline.files)} files to edit, {len(fixed.files)} fixed ones"
+    most = f"at most {config.deadline_seconds():g} s in all"
+    return [
+        f"task    {task.source}: {files} ({size / 1e6:.1f} MB)",
+        f"budget  {config.budget_words()} a trial, {how}; {most}",
+        f"metric  {task.label}: what the script says of itself, checked by nobody",
+    ]
+
+
+def _agent(config: Config, materials: Materials, missing: Mapping[str, Sequence[str]]) -> list[str]:
     """Who proposes, and what is missing for that."""
     agent = config.agent
+    if not agent.models and not tunable(materials.baseline.files):
+        where = ", ".join(config.task.editable)
+        return [
+            "agent   the tuner has nothing to move: no numeric constant in capitals stands at the",
+            f"        top of {where}. This task needs a model: --model NAME, or edits",
+            "        of your own: autoresearch submit",
+        ]
     if not agent.models:
         return [
             "agent   the tuner: no key, no network, no cost. For a language model: --model NAME,",

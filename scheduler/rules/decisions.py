@@ -293,14 +293,19 @@ def try_again(turn: Turn, entry: ExperimentEntry, trial: TrialEntry) -> bool:
     return True
 
 
-def fail(turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str) -> None:
-    """Set an experiment aside that has no metric, by its own fault."""
+def fail(
+    turn: Turn, entry: ExperimentEntry, to: ExperimentState, reason: str, *, counts: bool = True
+) -> None:
+    """Set an experiment aside that has no metric, by its own fault.
+
+    `counts`: whether so many in a row mean that the task is broken.
+    """
     _forget(turn, entry)
     end_experiment(turn, entry, to, None, reason)
     tally = turn.state.tally
     turn.tally(
-        failures_in_row=tally.failures_in_row + 1,
-        plain_failures_in_row=tally.plain_failures_in_row + (not entry.by_model),
+        failures_in_row=tally.failures_in_row + counts,
+        plain_failures_in_row=tally.plain_failures_in_row + (counts and not entry.by_model),
     )
     _count_decision(turn, entry, new_champion=False)
     _try_otherwise(turn, entry)

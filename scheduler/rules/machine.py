@@ -148,7 +148,9 @@ def _(event: ev.Reported, turn: Turn) -> None:
     if trial is None or trial.slot is None:
         return  # recorded already, or given up as lost
     if event.status is OutcomeStatus.LOST:
-        lose(turn, trial, event.reason, blamed=True)
+        lose(turn, trial, event.reason, blamed=not event.node_fault)
+        if event.node_fault:  # on another node it may do well; where none is left, that shows
+            turn.tally(losses_in_row=turn.state.tally.losses_in_row + 1)
     elif trial.kind is TrialKind.LONG:
         checks.take_long(turn, trial)
     else:
@@ -175,7 +177,7 @@ def _take_outcome(turn: Turn, trial: TrialEntry, event: ev.Reported) -> None:
             return
         if try_again(turn, entry, trial):
             return
-        fail(turn, entry, FAILURES[event.status], event.reason)
+        fail(turn, entry, FAILURES[event.status], event.reason, counts=not event.over_limit)
         if event.early and event.status is OutcomeStatus.CRASH:
             mend(turn, entry)
         return

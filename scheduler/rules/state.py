@@ -46,6 +46,7 @@ class Policy:
     long_leaders: int = 0  # that are run with a longer budget, beside the baseline; 0: none
     ablate: bool = False  # take each kept edit out of the champion, once nothing else is to be run
     reference: str | None = None  # the kind of slot on which is kept; None: the first largest
+    baseline_first: bool = False  # nothing is asked for before the baseline has a metric
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ def missing(state: State, now: float) -> int:
     """How many proposals to ask for now, over all calls; 0 while the agent is left alone."""
     if now < state.tally.ask_after or state.tally.spent or stopping.is_level(state):
         return 0
+    if _waits_for_the_baseline(state):
+        return 0
     under_way = state.under_way.proposals
     wanted = state.slots - state.running + depth(state) - ahead(state) - under_way
     if state.policy.max_experiments is not None:
@@ -54,7 +56,7 @@ def idle_slots(state: State, now: float) -> int:
     under way, a slot that stands idle is not made to wait for it.
     """
     policy = state.policy
-    if stopping.is_level(state):
+    if stopping.is_level(state) or _waits_for_the_baseline(state):
         return 0
     if not policy.fill or ahead(state) or now < state.tally.fill_after or state.tally.spent:
         return 0
@@ -63,3 +65,8 @@ def idle_slots(state: State, now: float) -> int:
         left = policy.max_experiments - state.tally.proposed - state.under_way.proposals
         idle = min(idle, left)
     return max(0, idle)
+
+
+def _waits_for_the_baseline(state: State) -> bool:
+    """Whether it is not known yet that the task can be run: edits of it would be wasted."""
+    return state.policy.baseline_first and state.champion is None

@@ -6,12 +6,14 @@ that is complete where it counts.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from scheduler.study.atomic import replacing
 from scheduler.study.folder import StudyFolder
 from scheduler.study.patch import unified_diff
 from scheduler.study.reader import Reader
+from workers.files import write_files
 
 PROPOSAL = ("id", "parent", "title", "hypothesis", "origin", "constants", "created_at")
 MOST_MISSING = 1000  # that a killed process can have left out; a person may have deleted more
@@ -67,10 +69,20 @@ class Artifacts:
         """Put the whole log of a trial in the place of what was streamed."""
         _write(self._folder.experiment(experiment).log, f"--- trial {trial}\n{text}")
 
+    def keep_files(self, experiment: int, trial: int, files: Iterable[tuple[str, bytes]]) -> None:
+        """Keep what a trial has left. Raises OSError, and BundleError for a name that leads out."""
+        place = self._folder.experiment(experiment).artifacts(trial)
+        place.mkdir(parents=True, exist_ok=True)
+        write_files(place, files)
+
     def write_best(self, experiment: int) -> None:
-        """Put the champion's files into `best/`."""
-        for name, text in self._reader.files(experiment).items():
+        """Put the champion's files into `best/`, and take out what an earlier one had added."""
+        files = self._reader.files(experiment)
+        for name, text in files.items():
             _write(self._folder.best / name, text)
+        for path in self._folder.best.rglob("*"):
+            if path.is_file() and path.relative_to(self._folder.best).as_posix() not in files:
+                path.unlink()
 
 
 def _write(path: Path, text: str) -> None:

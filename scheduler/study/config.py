@@ -6,9 +6,9 @@ and flags are read in `config_file.py`.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agent.ledger import Limits
 from scheduler.rules.evidence import Criteria
@@ -24,11 +24,13 @@ from scheduler.study.sections import (
     ServeSection,
     StopSection,
     StudySection,
-    TaskSection,
     TrackSection,
     WorkersSection,
+    key_error,
 )
-from workers import Budget, Resources
+from scheduler.study.task_section import BUNDLED, TaskSection
+from workers import Budget, Command, Resources, Setup
+from workers.command import command_line
 
 MEMORY_SHARE = 0.9
 """Of a node's memory that its slots may use together; the rest is for Ray and the system."""
@@ -54,6 +56,21 @@ class Config(Section):
     notify: NotifySection = NotifySection()
     track: TrackSection = TrackSection()
 
+    @model_validator(mode="after")
+    def sections_fit_together(self) -> Self:
+        """Refuse what one section alone can't know to be wrong."""
+        task = self.task
+        if task.command is None:
+            return self
+        if self.keep.long_budget and not task.told and task.budget == "script":
+            raise key_error(
+                "keep.long_budget",
+                "the script is not told its budget: put {seconds} into task.command or task.env",
+            )
+        if task.budget == "enforced" and self.budget.seconds is None:
+            raise key_error("budget.steps", "task.budget: enforced needs budget.seconds instead")
+        return self
+
     def policy(self) -> Policy:
         """The part that decides, for the rules."""
         hours = self.stop.max_hours
@@ -76,6 +93,7 @@ class Config(Section):
             ablate=self.keep.ablate,
             long_leaders=self.keep.long_leaders if self.keep.long_budget else 0,
             reference=None if self.keep.reference == "auto" else self.keep.reference,
+            baseline_first=self.task.self_reported,
         )
 
     def criteria(self) -> Criteria | None:
@@ -122,6 +140,41 @@ class Config(Section):
             memory_bytes=limit,
         )
 
+    def trial_command(
+        self, kind: TrialKind = TrialKind.USUAL, *, may_change: tuple[str, ...] = ()
+    ) -> Command | None:
+        """How a repository of one's own is run, for the workers; None for the bundled task.
+
+        `may_change`: the fixed files that a run may alter, as the repository's listing says.
+        """
+        task = self.task
+        if task.command is None:
+            return None
+        setup = None
+        if task.setup is not None:
+            setup = Setup(command_line(task.setup), task.network.setup, task.setup_seconds)
+        return Command(
+            argv=command_line(task.command),
+            metric=task.metric.reading,
+            environment=dict(task.env),
+            metrics=task.readings(),
+            may_change=may_change,
+            mounts=task.mounted(),
+            network=task.network.trials,
+            enforced=task.budget == "enforced",
+            deadline_seconds=self.deadline_seconds(kind),
+            artifacts=task.artifacts,
+            artifact_bytes=int(task.artifacts_mb * 1e6),
+            setup=setup,
+        )
+
+    def deadline_seconds(self, kind: TrialKind = TrialKind.USUAL) -> float:
+        """How long the command of a trial may take in all."""
+        budget, usual = self.trial_budget(kind), self.trial_budget()
+        if self.task.deadline is not None:
+            return self.task.deadline + budget.train_limit_seconds - usual.train_limit_seconds
+        return budget.startup_seconds + budget.train_limit_seconds + budget.eval_seconds
+
     def trial_settings(self) -> dict[str, int]:
         """What the harness of the task is told, beside the budget and the seed."""
         patience = max(2, round(0.02 * (self.budget.seconds or 0.0)))
@@ -147,7 +200,7 @@ class Config(Section):
         """
         paths = tuple(str(folder / Path(p).expanduser()) for p in self.data.paths)
         source = self.task.source
-        if source != "bundled":
+        if source != BUNDLED and not self.task.is_url:
             source = str(folder / Path(source).expanduser())
         key_file = self.agent.key_file
         if key_file is not None:

@@ -23,8 +23,8 @@ from scheduler.study.config import Config
 from scheduler.study.config_words import (
     dotted,
     is_section,
-    is_text,
     problems,
+    takes_as_it_stands,
     unknown_key,
 )
 from scheduler.study.yaml_lines import KeyPath, parse, write
@@ -34,8 +34,8 @@ NOT_KEYS = frozenset(
     f"{PREFIX}{name}" for name in ("CACHE", "TOKEN", "READ_TOKEN", "URL", "CONFIG")
 )
 WEBHOOK = f"{PREFIX}NOTIFY__WEBHOOK"
-FREE_NAMES: KeyPath = ("task", "constants")
-"""Below this key names are a person's own, so that their capitals count."""
+FREE_NAMES: tuple[KeyPath, ...] = (("task", "constants"), ("task", "env"), ("task", "metrics"))
+"""Below these keys names are a person's own, so that their capitals count."""
 
 HEADER = """\
 # The configuration of this study, as resolved: every key, with the value that is in force.
@@ -64,7 +64,7 @@ class _Layer:
     def give(self, path: KeyPath, text: str, origin: str) -> None:
         """Put one value in, written as YAML; text where the key takes any text."""
         value: Any = text
-        if not is_text(dotted(path)) or text.strip() == "null":
+        if not takes_as_it_stands(path, text) or text.strip() == "null":
             parsed = parse(text)
             if parsed.problems:
                 self.problems.append(f"{origin}: {parsed.problems[0][2]}")
@@ -206,8 +206,10 @@ def _flags(overrides: Sequence[str]) -> _Layer:
 def _path_of_variable(name: str) -> KeyPath:
     parts = name.removeprefix(PREFIX).split("__")
     known = tuple(part.lower() for part in parts)
-    depth = len(FREE_NAMES)
-    return (*FREE_NAMES, *parts[depth:]) if known[:depth] == FREE_NAMES else known
+    for free in FREE_NAMES:
+        if known[: len(free)] == free:
+            return (*free, *parts[len(free) :])
+    return known
 
 
 def _merge(below: dict[str, Any], above: Mapping[str, Any], path: KeyPath = ()) -> None:
@@ -216,7 +218,7 @@ def _merge(below: dict[str, Any], above: Mapping[str, Any], path: KeyPath = ()) 
         here = (*path, name)
         if value is None and is_section(here):
             continue  # a section whose keys are all commented out
-        if isinstance(value, Mapping) and not value and here == FREE_NAMES:
+        if isinstance(value, Mapping) and not value and here in FREE_NAMES:
             below[name] = {}  # `task.constants={}`: none, whatever a preset has
         elif isinstance(value, Mapping):
             inner = below.get(name)

@@ -97,7 +97,10 @@ def expected(schema: Schema) -> str:  # noqa: PLR0911 - one line for each kind o
         case "object" if "properties" in schema:
             return f"a section with the keys {', '.join(schema['properties'])}"
         case _:
-            return "names with numbers"
+            inner = _resolve(schema.get("additionalProperties", {}))
+            if "properties" in inner:
+                return f"names, each with some of the keys {', '.join(inner['properties'])}"
+            return "names with texts" if inner.get("type") == "string" else "names with numbers"
 
 
 @cache
@@ -118,6 +121,18 @@ def is_text(key: str) -> bool:
     schema = leaves().get(key, {})
     kinds = {option.get("type") for option in schema.get("anyOf", [schema])}
     return "string" in kinds <= {"string", "null"} and not {"enum", "const"} & set(schema)
+
+
+def takes_as_it_stands(path: KeyPath, text: str) -> bool:
+    """Whether a value given as a flag or a variable is text, and not YAML to be read."""
+    if path[:2] == ("task", "env") and len(path) == 3:
+        return True
+    if path[:2] == ("task", "metrics") and len(path) == 4:
+        return path[-1] in ("pattern", "file", "key")
+    options = leaves().get(dotted(path), {}).get("anyOf", [])
+    if {"string", "array"} <= {option.get("type") for option in options}:  # such as task.command
+        return not text.lstrip().startswith("[")
+    return is_text(dotted(path))
 
 
 def is_section(path: KeyPath) -> bool:

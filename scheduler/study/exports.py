@@ -76,6 +76,7 @@ TRIAL_COLUMNS = (
     "judge",
     "audit_metric",
     "precision",
+    "metrics",
 )
 
 
@@ -209,6 +210,7 @@ def _trial(reader: Reader, experiment: int) -> tuple[object, ...]:
         outcome.judge,
         outcome.audit_metric,
         outcome.precision,
+        json.dumps(dict(outcome.metrics)),
     )
 
 

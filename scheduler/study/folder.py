@@ -53,13 +53,17 @@ class ExperimentFolder:
         """The proposal that it came from, as JSON."""
         return self.path / "proposal.json"
 
+    def artifacts(self, trial: int) -> Path:
+        """What a trial left that is to be kept."""
+        return self.path / "artifacts" / f"trial-{trial}"
+
     def file(self, name: str) -> Path:
         """One of its edited files, by its name relative to the task's folder.
 
         Raises UsageError for a name that a record of the study's own already has.
         """
         path = self.path / name
-        if path in (self.diff, self.log, self.proposal):
+        if path in (self.diff, self.log, self.proposal) or name.startswith("artifacts/"):
             raise UsageError(f"task.editable: {name} is a name that the study uses itself")
         return path
 

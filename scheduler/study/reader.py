@@ -576,4 +576,5 @@ def _outcome(row: sqlite3.Row) -> Outcome:
         judge=row["judge"],
         log=row["log_tail"],
         audit_metric=row["audit_metric"],
+        metrics=json.loads(row["metrics"]),
     )

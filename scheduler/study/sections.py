@@ -1,13 +1,12 @@
 """The keys of a study's configuration: what each is for, and why its default is what it is.
 
 A key stands here only if something uses it: a key that does nothing would be a silent lie. The
-sections are put together in `config.py`.
+sections are put together in `config.py`; that of the task is in `task_section.py`.
 """
 
 import math
 import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
@@ -89,50 +88,6 @@ class BudgetSection(Section):
             )
         if self.seconds is None and self.steps is None:
             raise key_error("seconds", "neither budget.seconds nor budget.steps is set")
-        return self
-
-
-class MetricSection(Section):
-    """What is measured at the end of a trial."""
-
-    name: Annotated[str, Field(min_length=1)] = Field(
-        default="val_bpb",
-        description="Name of the metric in tables and plots. The bundled task measures bits per "
-        "byte on the validation split, which compares across tokenizers.",
-    )
-    goal: Literal["minimize", "maximize"] = Field(
-        default="minimize", description="Whether a lower or a higher value is better."
-    )
-
-
-class TaskSection(Section):
-    """Which code is edited, and how it is measured."""
-
-    source: Annotated[str, Field(min_length=1)] = Field(
-        default="bundled",
-        description="Folder of the task, or 'bundled' for the one that ships with the package.",
-    )
-    editable: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        default=("train.py",),
-        description="Files that the agent may edit, relative to the task's folder. One file keeps "
-        "every difference readable.",
-    )
-    constants: Mapping[str, int | float] = Field(
-        default_factory=dict,
-        description="Values put in place of the constants at the top of the editable files, for "
-        "the baseline. Empty: the files as they are.",
-    )
-    metric: MetricSection = MetricSection()
-
-    @model_validator(mode="after")
-    def editable_files_lie_in_the_folder(self) -> Self:
-        """Refuse names that leave the task's folder or come twice."""
-        for name in self.editable:
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or str(path) != name or name == ".":
-                raise key_error("editable", f"{name!r} is not a file name inside the task's folder")
-        if len(set(self.editable)) < len(self.editable):
-            raise key_error("editable", "a file is named twice")
         return self
 
 

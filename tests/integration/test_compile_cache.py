@@ -133,6 +133,8 @@ def test_torch_compile_finds_in_its_cache_what_a_kept_trial_compiled(tmp_path: P
     sizes = ["data.validation_tokens=4096", "data.eval_batch_tokens=2048"]
     config = load_config("local", ["budget.steps=1", "budget.startup_seconds=170", *sizes], {})
     materials = gather_materials(config)
+    packed = materials.packed
+    assert packed is not None
     store, task = CompileStore(tmp_path), unpack(materials.bundles.task, tmp_path).parent
 
     def run(number: int, script: str, by: str = "") -> dict[str, int]:
@@ -154,8 +156,8 @@ def test_torch_compile_finds_in_its_cache_what_a_kept_trial_compiled(tmp_path: P
         outcome = run_trial(
             trial,
             task=task,
-            data=materials.packed.folder,
-            exam=(materials.packed.folder / "validation.bin").read_bytes,
+            data=packed.folder,
+            exam=(packed.folder / "validation.bin").read_bytes,
             report=lambda _: None,
             lasting=Lasting(compiled=store),
         )

@@ -285,6 +285,8 @@ def test_a_warm_trial_gives_the_same_bits_as_a_cold_one(tmp_path: Path) -> None:
     settings = ["budget.steps=2", "data.validation_tokens=4096", "data.eval_batch_tokens=2048"]
     config = load_config("local", settings, {})
     materials = gather_materials(config)
+    packed = materials.packed
+    assert packed is not None
     kept = Spares()
     task = unpack(materials.bundles.task, tmp_path).parent
 
@@ -297,7 +299,7 @@ def test_a_warm_trial_gives_the_same_bits_as_a_cold_one(tmp_path: Path) -> None:
             slot=0,
             files=materials.baseline.files,
             task=materials.bundles.task.hash,
-            data=materials.bundles.data.hash,
+            data=packed.hash,
             budget=config.trial_budget(),
             resources=config.trial_resources(8_000_000_000, 1),
             settings=config.trial_settings(),
@@ -305,8 +307,8 @@ def test_a_warm_trial_gives_the_same_bits_as_a_cold_one(tmp_path: Path) -> None:
         return run_trial(
             trial,
             task=task,
-            data=materials.packed.folder,
-            exam=(materials.packed.folder / "validation.bin").read_bytes,
+            data=packed.folder,
+            exam=(packed.folder / "validation.bin").read_bytes,
             report=lambda _: None,
             lasting=Lasting(spares=kept),
         )

@@ -176,7 +176,9 @@ def test_all_problems_come_at_once() -> None:
 
 
 def test_a_missing_file_says_which_presets_there_are() -> None:
-    with pytest.raises(ConfigError, match="the presets are cluster, gpu, local"):
+    with pytest.raises(
+        ConfigError, match="the presets are autoresearch, cluster, gpu, local, nanogpt"
+    ):
         load_config("nope.yaml", [], {})
 
 

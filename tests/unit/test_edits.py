@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import EditError
+from agent.globs import Editable
 from agent.llm.answer import parse_answer
 from agent.llm.draft import Edit, Replace, Whole
 from agent.llm.edits import apply_edits
@@ -436,3 +437,19 @@ def test_any_edits_give_changed_files_or_a_refusal_and_touch_nothing(
         assert changed
         assert all(files[path] != text for path, text in changed.items())
     assert files == before
+
+
+def test_a_file_that_may_be_added_is_given_whole_and_can_then_be_edited() -> None:
+    new: list[Edit] = [Whole("src/new.py", "A = 1\n"), Replace("src/new.py", "A = 1", "A = 2")]
+    changed = apply_edits(FILES, new, lambda name: name.startswith("src/"))
+    assert changed == {"src/new.py": "A = 2\n"}
+
+
+def test_a_file_that_may_not_be_added_or_is_not_there_to_be_searched_is_refused() -> None:
+    may_add = Editable(("src/*.py",)).allows
+    with pytest.raises(EditError, match=r"other/new\.py can't be edited"):
+        apply_edits(FILES, [Whole("other/new.py", "A = 1\n")], may_add)
+    with pytest.raises(EditError, match=r"src/new\.py is not there yet.*give the new file whole"):
+        apply_edits(FILES, [Replace("src/new.py", "A = 1", "A = 2")], may_add)
+    with pytest.raises(EditError, match="can't be edited"):
+        apply_edits(FILES, [Whole("src/new.py", "A = 1\n")])

@@ -573,3 +573,42 @@ def test_an_agent_that_fails_again_and_again_pauses_the_study_with_its_words() -
         state = turn.state
     assert (state.study, state.reason) == (StudyState.PAUSED, StopReason.AGENT_FAILED)
     assert "no such model" in state.tally.agent_failure
+
+
+def test_what_breaks_a_limit_is_no_sign_of_a_broken_task() -> None:
+    play = Play(slots=1, failures_in_row=3).after_baseline()
+    play.answer(5)
+    for _ in range(4):
+        trial = play.running()[0]
+        status = OutcomeStatus.REJECTED
+        play.send(ev.Reported(play.tick(), trial, status, reason="too much", over_limit=True))
+    assert play.state.study is StudyState.RUNNING
+    states = [fact.state for fact in play.facts if isinstance(fact, ev.ExperimentMoved)]
+    assert states.count(ExperimentState.REJECTED) == 4
+
+
+def test_nothing_is_asked_for_before_the_baseline_where_that_must_prove_the_task() -> None:
+    play = Play(slots=3, baseline_first=True, fill=True)
+    play.send(ev.Ticked(play.tick()))
+    assert not play.state.asked
+    assert len(play.running()) == 1
+    play.done(play.running()[0], 2.0)
+    assert play.state.asked
+    failing = Play(slots=3, baseline_first=True, fill=True)
+    failing.failed(failing.running()[0])
+    assert failing.state.reason is StopReason.BASELINE_FAILED
+    assert not of_kind(failing.actions, ev.RequestProposals)
+
+
+def test_a_node_that_cant_be_set_up_costs_no_experiment_and_pauses_a_study_that_has_no_other() -> (
+    None
+):
+    play = Play(slots=1).after_baseline()
+    play.answer(1)
+    for _ in range(LOSSES_IN_ROW):
+        assert play.state.study is StudyState.RUNNING
+        trial, status = play.running()[0], OutcomeStatus.LOST
+        play.send(ev.Reported(play.tick(), trial, status, reason="no wheel", node_fault=True))
+    assert play.state.reason is StopReason.INFRASTRUCTURE
+    states = [fact.state for fact in play.facts if isinstance(fact, ev.ExperimentMoved)]
+    assert ExperimentState.CRASH not in states

@@ -206,3 +206,11 @@ def test_an_edit_that_later_ones_stand_on_is_not_taken_out() -> None:
     assert [p.ablates for p in answer.proposals] == [2, 4]
     assert any("without #1" in words for words in answer.refused)
     assert any("without #3" in words and "later edits" in words for words in answer.refused)
+
+
+def test_a_file_that_an_edit_added_is_carried_over_whole() -> None:
+    base, ours = {"a.py": "X = 1\n"}, {"a.py": "X = 1\nY = 2\n"}
+    theirs = {"a.py": "X = 1\n", "b.py": "Z = 3\n"}
+    merged = carry(base, theirs, ours)
+    assert merged.is_clean
+    assert merged.files == {"a.py": "X = 1\nY = 2\n", "b.py": "Z = 3\n"}

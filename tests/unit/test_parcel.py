@@ -39,7 +39,7 @@ def test_the_code_runs_from_the_parcel_alone(folder: Path, here: Path) -> None:
     command = [sys.executable, "-c", script]
     out = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
     assert all(Path(line).is_relative_to(folder.resolve()) for line in out.split())
-    assert len(out.split()) == 8
+    assert len(out.split()) == 10
     assert not (folder / "program.md").exists()  # it would replace that of the study
 
 
@@ -103,3 +103,13 @@ def test_what_can_not_travel_is_refused(
     (here / "keys.env").write_text("OPENAI_API_KEY=secret")
     with pytest.raises(UsageError, match=words):
         parcel.pack_parcel(folder, None, None, settings(folder, *overrides))
+
+
+def test_of_a_repository_of_ones_own_what_git_ignores_stays_here(folder: Path, here: Path) -> None:
+    for name, text in {"train.py": "X = 1", "out/weights.pt": "0", ".gitignore": "out/"}.items():
+        (here / "repo" / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / "repo" / name).write_text(text)
+    keys = ["task.source=repo", "task.command=python train.py", "task.metric.pattern=loss (.*)"]
+    parcel.pack_parcel(folder, None, None, settings(folder, *keys))
+    sent = {p.relative_to(folder / "repo").as_posix() for p in (folder / "repo").rglob("*")}
+    assert sent == {"train.py", ".gitignore"}

@@ -38,3 +38,13 @@ def test_a_heading_counts_lines_from_the_files_first() -> None:
     before = "".join(f"{number}\n" for number in range(1, 101))
     patch = unified_diff({"a": before}, {"a": before.replace("50\n", "fifty\n")})
     assert patch.splitlines()[2] == "@@ -47,7 +47,7 @@"
+
+
+def test_files_that_are_added_or_gone_are_so_after_git_applied_the_patch(tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text("x = 1\n")
+    before = {"old.py": "x = 1\n"}
+    after = {"src/new.py": "y = 2\n", "src/last.py": "no end of line"}
+    patch = unified_diff(before, after)
+    subprocess.run(["git", "apply", "-"], cwd=tmp_path, input=patch, text=True, check=True)
+    found = {p.relative_to(tmp_path).as_posix(): p for p in tmp_path.rglob("*") if p.is_file()}
+    assert {name: path.read_text() for name, path in found.items()} == after

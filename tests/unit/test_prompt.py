@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.briefing import Briefing, Broken, Code, Instruction, PastExperiment, Purpose
 from agent.errors import AgentError
+from agent.globs import Editable
 from agent.lessons import write_lesson
 from agent.llm.counting import Counts
 from agent.llm.plan import Move, improve, make_plan
@@ -317,3 +318,38 @@ def test_one_line_is_one_line(text: str, most: int) -> None:
     assert line.isprintable()
     assert len(line) <= most
     assert len(head_and_tail(text, 200)) <= 200
+
+
+def many_files(count: int) -> Briefing:
+    files = {f"src/part{n}.py": f"# part {n}\n" + f"X{n} = {n}\n" * 40 for n in range(count)}
+    files["src/named.py"] = "# named\n" + "Y = 1\n" * 200
+    champion = Code(9, files, 1.0, "the best", diff="--- a/src/part3.py\n+++ b/src/part3.py\n")
+    return replace(BASE, champion=champion, program="Look at src/named.py.", contract={})
+
+
+def test_of_several_files_as_many_are_shown_whole_as_there_is_room_for_and_all_are_listed() -> None:
+    briefing = many_files(60)
+    whole = written(briefing).messages[1].text
+    assert "# part 59\n" in whole
+    short = written(briefing, room=6_000)
+    text = short.messages[1].text
+    assert short.tokens <= 6_000
+    assert "code" in short.shortened
+    assert "- src/part59.py: 41 lines" in text
+    assert "# named\n" in text  # the program names it
+    assert "# part 3\n" in text  # its parent's was another
+    assert text.count(", not shown here") > 20
+    for number in range(60):  # whole, or not at all
+        assert text.count(f"X{number} = {number}\n") in (0, 40)
+
+
+def test_who_says_the_metric_itself_is_told_that_nobody_checks_it() -> None:
+    refereed, own = written(BASE), written(replace(BASE, self_reported=True))
+    assert "Nothing that a script prints or says" in refereed.messages[0].text
+    assert "nobody measures\nit again" in own.messages[0].text
+
+
+def test_where_files_may_be_added_is_said() -> None:
+    briefing = replace(BASE, editable=Editable(("src/*.py",), ("src/eval.py",)))
+    assert "added where they fit src/*.py but src/eval.py" in written(briefing).messages[0].text
+    assert "may be added" not in written(BASE).messages[0].text

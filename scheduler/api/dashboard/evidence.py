@@ -12,6 +12,7 @@ from scheduler.api.dashboard.panels import Facts
 from scheduler.rules.states import TrialKind
 from scheduler.study.calls import CallRecord
 from scheduler.study.records import TrialRecord
+from workers.log import sentence
 
 PHASES = {
     "startup": "#8b949e",
@@ -51,6 +52,8 @@ def add_trial(trial: TrialRecord) -> None:
             "memory": f"{memory / 1e9:.2f} GB",
             "device": outcome.hardware or words.NONE,
             "sandbox": outcome.sandbox or words.NONE,
+            "who measured": outcome.judge or words.NONE,
+            **{sentence(name, 60): f"{value:.6g}" for name, value in outcome.metrics.items()},
         }
         Facts(figures, many=True).show(figures)
 

@@ -6,11 +6,13 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 
+from agent.globs import Editable
 from scheduler.api import asking
 from scheduler.api.context import Context
 from scheduler.api.routes.answers import NOT_FOUND, Waiting, as_json
 from scheduler.study.letters import AnyLetter, Pause, Stop, Unpause
 from scheduler.study.records import Experiment, Reply, SlotView, Study
+from scheduler.study.repository import editable_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class StudyAnswer:
     study: Study
     slots: tuple[SlotView, ...] = ()
     queue: tuple[Experiment, ...] = field(default=())  # the next to run first
+    self_reported: bool = False  # the metric is the word of the code that is edited
+    editable: Editable = field(default_factory=Editable)  # which files an edit may add
 
 
 class StopBody(BaseModel):
@@ -60,6 +64,8 @@ def routes(context: Context) -> APIRouter:
             study=record,
             slots=live.slots if live else (),
             queue=live.queue if live else (),
+            self_reported=context.config.task.self_reported,
+            editable=editable_of(context.config.task),
         )
         return as_json(answer)
 

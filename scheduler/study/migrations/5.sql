@@ -1,5 +1,6 @@
--- Schema 5: where the time of the slots goes. How many slots there were was not recorded: for older
--- sessions it is guessed from their trials, from the first that began to the last that ended.
+-- Schema 5: where the time of the slots goes, and figures beside the metric. How many slots there
+-- were was not recorded: for older sessions it is guessed from their trials, from the first that began
+-- to the last that ended.
 
 CREATE TABLE slot_count (
     id          INTEGER PRIMARY KEY,
@@ -52,3 +53,6 @@ INSERT INTO total SELECT 'warm_up_seconds', sum(warm_up) FROM outcome HAVING cou
 INSERT INTO total SELECT 'eval_seconds', sum(eval) FROM outcome HAVING count(*);
 INSERT INTO total SELECT 'teardown_seconds', sum(teardown) FROM outcome HAVING count(*);
 DROP TABLE held;
+
+-- Figures that a repository of one's own reports beside its metric.
+ALTER TABLE outcome ADD COLUMN metrics TEXT NOT NULL DEFAULT '{}';

@@ -71,7 +71,7 @@ class Material:
     @property
     def metric(self) -> str:
         """Its name."""
-        return self.config.task.metric.name
+        return self.config.task.label
 
     @property
     def minimize(self) -> bool:

@@ -1,5 +1,7 @@
 """How it was found out: what was edited, run, measured and compared, and by which rule."""
 
+import shlex
+
 from scheduler.study.report import wording
 from scheduler.study.report.blocks import Facts, Section, Words
 from scheduler.study.report.material import Material
@@ -9,6 +11,24 @@ from workers.log import sentence
 def method(material: Material) -> Section:
     """In sentences, with the figures that decide."""
     config = material.config
+    first = _own(material) if config.task.self_reported else _refereed(material)
+    data = [
+        ("data", f"{config.data.source}, {config.data.tokenizer}"),
+        ("sequence length", f"{config.data.sequence_length:,} tokens"),
+    ]
+    facts = [
+        ("proposed by", ", ".join((*config.agent.models, "the tuner"))),
+        ("seed of the study", str(config.seed)),
+        *([] if config.task.self_reported else data),
+        ("hardware", "; ".join(_hardware(material)) or wording.NONE),
+        ("slots", f"{material.study.slots:,}"),
+    ]
+    return Section("Method", (Words(first), Words(_rule(material)), Facts(facts)))
+
+
+def _refereed(material: Material) -> str:
+    """What becomes of an edit of the bundled task."""
+    config = material.config
     files = ", ".join(config.task.editable)
     budget = config.budget
     measure = (
@@ -17,22 +37,35 @@ def method(material: Material) -> Section:
         if budget.seconds is not None
         else f"{budget.steps} optimizer steps, however long they take"
     )
-    first = (
+    return (
         f"Each experiment is one edit of {files}, with a hypothesis. A trial runs it on a device "
         f"of its own: {measure}. Afterwards {material.metric} is measured on text that it was not "
         f"trained on ({config.data.validation_tokens:,} tokens, data: {config.data.source}). The "
         "edited code does not compute its own score: a separate process asks it for predictions "
         "and scores them. An experiment that fails has no figure and no rank."
     )
-    facts = [
-        ("proposed by", ", ".join((*config.agent.models, "the tuner"))),
-        ("seed of the study", str(config.seed)),
-        ("data", f"{config.data.source}, {config.data.tokenizer}"),
-        ("sequence length", f"{config.data.sequence_length:,} tokens"),
-        ("hardware", "; ".join(_hardware(material)) or wording.NONE),
-        ("slots", f"{material.study.slots:,}"),
+
+
+def _own(material: Material) -> str:
+    """The same for a repository of one's own."""
+    task = material.config.task
+    command = task.command if isinstance(task.command, str) else shlex.join(task.command or ())
+    limits = [
+        f"{limit.name} {sign} {bound:g}"
+        for limit in task.limits()
+        for sign, bound in ((">=", limit.least), ("<=", limit.most))
+        if bound is not None
     ]
-    return Section("Method", (Words(first), Words(_rule(material)), Facts(facts)))
+    kept = f" A trial that breaks a limit is rejected: {', '.join(limits)}." if limits else ""
+    return (
+        f"Each experiment is one edit of {', '.join(task.editable)} in {task.source}, with a "
+        f"hypothesis. A trial runs {sentence(command)} in a copy of it, on a device of its own, "
+        f"with a budget of {material.config.budget_words()} "
+        f"({'enforced from outside' if task.budget == 'enforced' else 'kept to by the script'}). "
+        f"{task.metric.name} is self-reported: the code that is edited says it itself, and nobody "
+        "has checked it. Files that can't be edited are compared after each run, and a run that "
+        f"changed one is rejected.{kept} An experiment that fails has no figure and no rank."
+    )
 
 
 def _hardware(material: Material) -> list[str]:

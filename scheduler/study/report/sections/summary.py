@@ -80,6 +80,12 @@ def _cautions(material: Material) -> list[Caution]:
     """What a reader must know to believe no more than is shown."""
     found = []
     wins = material.wins
+    if material.config.task.self_reported:
+        found.append(
+            f"{material.config.task.metric.name} is self-reported: it is what the edited code says "
+            "of itself, which nobody has measured again. Read what the champion changed before you "
+            "believe its figure."
+        )
     plain = [each for each in wins if not each.is_tested]
     if wins and len(plain) == len(wins):
         found.append(

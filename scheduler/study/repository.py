@@ -1,0 +1,291 @@
+"""A repository of one's own, taken in on the head: fetched, listed, and split in two.
+
+In: the task's section of the configuration, a cache folder. Out: the text of the editable files,
+and one bundle of all others that travels to the nodes by its hash. What `.gitignore` names stays
+behind: git itself is asked in a checkout, else its rules are followed. Nothing of the repository is
+run here.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+from pathspec import GitIgnoreSpec
+
+from agent.errors import SourceError
+from agent.globs import Editable, is_glob, matches
+from agent.source import constants_of, edit_constants, read_constants
+from scheduler.errors import UsageError
+from scheduler.study.task_section import TaskSection
+from workers.bundle import Bundle, content_hash
+from workers.errors import BundleError
+from workers.files import check_names
+
+NAME = "repository"  # of its bundle
+RESERVED = ("diff.patch", "run.log", "proposal.json", "artifacts/**")
+"""Of an experiment's folder in the study: see `folder.py`."""
+NEVER = frozenset({".git", ".hg", ".svn", "__pycache__"})
+SHOWN = 5  # of the largest files, where there is too much
+GIT_SECONDS = 600.0  # for a clone
+MOST_EDITABLE = 2_000_000  # characters of all editable files: they are kept with each experiment
+
+
+@dataclass(frozen=True)
+class Repository:
+    """What a study needs of a repository."""
+
+    files: Mapping[str, str]  # the editable ones
+    fixed: Bundle  # all others
+    may_change: tuple[str, ...]  # of those, what a run may alter
+
+
+def editable_of(task: TaskSection) -> Editable:
+    """Which files may be edited, and added; of the bundled task and its like, none may be added."""
+    if task.command is None:
+        return Editable()
+    return Editable(task.editable, task.protected or (), RESERVED)
+
+
+def source_folder(task: TaskSection, cache: Path) -> Path:
+    """The repository's folder, cloned first where it is an address. Raises UsageError."""
+    if task.is_url:
+        return _clone(task.source, task.revision or "HEAD", cache)
+    folder = Path(task.source).expanduser().absolute()
+    if not folder.is_dir():
+        raise UsageError(f"task.source: there is no folder {folder}")
+    return folder
+
+
+def read_repository(task: TaskSection, folder: Path) -> Repository:
+    """List and read it. Raises UsageError that names the file and says what to do."""
+    names = list_files(folder)
+    editable = editable_of(task)
+    chosen = [name for name in names if editable.allows(name)]
+    _check_globs(task, names, chosen, folder)
+    files = {name: _text(folder, name) for name in chosen}
+    if (size := sum(map(len, files.values()))) > MOST_EDITABLE:
+        raise UsageError(
+            f"task.editable: {len(files)} files with {size / 1e6:.1f} million characters; "
+            f"{MOST_EDITABLE / 1e6:.0f} is the limit. Name the files that are worth an edit: "
+            f"{_largest({n: len(t) for n, t in files.items()})}"
+        )
+    rest = [name for name in names if name not in files]
+    fixed = _bundle(task, folder, rest)
+    may_change: tuple[str, ...] = ()
+    if task.protected is not None:
+        may_change = tuple(name for name in rest if not matches(name, task.protected))
+    return Repository(_with_constants(task, files), fixed, may_change)
+
+
+def list_files(folder: Path) -> list[str]:
+    """The files of a repository that travel, sorted: tracked and new ones, never ignored ones."""
+    listed = _listed_by_git(folder)
+    names = _walked(folder) if listed is None else listed
+    kept = (name for name in names if NEVER.isdisjoint(name.split("/")))
+    return sorted({name for name in kept if os.path.lexists(folder / name)})
+
+
+def _listed_by_git(folder: Path) -> list[str] | None:
+    """What git lists; None where there is no git, or this is no checkout."""
+    command = ["git", "-C", str(folder), "ls-files", "-z", "-co", "--exclude-standard"]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=GIT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode != 0:
+        return None
+    names = done.stdout.decode("utf-8", "surrogateescape").split("\0")
+    return [name for name in names if name and not (folder / name / ".git").exists()]
+
+
+def _walked(folder: Path) -> Iterator[str]:
+    """The same without git: `.gitignore` files count from their own folder down."""
+    rules: list[tuple[str, GitIgnoreSpec]] = []
+    for parent, folders, names in os.walk(folder):
+        here = Path(parent).relative_to(folder).as_posix()
+        prefix = "" if here == "." else f"{here}/"
+        if ".gitignore" in names:
+            lines = Path(parent, ".gitignore").read_text("utf-8", "replace").splitlines()
+            rules.append((prefix, GitIgnoreSpec.from_lines(lines)))
+        folders[:] = sorted(
+            each
+            for each in folders
+            if each not in NEVER
+            and not Path(parent, each).is_symlink()
+            and not _ignored(f"{prefix}{each}/", rules)
+        )
+        links = [each.name for each in Path(parent).iterdir() if each.is_symlink()]
+        for each in sorted({*names, *links}):
+            if not _ignored(f"{prefix}{each}", rules):
+                yield f"{prefix}{each}"
+
+
+def _ignored(name: str, rules: Sequence[tuple[str, GitIgnoreSpec]]) -> bool:
+    verdict = False
+    for prefix, spec in rules:
+        if name.startswith(prefix):
+            found = spec.check_file(name[len(prefix) :]).include
+            verdict = verdict if found is None else found
+    return verdict
+
+
+def _check_globs(
+    task: TaskSection, names: Sequence[str], chosen: Sequence[str], folder: Path
+) -> None:
+    for pattern in task.editable:
+        if any(matches(name, [pattern]) for name in chosen):
+            continue
+        hit = [name for name in names if matches(name, [pattern])]
+        if hit:
+            raise UsageError(
+                f"task.editable: {pattern} fits only files that task.protected takes out again "
+                f"({', '.join(hit[:SHOWN])})"
+            )
+        there = ", ".join(names[:12]) or "nothing"
+        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+        what = "fits no file" if is_glob(pattern) else "is no file"
+        raise UsageError(
+            f"task.editable: {pattern} {what} of {folder}, without what .gitignore names "
+            f"(there are: {there}{more})"
+        )
+    for pattern in task.protected or ():
+        if not any(matches(name, [pattern]) for name in names):
+            raise UsageError(f"task.protected: {pattern} fits no file of {folder}")
+
+
+def _text(folder: Path, name: str) -> str:
+    try:
+        text = _bytes(folder, name).decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"task.editable: {name} is no text; name only what can be edited, such as **/*.py"
+        ) from None
+    if name.endswith(".py"):
+        try:
+            read_constants(text)
+        except SourceError as error:
+            raise UsageError(f"task.editable: {name}: {error}") from error
+    return text
+
+
+def _bytes(folder: Path, name: str) -> bytes:
+    path = folder / name
+    real = path.resolve()
+    if path.is_symlink() and (path.is_dir() or not real.is_relative_to(folder.resolve())):
+        raise UsageError(
+            f"task.source: {name} is a link to {real}, which does not travel. Name it in "
+            f".gitignore, and show it to trials with: task.mounts: [{real}]"
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"task.source: {path} can't be read ({error.strerror})") from error
+
+
+def _bundle(task: TaskSection, folder: Path, names: Sequence[str]) -> Bundle:
+    sizes = {name: (folder / name).stat().st_size for name in names if (folder / name).is_file()}
+    total, most = sum(sizes.values()), task.max_mb * 1e6
+    if total > most:
+        raise UsageError(
+            f"task.source: {total / 1e6:.0f} MB would travel to every node, and task.max_mb is "
+            f"{task.max_mb:g}. Name data and checkpoints in .gitignore (and show them to trials "
+            f"with task.mounts), or raise it with: --set task.max_mb={total / 1e6 * 1.2:.0f}. The "
+            f"largest: {_largest(sizes)}"
+        )
+    files = [(name, _bytes(folder, name)) for name in names]
+    try:
+        check_names(name for name, _ in files)
+    except BundleError as error:
+        raise UsageError(f"task.source: {error}; rename it or name it in .gitignore") from error
+    return Bundle(NAME, content_hash(files), tuple(files))
+
+
+def _largest(sizes: Mapping[str, int]) -> str:
+    ordered = sorted(sizes.items(), key=lambda pair: -pair[1])[:SHOWN]
+    return ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in ordered)
+
+
+def _with_constants(task: TaskSection, files: Mapping[str, str]) -> dict[str, str]:
+    try:
+        known = constants_of(files)
+        for name in task.constants:
+            if name not in known:
+                there = ", ".join(known) or "none"
+                raise UsageError(
+                    f"task.constants.{name}: no such constant at the top of exactly one editable "
+                    f"file (there are: {there})"
+                )
+        return {**files, **edit_constants(files, task.constants)}
+    except SourceError as error:
+        raise UsageError(f"task.editable, with task.constants: {error}") from error
+
+
+def _clone(address: str, revision: str, cache: Path) -> Path:
+    """The checkout of a revision, in the cache; made once. Raises UsageError."""
+    if shutil.which("git") is None:
+        raise UsageError(
+            "task.source: git is not installed here, and the address of a git repository needs it; "
+            "install it, or clone the repository elsewhere and name the folder"
+        )
+    key = hashlib.sha256(f"{address}\n{revision}".encode()).hexdigest()[:24]
+    place = cache / "sources" / key
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_suffix(".lock")):
+        if place.is_dir():
+            return place
+        fresh = Path(tempfile.mkdtemp(dir=place.parent, prefix=".new-"))
+        try:
+            _git("clone", "--quiet", "--no-checkout", "--", address, str(fresh), what=address)
+            commit = _commit(fresh, revision)
+            quiet = ("-c", "advice.detachedHead=false", "checkout", "--quiet")
+            _git("-C", str(fresh), *quiet, commit, what=f"{address}, revision {revision}")
+            fresh.rename(place)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return place
+
+
+def _commit(clone: Path, revision: str) -> str:
+    """A branch of the other side's is known here under `origin/`."""
+    for name in (revision, f"origin/{revision}"):
+        command = [
+            "git",
+            "-C",
+            str(clone),
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            f"{name}^{{commit}}",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return revision
+
+
+def _git(*arguments: str, what: str) -> None:
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
+    try:
+        done = subprocess.run(
+            [shutil.which("git") or "git", *arguments],
+            capture_output=True,
+            text=True,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            timeout=GIT_SECONDS,
+            check=False,
+        )
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+    except subprocess.TimeoutExpired:
+        said, done = [f"it took longer than {GIT_SECONDS:g} s"], None
+    if done is None or done.returncode != 0:
+        raise UsageError(
+            f"task.source: {what}: git says: {said[-1].strip() if said else 'nothing'}. Check "
+            "task.source and task.revision, or clone it yourself and name the folder"
+        )

@@ -1,0 +1,111 @@
+"""Reading a metric: the last match of a line, whatever the stream does to it; files as they are."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scheduler.study.config_file import load_config
+from workers.command import Reading
+from workers.errors import ReadingError
+from workers.readings import LINE_BYTES, Scanner, read_file
+
+LOSS = Reading("loss", pattern=r"loss ([0-9.]+)")
+
+# How the two print, in their own order: nanoGPT as it evaluates, autoresearch at its end, after a
+# progress line that is written over itself.
+NANOGPT = b"""\
+step 0: train loss 4.2874, val loss 4.2823
+iter 0: loss 4.26, time 91.0ms
+step 250: train loss 1.9512, val loss 2.0477
+iter 250: loss 1.99, time 90.0ms
+"""
+AUTORESEARCH = b"""\
+\rstep 00952 (99.8%) | loss: 3.012345 | lrm: 0.01    \rstep 00953 (100.0%)    \n\
+---
+val_bpb:          0.997900
+training_seconds: 300.1
+peak_vram_mb:     45060.2
+num_steps:        953
+"""
+
+
+def scanned(data: bytes, *readings: Reading, piece: int = 7) -> Scanner:
+    scanner = Scanner(readings)
+    for start in range(0, len(data), piece):
+        scanner.write(data[start : start + piece])
+    scanner.close()
+    return scanner
+
+
+@pytest.mark.parametrize(
+    ("preset", "output", "metric", "more"),
+    [
+        ("nanogpt", NANOGPT, 2.0477, {}),
+        ("autoresearch", AUTORESEARCH, 0.9979, {"peak_vram_mb": 45060.2, "num_steps": 953.0}),
+    ],
+)
+def test_the_presets_read_what_their_repositories_print(
+    preset: str, output: bytes, metric: float, more: dict[str, float]
+) -> None:
+    command = load_config(preset, [], {}).trial_command()
+    assert command is not None
+    scanner = scanned(output, command.metric, *command.metrics)
+    assert scanner.value(command.metric) == metric
+    assert {each.name: scanner.value(each) for each in command.metrics} == more
+
+
+@pytest.mark.parametrize(
+    ("output", "value"),
+    [
+        (b"loss 1.5\nloss 0.5\n", 0.5),
+        (b"loss 1.5, loss 0.25\n", 0.25),  # the last of a line too
+        (b"loss 0.5", 0.5),  # no line end
+        (b"\x1b[32mloss 0.5\x1b[0m\r\n", 0.5),  # colours
+        (b"loss 0.9\rloss 0.8\rloss 0.7\r", 0.7),  # a progress bar
+        (b"x" * 3 * LINE_BYTES + b"\nloss 0.5\n", 0.5),
+        (b"\xff\xfe loss 0.5\n", 0.5),
+        (b"loss 0.5\n" + b"noise\n" * 50_000, 0.5),  # more than the log keeps
+    ],
+)
+def test_the_last_match_counts_however_it_comes(output: bytes, value: float) -> None:
+    assert scanned(output, LOSS, piece=1000).value(LOSS) == value
+
+
+def test_a_named_group_goes_before_the_first() -> None:
+    named = Reading("acc", pattern=r"(\w+) (?P<value>[0-9.]+)")
+    assert scanned(b"top 0.75\n", named).value(named) == 0.75
+
+
+def test_what_was_there_instead_is_quoted() -> None:
+    with pytest.raises(ReadingError, match=r"'loss \(\[0-9\.\]\+\)'; its last line was 'bye'"):
+        scanned(b"hello\nbye\n\n", LOSS).value(LOSS)
+    with pytest.raises(ReadingError, match="it printed nothing"):
+        scanned(b"", LOSS).value(LOSS)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("val.acc", "has no key val.acc: at 'acc' it has loss"),
+        ("val.loss.x", "at 'x' there is"),
+        ("runs.7", "at '7' there is"),
+        ("name", "name in m.json is 'mine', which is no number"),
+        ("done", "done in m.json is True, which is no number"),
+    ],
+)
+def test_a_key_that_is_not_there_says_what_is(tmp_path: Path, key: str, words: str) -> None:
+    found = {"val": {"loss": 0.5}, "runs": [1, 2], "name": "mine", "done": True}
+    (tmp_path / "m.json").write_text(json.dumps(found))
+    with pytest.raises(ReadingError) as error:
+        read_file(Reading("x", file="m.json", key=key), tmp_path)
+    assert words in str(error.value)
+
+
+def test_files_hold_a_key_a_line_or_the_number_alone(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text('{"runs": [{"loss": 3}, {"loss": 2}]}')
+    (tmp_path / "log.txt").write_text("loss 9\nloss 8\nend\n")
+    (tmp_path / "score").write_text(" 0.125\n")
+    assert read_file(Reading("x", file="m.json", key="runs.-1.loss"), tmp_path) == 2.0
+    assert read_file(Reading("x", file="log.txt", pattern=r"loss (\d)"), tmp_path) == 8.0
+    assert read_file(Reading("x", file="score"), tmp_path) == 0.125

@@ -1,0 +1,181 @@
+"""A repository of one's own: which files travel, which may be edited, and what is refused."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.globs import Editable, matches
+from scheduler.errors import UsageError
+from scheduler.study.repository import list_files, read_repository, source_folder
+from scheduler.study.task_section import MetricSection, TaskSection
+
+FILES = {
+    "train.py": "LR = 0.1\n",
+    "src/model.py": "WIDTH = 8\n",
+    "src/deep/layer.py": "x = 1\n",
+    "src/evaluate.py": "y = 2\n",
+    "data/tokens.bin": "0" * 1000,
+    "data/keep.bin": "1",
+    "notes.log": "old",
+    ".gitignore": "*.log\n/data/*.bin\n!keep.bin\n",
+    "src/.gitignore": "scratch/\n!kept.log\n",
+    "src/kept.log": "wanted",
+    "src/scratch/tmp.py": "z = 3\n",
+}
+KEPT = [
+    *(".gitignore", "data/keep.bin", "src/.gitignore", "src/deep/layer.py", "src/evaluate.py"),
+    *("src/kept.log", "src/model.py", "train.py"),
+]
+
+
+def task(**keys: object) -> TaskSection:
+    metric = MetricSection(name="loss", pattern="loss (.*)")
+    wanted = {"source": ".", "command": "python train.py", "metric": metric, **keys}
+    return TaskSection(**wanted)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / "repo" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "repo" / name).write_text(text)
+    return tmp_path / "repo"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    command = ["git", "-C", str(folder), *who, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def as_folder(folder: Path) -> None:
+    """No checkout: its `.gitignore` files count all the same."""
+
+
+def as_checkout(folder: Path) -> None:
+    git(folder, "init", "-q")
+    git(folder, "add", "train.py")
+
+
+@pytest.mark.parametrize("prepare", [as_folder, as_checkout])
+def test_what_gitignore_names_stays_behind(folder: Path, prepare: Callable[[Path], None]) -> None:
+    prepare(folder)
+    assert list_files(folder) == KEPT
+
+
+def test_globs_choose_what_is_edited_and_protected_wins(folder: Path) -> None:
+    found = read_repository(task(editable=("src/**/*.py",), protected=("src/eval*.py",)), folder)
+    assert sorted(found.files) == ["src/deep/layer.py", "src/model.py"]
+    names = [name for name, _ in found.fixed.files]
+    assert "src/evaluate.py" in names
+    assert "src/model.py" not in names
+    # What is neither protected nor editable may change in a run.
+    assert found.may_change == (
+        *(".gitignore", "data/keep.bin", "src/.gitignore", "src/kept.log", "train.py"),
+    )
+
+
+def test_by_default_all_that_is_not_editable_is_protected(folder: Path) -> None:
+    assert read_repository(task(), folder).may_change == ()
+
+
+def test_equal_repositories_are_the_same_bundle_anywhere(folder: Path, tmp_path: Path) -> None:
+    before = read_repository(task(), folder).fixed.hash
+    moved = folder.rename(tmp_path / "elsewhere")
+    (moved / "notes.log").write_text("newer")
+    assert read_repository(task(), moved).fixed.hash == before
+    (moved / "src/evaluate.py").write_text("y = 3\n")
+    assert read_repository(task(), moved).fixed.hash != before
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"editable": ("lib/*.py",)}, "task.editable: lib/*.py fits no file of"),
+        ({"editable": ("trian.py",)}, "trian.py is no file of"),
+        ({"editable": ("notes.log",)}, "notes.log is no file of"),
+        ({"protected": ("train.py",)}, "fits only files that task.protected takes out again"),
+        ({"protected": ("nothing.py",)}, "task.protected: nothing.py fits no file"),
+        ({"max_mb": 0.000001}, "task.max_mb is 1e-06"),
+        ({"constants": {"LRR": 1}}, "task.constants.LRR: no such constant"),
+    ],
+)
+def test_what_fits_nothing_or_is_too_much_is_refused(
+    folder: Path, keys: dict[str, object], words: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        read_repository(task(**keys), folder)
+    assert words in str(refused.value)
+
+
+def test_what_is_too_large_is_named(folder: Path) -> None:
+    (folder / "weights.pt").write_bytes(bytes(2_000_000))
+    with pytest.raises(UsageError, match=r"The largest: weights\.pt 2\.0 MB, "):
+        read_repository(task(max_mb=1.0), folder)
+
+
+def test_text_alone_can_be_edited_and_links_out_do_not_travel(folder: Path) -> None:
+    (folder / "picture.png").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(UsageError, match=r"picture\.png is no text"):
+        read_repository(task(editable=("train.py", "*.png")), folder)
+    (folder / "picture.png").unlink()
+    (folder / "shards").symlink_to(folder.parent)
+    with pytest.raises(UsageError, match=r"shards is a link to .*task\.mounts"):
+        read_repository(task(), folder)
+
+
+def test_a_git_address_is_cloned_once_at_its_revision(folder: Path, tmp_path: Path) -> None:
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", "train.py")
+    git(folder, "commit", "-qm", "first")
+    first = git(folder, "rev-parse", "HEAD")
+    (folder / "train.py").write_text("LR = 0.2\n")
+    git(folder, "commit", "-qam", "second")
+    address, cache = folder.as_uri(), tmp_path / "cache"
+    old = source_folder(task(source=address, revision=first), cache)
+    assert (old / "train.py").read_text() == "LR = 0.1\n"
+    new = source_folder(task(source=address, revision="main"), cache)
+    assert (new / "train.py").read_text() == "LR = 0.2\n"
+    folder.rename(tmp_path / "gone")
+    assert source_folder(task(source=address, revision=first), cache) == old
+
+
+def test_an_address_that_gives_nothing_says_what_git_says(tmp_path: Path) -> None:
+    address = (tmp_path / "nowhere").as_uri()
+    with pytest.raises(UsageError, match=r"task\.source: .*git says: .*name the folder"):
+        source_folder(task(source=address, revision="main"), tmp_path / "cache")
+    assert list((tmp_path / "cache" / "sources").glob(".new-*")) == []
+
+
+def test_without_git_an_address_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UsageError, match="git is not installed here"):
+        source_folder(task(source="https://example.org/a.git", revision="1"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "patterns", "fits"),
+    [
+        ("train.py", ("train.py",), True),
+        ("src/train.py", ("train.py",), False),
+        ("src/train.py", ("*.py",), False),
+        ("src/train.py", ("**/*.py",), True),
+        ("train.py", ("**/*.py",), True),
+        ("src/a/b.py", ("src/**",), True),
+        ("a1.py", ("a[0-9].py", "b.py"), True),
+        ("aX.py", ("a[!0-9].py",), True),
+        ("a+b.py", ("a+b.py",), True),
+        ("aab.py", ("a+b.py",), False),
+    ],
+)
+def test_globs(name: str, patterns: tuple[str, ...], fits: bool) -> None:
+    assert matches(name, patterns) is fits
+
+
+@pytest.mark.parametrize("name", ["../x.py", "/x.py", "a/../x.py", "./x.py", "a//x.py", ""])
+def test_no_glob_lets_a_name_leave_its_folder(name: str) -> None:
+    assert not Editable(("**",)).allows(name)

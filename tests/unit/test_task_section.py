@@ -1,0 +1,116 @@
+"""The task's keys: what they mean for the workers, and which combinations are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from scheduler.errors import ConfigError
+from scheduler.rules.states import TrialKind
+from scheduler.study.config import Config
+from scheduler.study.config_file import dump_config, load_config, read_config
+from scheduler.study.task_words import guide
+from workers.command import Limit, Mount, fill
+
+OWN = (
+    *("task.source=/repo", "task.command={python} train.py --seed {seed}"),
+    "task.metric.pattern=loss: ([0-9.]+)",
+)
+
+
+def configured(tmp_path: Path, *overrides: str, base: tuple[str, ...] = OWN) -> Config:
+    (empty := tmp_path / "empty.yaml").write_text("")
+    return load_config(empty, [*base, *overrides], {})
+
+
+def refused(tmp_path: Path, *overrides: str, base: tuple[str, ...] = OWN) -> str:
+    with pytest.raises(ConfigError) as error:
+        configured(tmp_path, *overrides, base=base)
+    return str(error.value)
+
+
+def test_a_command_is_a_line_for_the_shell_or_a_list(tmp_path: Path) -> None:
+    line = configured(tmp_path).trial_command()
+    assert line is not None
+    assert line.argv == ("/bin/sh", "-c", "{python} train.py --seed {seed}")
+    words = configured(tmp_path, 'task.command=["{python}", train.py]').trial_command()
+    assert words is not None
+    assert words.argv == ("{python}", "train.py")
+    assert configured(tmp_path, base=()).trial_command() is None
+
+
+def test_a_configuration_of_ones_own_survives_its_file(tmp_path: Path) -> None:
+    config = configured(
+        tmp_path,
+        *("task.env.TIME_BUDGET={seconds}", "task.metrics.acc.pattern=acc ([0-9.]+)"),
+        *("task.metrics.acc.min=0.5", "task.metrics.memory_gb={max: 40}", "task.mounts=[/d:/e:rw]"),
+        "task.editable=[src/**/*.py]",
+    )
+    (tmp_path / "written.yaml").write_text(dump_config(config))
+    assert read_config(tmp_path / "written.yaml") == config
+    assert config.task.env == {"TIME_BUDGET": "{seconds}"}
+    assert config.task.limits() == (Limit("acc", least=0.5), Limit("memory_gb", most=40))
+    assert [each.name for each in config.task.readings()] == ["acc"]
+    assert config.task.mounted() == (Mount("/d", "/e", writable=True),)
+    assert config.task.told
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("task.metric.pattern=(", "task.metric.pattern: '(' is no regular expression"),
+        ("task.metric.key=a.b", "task.metric.key: is looked for in a JSON file: set file too"),
+        ("task.metric.file=../a.json", "is not a file name inside the task's folder"),
+        ("task.source=https://example.org/a.git", "task.revision: needed with the address"),
+        ("task.revision=main", "task.revision: only for the address of a git repository"),
+        ("task.command=SEED=1 python", None),
+        ("task.command=[SEED=1, python]", "task.command: begins with 'SEED=1'"),
+        ("task.mounts=[data]", "task.mounts: 'data' must look like /data"),
+        ("task.metrics={lr: {max: 1}}", "task.metrics: lr: say where it stands"),
+        ("task.metrics={seconds: {pattern: x, max: 1}}", "seconds: is measured, not read"),
+        ("task.metrics={val_bpb: {pattern: x}}", "val_bpb is the metric that ranks"),
+        ("keep.long_budget=3", "keep.long_budget: the script is not told its budget"),
+        ("task.protected=[/etc/passwd]", "task.protected: '/etc/passwd' is not a file name"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_by_its_key(
+    tmp_path: Path, override: str, words: str | None
+) -> None:
+    if words is None:
+        configured(tmp_path, override)
+    else:
+        assert words in refused(tmp_path, override)
+
+
+def test_keys_of_a_command_are_refused_without_one(tmp_path: Path) -> None:
+    for override in ("task.setup=make", "task.mounts=[/d]", "task.metric.pattern=x"):
+        assert "task." in refused(tmp_path, override, base=())
+    assert configured(tmp_path, "task.metrics={memory_gb: {max: 3}}", base=()).task.limits()
+
+
+def test_the_deadline_follows_the_budget_unless_it_is_given(tmp_path: Path) -> None:
+    keys = ("budget.seconds=100", "budget.startup_seconds=10", "budget.eval_seconds=20")
+    assert configured(tmp_path, *keys).deadline_seconds() == 10 + 110 + 20
+    told = configured(
+        tmp_path, *keys, "task.env.B={seconds}", "keep.long_budget=3", "task.deadline=200"
+    )
+    assert told.deadline_seconds() == 200
+    assert told.deadline_seconds(TrialKind.LONG) == 200 + 330 - 110
+
+
+def test_placeholders_are_the_trials_and_all_else_stays() -> None:
+    text = "{python} {seed} {gpus} {seconds} {steps} {other} ${seed} {{}}"
+    filled = fill(text, seed=3, gpus=2, seconds=1.5, steps=None)
+    assert filled.endswith(" 3 2 1.5  {other} ${seed} {{}}")
+
+
+def test_agents_are_told_the_command_the_metric_and_the_limits(tmp_path: Path) -> None:
+    config = configured(tmp_path, "task.metrics={memory_gb: {max: 40}}", 'task.editable=["*.py"]')
+    said = guide(config, ["data.txt"])
+    for words in (
+        "    {python} train.py --seed {seed}",
+        "what the last line of its output that matches 'loss: ([0-9.]+)' says",
+        "memory_gb must be at most 40, whatever the metric",
+        "Files that fit *.py can be edited",
+        "can't be edited: data.txt.",
+    ):
+        assert words in said
