@@ -1,9 +1,11 @@
 """What one study needs: its task, data, devices, memory and sandbox, beside what there is."""
 
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import httpx
 import psutil
 
 from scheduler.doctor.devices import Devices
@@ -12,13 +14,18 @@ from scheduler.doctor.machine import disk
 from scheduler.errors import SchedulerError
 from scheduler.study.config import Config
 from scheduler.study.data import baseline_files, task_folder
+from scheduler.study.repository import read_repository, source_folder
+from scheduler.study.sections import DataSection
+from scheduler.study.task_section import TaskSection
 from workers.sandbox import Level, probe_level
+
+ANSWER_SECONDS = 10.0  # for a hub or a git server
 
 
 def needs(config: Config, environ: Mapping[str, str], seen: Devices) -> Iterator[Finding]:
     """What is asked for by this configuration, one thing after the other."""
     yield _task(config)
-    yield _data(config)
+    yield _data(config, environ)
     yield _slots(config, environ, seen)
     if config.workers.sandbox == "strict" and (probed := probe_level())[0] is not Level.STRICT:
         yield missing("strict", f"workers.sandbox demands the strict one: {probed[1]}", probed[1])
@@ -29,6 +36,8 @@ def needs(config: Config, environ: Mapping[str, str], seen: Devices) -> Iterator
 
 
 def _task(config: Config) -> Finding:
+    if config.task.command is not None:
+        return _repository(config.task)
     try:
         folder = task_folder(config)
         files = baseline_files(config, folder)
@@ -37,8 +46,42 @@ def _task(config: Config) -> Finding:
     return ok("task", f"{folder}, edits {', '.join(files)}")
 
 
-def _data(config: Config) -> Finding:
-    """Whether the files are there. Anything else is looked at by who fetches it, at the start."""
+def _repository(task: TaskSection) -> Finding:
+    """A folder is read as a study would; an address is asked whether it answers."""
+    try:
+        if task.is_url:
+            git = ["git", "ls-remote", "--exit-code", "--", task.source, task.revision or "HEAD"]
+            quiet = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+            subprocess.run(git, env=quiet, check=True, capture_output=True, timeout=ANSWER_SECONDS)
+            return ok("task", f"{task.source} answers; cloned at the start")
+        found = read_repository(task, source_folder(task, Path()))
+    except (SchedulerError, OSError, subprocess.SubprocessError) as error:
+        return missing("task", str(error), "see task.source, task.editable, task.revision")
+    return ok("task", f"{task.source}, edits {', '.join(sorted(found.files)[:5])}")
+
+
+def _hub(data: DataSection, environ: Mapping[str, str]) -> Finding:
+    """Whether the hub gives the file that is withheld; what is in the cache needs no hub."""
+    endpoint = environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    file = f"{endpoint}/datasets/{data.dataset}/resolve/{data.revision}/{data.validation_file}"
+    token = environ.get("HF_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    way_out = "only needed where it is not in the cache yet; or data.source=stdlib, or path"
+    try:
+        answer = httpx.head(file, headers=headers, timeout=ANSWER_SECONDS)
+    except httpx.HTTPError as error:
+        return note("data", f"{endpoint} does not answer: {error or type(error).__name__}", way_out)
+    if answer.is_error:
+        return note("data", f"{endpoint} answers {answer.status_code} for {file}", way_out)
+    return ok("data", f"{data.dataset} at {endpoint}; fetched and packed at the start, once")
+
+
+def _data(config: Config, environ: Mapping[str, str]) -> Finding:
+    """Whether the files are there, and the hub answers."""
+    if config.task.command is not None:
+        return ok("data", "the task's own")
+    if config.data.source == "hf":
+        return _hub(config.data, environ)
     if config.data.source != "path":
         return ok("data", f"{config.data.source}; packed at the start, once for this machine")
     lacking, size = [], 0

@@ -74,6 +74,9 @@ class Slot(Answer):
         )
 
 
+TOLD_BY_CODE = "true: the metric is the word of the code that is edited; no referee measured it"
+
+
 class StudyAnswer(Answer):
     """The study as a whole, now."""
 
@@ -85,6 +88,7 @@ class StudyAnswer(Answer):
     why: str = Field(description="what stopped or paused it; empty while it runs")
     about: Words = Field(description="what a person should know of the state")
     metric: str
+    self_reported: bool = Field(description=TOLD_BY_CODE)
     goal: str = Field(description="minimize or maximize")
     budget: str = Field(description="of each trial")
     champion: Brief | None = Field(description="null until the baseline is measured")
@@ -92,6 +96,7 @@ class StudyAnswer(Answer):
     experiments: int
     counts: Mapping[ExperimentState, int]
     editable: tuple[str, ...] = Field(description="the files that an edit may change")
+    may_write: str = Field(description="names and globs: a new file that fits may be added")
     slots: tuple[Slot, ...] = Field(description="running trials")
     queue: tuple[Brief, ...] = Field(description="the next to run first, at most ten")
     recent: tuple[Brief, ...] = Field(description="decided last, the newest first, at most ten")
@@ -107,6 +112,7 @@ class ChampionAnswer(Answer):
     experiment: Brief
     number: int = Field(description="which champion of the study it is; 1 is the baseline")
     metric: Metric
+    self_reported: bool = Field(description=TOLD_BY_CODE)
     baseline: Metric
     hypothesis: Words
     evidence: Line = Field(description="on which it was kept")

@@ -27,6 +27,7 @@ def study_answer(source: Source) -> out.StudyAnswer:
     """From the live view."""
     live, running = source.live()
     study = live.study
+    best = live.champion.id if live.champion else 0
     return out.StudyAnswer(
         name=source.name,
         where=source.where,
@@ -36,13 +37,15 @@ def study_answer(source: Source) -> out.StudyAnswer:
         why=study.reason or "",
         about=study.text,
         metric=source.metric,
+        self_reported=source.self_reported,
         goal=goal(source),
         budget=live.budget,
         champion=out.Brief.of(live.champion) if live.champion else None,
         baseline=study.baseline,
         experiments=study.experiments,
         counts=study.counts,
-        editable=tuple(sorted(source.files(live.champion.id if live.champion else 0))),
+        editable=tuple(sorted(source.files(best))),
+        may_write=str(source.editable),
         slots=tuple(slot for one in live.slots if (slot := out.Slot.of(one))),
         queue=tuple(map(out.Brief.of, live.queue[:10])),
         recent=tuple(map(out.Brief.of, live.recent[:10])),
@@ -69,6 +72,7 @@ def champion_answer(source: Source) -> out.ChampionAnswer:
         experiment=out.Brief.of(one),
         number=champion.number,
         metric=champion.metric,
+        self_reported=source.self_reported,
         baseline=live.study.baseline,
         hypothesis=one.hypothesis,
         evidence=one.reason or ("the baseline" if one.parent is None else ""),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONSTANT = "constants."  # before the name of a constant at the top of the code
+FIGURE = "figures."  # before the name of one that a repository reports beside its metric
 
 EXPERIMENTS: Mapping[str, str] = {
     "parent": "Int64",
@@ -121,12 +122,15 @@ def load_frames(path: str | Path) -> Frames:
     for name in sorted({key for each in experiments for key in each if key.startswith(CONSTANT)}):
         # Whole numbers stay whole, though an experiment whose code lacks one has none.
         frame[name] = pd.Series({e["id"]: e.get(name) for e in experiments}).convert_dtypes()
+    told = _frame(pd, trials, TRIALS)
+    for name in sorted({key for each in trials for key in each if key.startswith(FIGURE)}):
+        told[name] = pd.Series({t["id"]: t.get(name) for t in trials}, dtype="float64")
     return Frames(
         name=folder.name,
         metric=config.task.metric.name,
         minimize=config.task.metric.goal == "minimize",
         experiments=frame,
-        trials=_frame(pd, trials, TRIALS),
+        trials=told,
         champions=_frame(pd, champions, CHAMPIONS).rename_axis("number"),
     )
 
@@ -158,8 +162,9 @@ def _trial(trial: TrialRecord) -> dict[str, Any]:
         return record
     fields = _fields(outcome)
     fields.pop("trial")
+    figures = {f"{FIGURE}{name}": value for name, value in fields.pop("metrics").items()}
     fields["reason"] = outcome.reason or trial.reason
     timings = {f"{name}_seconds": value for name, value in asdict(outcome.timings).items()}
     trained = outcome.tokens and outcome.timings.train
     rate = outcome.tokens / outcome.timings.train if trained else None
-    return record | fields | timings | {"tokens_per_second": rate}
+    return record | fields | timings | figures | {"tokens_per_second": rate}

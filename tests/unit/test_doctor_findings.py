@@ -16,6 +16,7 @@ from scheduler.doctor.services import keys, port, ray, trackers
 from scheduler.study.config import Config
 from scheduler.study.config_file import load_config
 from tests.fixtures.candidates import ROOT
+from tests.fixtures.hub import Hub
 
 H100 = Gpu("NVIDIA H100 80GB HBM3", 80 * 2**30, bf16=True, architecture="sm_90")
 CUDA = Devices("2.13.0+cu128", cuda="12.8", gpus=(H100,), architectures=("sm_80", "sm_90"))
@@ -198,3 +199,40 @@ def test_data_of_ones_own_is_looked_for(tmp_path: Path) -> None:
 def with_data(*paths: str) -> Config:
     words = ",".join(f'"{path}"' for path in paths)
     return config("data.source=path", f"data.paths=[{words}]")
+
+
+def test_a_hub_is_asked_for_the_file_that_is_withheld() -> None:
+    wanted = config(
+        *("data.source=hf", "data.dataset=some/text", "data.validation_file=b.jsonl"),
+        'data.files=["a.jsonl"]',
+    )
+    hub = Hub({"b.jsonl": b"{}"})
+    hub.wanted_token = "hf_4711"
+    environ = {"HF_ENDPOINT": hub.address}
+    try:
+        (refused,) = of(needs(wanted, environ, CPU), "data")
+        (found,) = of(needs(wanted, {**environ, "HF_TOKEN": "hf_4711"}, CPU), "data")
+    finally:
+        hub.close()
+    (silent,) = of(needs(wanted, environ, CPU), "data")
+    assert (refused.grade, found.grade, silent.grade) == (Grade.NOTE, Grade.OK, Grade.NOTE)
+    assert "401" in refused.seen
+    assert "does not answer" in silent.seen
+    assert "data.source=stdlib" in silent.advice
+    assert "hf_4711" not in refused.seen + found.seen + silent.seen
+
+
+def test_a_repository_is_read_as_a_study_would(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("task: {command: python train.py, metric: {pattern: loss (.+)}}")
+
+    def task(source: str) -> Finding:
+        wanted = config(f"task.source={source}", preset=str(own))
+        (found,) = of(needs(wanted, {}, CPU), "task")
+        return found
+
+    whole = task(f"{ROOT}/tests/fixtures/repositories/script")
+    assert whole.grade is Grade.OK
+    assert "edits train.py" in whole.seen
+    assert task(str(tmp_path)).grade is Grade.MISSING
+    assert task(f"file://{tmp_path}/gone.git").grade is Grade.MISSING

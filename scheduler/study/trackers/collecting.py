@@ -199,6 +199,7 @@ def _metrics(outcome: Outcome, name: str) -> dict[str, float]:
         "seconds/eval": timings.eval,
         "seconds/teardown": timings.teardown,
         "seconds/total": timings.total,
+        **{f"figures/{key}": value for key, value in outcome.metrics.items()},
     }
     return {
         key: float(value)
