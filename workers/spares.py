@@ -180,6 +180,10 @@ def _pin(process: Process, cores: frozenset[int] | None) -> None:
         for thread in left:
             with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.sched_setaffinity(int(thread), wanted)
+                with contextlib.suppress(
+                    PermissionError
+                ):  # root alone may hurry what still imports
+                    os.setpriority(os.PRIO_PROCESS, int(thread), os.nice(0))
         pinned |= left
 
 

@@ -226,8 +226,8 @@ def test_a_repository_is_read_as_a_study_would(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("task: {command: python train.py, metric: {pattern: loss (.+)}}")
 
-    def task(source: str) -> Finding:
-        wanted = config(f"task.source={source}", preset=str(own))
+    def task(source: str, *more: str) -> Finding:
+        wanted = config(f"task.source={source}", *more, preset=str(own))
         (found,) = of(needs(wanted, {}, CPU), "task")
         return found
 
@@ -235,4 +235,4 @@ def test_a_repository_is_read_as_a_study_would(tmp_path: Path) -> None:
     assert whole.grade is Grade.OK
     assert "edits train.py" in whole.seen
     assert task(str(tmp_path)).grade is Grade.MISSING
-    assert task(f"file://{tmp_path}/gone.git").grade is Grade.MISSING
+    assert task(f"file://{tmp_path}/gone.git", "task.revision=v1").grade is Grade.MISSING
