@@ -12,9 +12,9 @@ from rich.prompt import Confirm, FloatPrompt, Prompt
 from rich.text import Text
 
 from scheduler.errors import UsageError
-from scheduler.init.draft import SECONDS, Found, Wishes, choose_metric
+from scheduler.init.draft import SECONDS, Found, Wishes
+from scheduler.init.drafting import choose_metric
 from scheduler.init.known import known_preset
-from scheduler.init.metrics import Metric
 from scheduler.init.vocabulary import goal_of
 
 OFFERED = 6  # of the metrics
@@ -102,7 +102,7 @@ def _all(asking: _Asking, found: Found, wishes: Wishes) -> Wishes:
 def _metric(asking: _Asking, found: Found, wishes: Wishes) -> Wishes:
     if wishes.reading or wishes.metric is not None:
         return wishes
-    offered: list[Metric] = found.metrics(wishes.script)[:OFFERED]
+    offered = found.metrics(wishes.script)[:OFFERED]
     shown = [f"{each.name}: {each.shown} ({each.where})" for each in offered]
     question = "Metric" if offered else "Metric: nothing was found. Its name"
     name = asking.one_of(question, shown, [each.name for each in offered])

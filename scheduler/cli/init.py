@@ -112,7 +112,7 @@ def init(
     folder, place = locate(repository, revision)
     with stage.wait("looking at the repository"):
         found = find(read_sources(take_snapshot(folder)))
-    _report(stage, found, folder)
+    _report(stage, found, folder, by_preset=not wishes.changes_the_task)
     asks = sys.stdin.isatty() and not yes
     if asks:
         wishes = ask(found, wishes)
@@ -131,14 +131,16 @@ def init(
         raise typer.Exit(1)
 
 
-def _report(stage: "Stage", found: "Found", folder: Path) -> None:
+def _report(stage: "Stage", found: "Found", folder: Path, *, by_preset: bool) -> None:
     from scheduler.init.known import known_preset
 
     names = found.sources.snapshot.names
     stage.say(f"found   {len(names)} files in {folder}, {len(found.sources.modules)} of Python")
     if preset := known_preset(found.sources.snapshot):
-        stage.say(f"known   by its files: the preset {preset} fits")
-        return
+        taken = "" if by_preset else ", and is not taken, since the flags say otherwise"
+        stage.say(f"known   by its files: the preset {preset} fits{taken}")
+        if by_preset:
+            return
     for script in found.scripts[:3]:
         stage.say(f"script  {script.name}: {script.why}")
 

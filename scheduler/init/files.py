@@ -91,7 +91,7 @@ def find_setup(sources: Sources, missing: Sequence[str]) -> Setup:
     return Setup(None, f"{lacking}, and {told}")
 
 
-def with_data(setup: Setup, sources: Sources, usages: Sequence[Usage], command: str) -> Setup:
+def with_data(setup: Setup, usages: Sequence[Usage], command: str) -> Setup:
     """The same, with the preparation of data that the README names beside the training.
 
     Of several it is the one whose folder the command speaks of; where that does not decide, none.

@@ -64,13 +64,11 @@ def _said(module: Module, everything: Iterable[Said]) -> Iterator[Metric]:
         for place, part in enumerate(said.parts):
             if not isinstance(part, Hole):
                 continue
-            before = said.parts[place - 1] if place else ""
-            after = said.parts[place + 1] if place + 1 < len(said.parts) else ""
-            named = _named(before if isinstance(before, str) else "", part)
-            if named is None or not isinstance(before, str) or not isinstance(after, str):
+            named = _named(_beside(said, place)[0], part)
+            if named is None:
                 continue
             name, label = named
-            pattern = _pattern(said, place, label, before, after, others)
+            pattern = _pattern(said, place, label, others)
             if pattern is None:
                 continue
             yield Metric(
@@ -82,6 +80,13 @@ def _said(module: Module, everything: Iterable[Said]) -> Iterator[Metric]:
                 pattern=pattern,
                 looped=said.looped,
             )
+
+
+def _beside(said: Said, place: int) -> tuple[str, str]:
+    """The literal text before and after a hole; none where another hole is next to it."""
+    around = (said.parts[n] if 0 <= n < len(said.parts) else "" for n in (place - 1, place + 1))
+    before, after = (part if isinstance(part, str) else "" for part in around)
+    return before, after
 
 
 def _named(before: str, hole: Hole) -> tuple[Name, str] | None:
@@ -101,9 +106,9 @@ def _named(before: str, hole: Hole) -> tuple[Name, str] | None:
     return None
 
 
-def _pattern(
-    said: Said, place: int, label: str, before: str, after: str, others: list[str]
-) -> str | None:
+def _pattern(said: Said, place: int, label: str, others: list[str]) -> str | None:
+    """A regular expression for the value in a hole, which no other line of the program fits."""
+    before, after = _beside(said, place)
     number = STRICT if re.match(r"[\w.+-]", after) else NUMBER
     if not label:
         alone = said.begins and len(said.parts) == 1
@@ -186,7 +191,9 @@ def _keys(
                 yield from _keys(sources, module, module.assigned[name], depth - 1)
 
 
-def path_of(node: ast.expr, module: Module, depth: int = _DEEPEST) -> str | None:
+def path_of(  # noqa: PLR0911 - one for each kind of expression
+    node: ast.expr, module: Module, depth: int = _DEEPEST
+) -> str | None:
     """The relative file name that an expression amounts to; None where that can't be known."""
     if depth == 0:
         return None

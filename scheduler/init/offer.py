@@ -13,7 +13,8 @@ from pathlib import Path
 
 from scheduler.errors import StudyError, UsageError
 from scheduler.init.baseline import count_gpus, is_here
-from scheduler.init.draft import Draft, Found, Place, Wishes, from_preset, make_draft
+from scheduler.init.draft import Draft, Found, Place, Wishes
+from scheduler.init.drafting import from_preset, make_draft
 from scheduler.init.known import known_preset
 from scheduler.init.snapshot import newest_revision
 from scheduler.init.writing import config_text, program_text

@@ -125,9 +125,8 @@ def _arguments(module: Module, given: list[str]) -> tuple[list[str], list[str]]:
             extra += [option.name, value]
         elif value is not None and not option.name.startswith("-"):
             extra.append(value)
-        elif option.required and not any(g.split("=")[0] == option.name for g in given):
-            if option.name.startswith("-") or not given:
-                unknown.append(option.name)
+        elif option.required and not _is_given(option.name, given):
+            unknown.append(option.name)
     if module.arguments:
         for place in range(1, max(module.arguments) + 1):
             value = _placeholder(module.arguments.get(place, ""))
@@ -139,6 +138,13 @@ def _arguments(module: Module, given: list[str]) -> tuple[list[str], list[str]]:
                 name = module.arguments.get(place) or "?"
                 unknown.append(f"argument {place} ({name})")
     return extra, unknown
+
+
+def _is_given(option: str, given: Sequence[str]) -> bool:
+    """Whether an argument is there; a positional one is taken to be where there are any."""
+    if not option.startswith("-"):
+        return bool(given)
+    return any(word.split("=")[0] == option for word in given)
 
 
 def _take_out(given: list[str], option: str) -> None:

@@ -63,7 +63,7 @@ def said_by(call: ast.Call) -> tuple[Parts, bool] | None:
     return None
 
 
-def parts_of(node: ast.expr) -> Parts:
+def parts_of(node: ast.expr) -> Parts:  # noqa: PLR0911 - one for each kind of expression
     """The text of an expression."""
     match node:
         case ast.Constant(value=value):

@@ -6,6 +6,7 @@ read: data and generated code say nothing here, and a pipe would be waited for.
 """
 
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,7 +55,7 @@ def take_snapshot(folder: Path) -> Snapshot:
 
 def newest_revision(address: str) -> str:
     """The commit that an address offers by default. Raises UsageError."""
-    command = ["git", "ls-remote", "--", address, "HEAD"]
+    command = [shutil.which("git") or "git", "ls-remote", "--", address, "HEAD"]
     try:
         done = subprocess.run(
             command,
@@ -91,7 +92,7 @@ def _ignored(folder: Path) -> tuple[str, ...]:
     options = ["ls-files", "-z", "-oi", "--exclude-standard", "--directory"]
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *options],
+            [shutil.which("git") or "git", "-C", str(folder), *options],
             capture_output=True,
             check=False,
             timeout=GIT_SECONDS,

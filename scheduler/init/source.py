@@ -167,9 +167,9 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         key, is_read = node.slice, isinstance(node.ctx, ast.Load)
-        if is_read and isinstance(key, ast.Constant) and isinstance(key.value, str):
-            if ast.unparse(node.value) in ("os.environ", "environ"):
-                self.module.variables[key.value] = True
+        named = isinstance(key, ast.Constant) and isinstance(key.value, str)
+        if named and is_read and ast.unparse(node.value) in ("os.environ", "environ"):
+            self.module.variables[ast.literal_eval(key)] = True
         for place in _arguments(node):
             self.module.arguments.setdefault(place, "")
         self.generic_visit(node)
@@ -185,9 +185,8 @@ class _Reader(ast.NodeVisitor):
             self.module.options += _options(node, plain=called.startswith("flags.DEFINE"))
         elif name == "dump" and len(node.args) > 1 and "json" in called:
             self._dump(node, node.args[0], node.args[1])
-        elif name in ("write_text", "write", "print") and first is not None:
-            if (value := _dumped(first)) is not None:
-                self._dump_text(node, value, name)
+        elif name in ("write_text", "write", "print") and first is not None and _dumped(first):
+            self._dump_text(node, _dumped(first) or first, name)
         if (said := said_by(node)) is not None:
             parts, begins = said
             self.module.said.append(

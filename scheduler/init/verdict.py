@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from scheduler.init.advice import advised
 from scheduler.init.metrics import NUMBER, loosened
 from scheduler.init.vocabulary import name_of
 from scheduler.study.config import Config
@@ -22,59 +23,6 @@ _FIGURE = re.compile(
 )
 SLACK_SECONDS = 30.0
 """Beside twice the baseline's time: a busier machine, an edit that compiles longer."""
-
-# What a log says, and what is to be done about it; the first that fits counts.
-ADVICE: tuple[tuple[str, str], ...] = (
-    (
-        r"can't be started \(task\.command\)|command not found|No such file or directory: '?python",
-        "the program is nowhere on this machine: change task.command (--command), or install it in "
-        "task.setup (--setup)",
-    ),
-    (
-        r"No module named|ModuleNotFoundError|ImportError",
-        "a package is missing in the trial: install it in task.setup, such as --setup '{python} -m "
-        "pip install --quiet --target .deps NAME' with task.env: {PYTHONPATH: .deps}",
-    ),
-    (
-        r"Temporary failure in name resolution|Network is unreachable|ConnectionError|"
-        r"Name or service not known|Max retries exceeded|URLError",
-        "it asks the network, which a trial has not: fetch what it needs in task.setup (--setup), "
-        "or allow it with --network",
-    ),
-    (
-        r"can't open file",
-        "the script is not where the command looks for it: change task.command (--command)",
-    ),
-    (
-        r"the following arguments are required|unrecognized arguments|usage:|No such option|"
-        r"IndexError: list index",
-        "its arguments are wrong: give the whole command with --command, with {seed} and {seconds} "
-        "in the place of the trial's own",
-    ),
-    (
-        r"KeyError: '[A-Z_]+'",
-        "it wants a variable of the environment: set it in task.env",
-    ),
-    (
-        r"No such file or directory|FileNotFoundError|does not exist",
-        "a file is missing in the trial: what .gitignore names does not travel. Make it in "
-        "task.setup (--setup), or show it with task.mounts: [/the/folder:~/where/it/is/looked/for]",
-    ),
-    (
-        r"CUDA|cuda|NVIDIA",
-        "it has no GPU here, or can't use it: run init where there is one, or set "
-        "workers.gpus_per_trial (--gpus)",
-    ),
-    (
-        r"which is protected \(task\.protected\)",
-        "the run rewrites a file of the repository: if that is no measure, name under "
-        "task.protected the files that are, and leave this one out",
-    ),
-    (
-        r"Read-only file system|Permission denied",
-        "it writes where it may not: only its folder, ~ and /tmp can be written to",
-    ),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -194,12 +142,8 @@ def _bad(config: Config, outcome: Outcome) -> Iterator[str]:
     if re.search(r"matches the pattern|has no key|left no file|is no number", outcome.reason):
         yield from _unread(config, outcome)
         return
-    if advice := _advised(f"{outcome.reason}\n{outcome.log[-8000:]}"):
+    if advice := advised(f"{outcome.reason}\n{outcome.log[-8000:]}"):
         yield f"what to do: {advice}"
-
-
-def _advised(text: str) -> str:
-    return next((words for pattern, words in ADVICE if re.search(pattern, text)), "")
 
 
 def _unread(config: Config, outcome: Outcome) -> Iterator[str]:

@@ -65,8 +65,9 @@ The repository is copied, the edits are put in, and this runs in its top folder:
 
     {command}
 
-{metric.name} is {_where(config)}. The script itself says it, so it is self-reported: nobody else
-measures it, and whoever reads the study is told so.
+{metric.name} is {_where(config)}.
+The script itself says it, so it is self-reported: nobody else measures it, and whoever reads the
+study is told so.
 
 ## What is forbidden
 
