@@ -5,7 +5,6 @@ answer to each; what a flag says is not asked for. Decides nothing else.
 """
 
 from dataclasses import replace
-from typing import TextIO
 
 from rich.console import Console
 from rich.prompt import Confirm, FloatPrompt, Prompt
@@ -20,11 +19,9 @@ from scheduler.init.vocabulary import goal_of
 OFFERED = 6  # of the metrics
 
 
-def ask(
-    found: Found, wishes: Wishes, *, console: Console | None = None, stream: TextIO | None = None
-) -> Wishes:
+def ask(found: Found, wishes: Wishes, *, console: Console | None = None) -> Wishes:
     """Ask for what the flags leave open. Raises UsageError where the answers end."""
-    asking = _Asking(console or Console(highlight=False), stream)
+    asking = _Asking(console or Console(highlight=False))
     try:
         if known_preset(found.sources.snapshot) and not wishes.changes_the_task:
             preset = known_preset(found.sources.snapshot)
@@ -45,26 +42,22 @@ def may_overwrite(names: str) -> bool:
 
 
 class _Asking:
-    def __init__(self, console: Console, stream: TextIO | None) -> None:
-        self.console, self._stream = console, stream
+    def __init__(self, console: Console) -> None:
+        self.console = console
 
     def text(self, question: str, default: str = "") -> str:
-        answer = Prompt.ask(
-            Text(question), console=self.console, stream=self._stream, default=default
-        )
+        answer = Prompt.ask(Text(question), console=self.console, default=default)
         return answer.strip()
 
     def number(self, question: str, default: float) -> float:
         while True:
-            answer = FloatPrompt.ask(
-                Text(question), console=self.console, stream=self._stream, default=default
-            )
+            answer = FloatPrompt.ask(Text(question), console=self.console, default=default)
             if answer > 0:
                 return answer
             self.console.print("more than 0, please")
 
     def yes(self, question: str) -> bool:
-        return Confirm.ask(Text(question), console=self.console, stream=self._stream, default=True)
+        return Confirm.ask(Text(question), console=self.console, default=True)
 
     def one_of(self, question: str, shown: list[str], names: list[str]) -> str:
         """One of the names, by itself or by its number; or anything else that was typed."""

@@ -1,4 +1,4 @@
-"""`autoresearch init` as people meet it: questions on a terminal, a baseline in the sandbox, faults.
+"""`autoresearch init` as people meet it: questions on a terminal, a baseline, faults.
 
 Each fault of a task is said with the line that proves it and with what to do about it.
 """
@@ -108,7 +108,7 @@ def test_an_address_of_git_is_cloned_at_its_newest_commit(folder: Path, capsys: 
     ],
 )  # fmt: skip
 def test_a_fault_is_told_with_the_line_that_proves_it_and_what_to_do(
-    folder: Path, capsys: Output, code: str, flags: list[str], proof: str, advice: str
+    folder: Path, capsys: Output, *, code: str, flags: list[str], proof: str, advice: str
 ) -> None:
     (folder / "train.py").write_text(code)
     (folder / "README.md").write_text("hello\n")

@@ -88,8 +88,8 @@ def test_validation_goes_before_training_and_the_pattern_tells_them_apart() -> N
          "accuracy"),
         ('d = Path("results")\n(d / "m.json").write_text(json.dumps(dict(val_loss=x)))',
          "results/m.json", "val_loss"),
-        ('def measure():\n    return {"test_acc": 1}\nwith open(f"{out}/m.json", "w") as f:\n'
-         '    json.dump(measure(), f)\nout = "runs"', "runs/m.json", "test_acc"),
+        ('def f():\n    return {"test_acc": 1}\njson.dump(f(), open(f"{o}/m.json", "w"))\no = "r"',
+         "r/m.json", "test_acc"),
         ('p.add_argument("--out", default="o.json")\njson.dump({"rmse": r}, open(args.out, "w"))',
          "o.json", "rmse"),
     ],
@@ -155,7 +155,7 @@ def test_several_gpus_are_started_by_torchrun_where_the_script_is_made_for_it() 
 def test_data_measuring_and_tests_are_not_edited() -> None:
     files = {
         "train.py": f"import model, data, evaluate, metrics\n{TRAIN}",
-        **{name: "def f():\n    return 1\n" for name in ("model.py", "data.py", "evaluate.py")},
+        **dict.fromkeys(("model.py", "data.py", "evaluate.py"), "def f():\n    return 1\n"),
         "metrics.py": "",
         "tests/test_model.py": "import model",
     }

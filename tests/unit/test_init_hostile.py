@@ -1,4 +1,4 @@
-"""Whatever lies in a folder, `init` reads it safely: it says what is wrong, and hangs on nothing."""
+"""Whatever lies in a folder, `init` reads it safely: it says what is wrong and never hangs."""
 
 import os
 from pathlib import Path
