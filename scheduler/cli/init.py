@@ -223,7 +223,7 @@ def _end(
     from agent.source import constants_of
 
     if not good:
-        stage.say("Put it right in the configuration, or give the flags and --force. Then, or now:")
+        stage.say("Put that right in the configuration, or give flags and --force. And then:")
     start = offer.start(target, folder)
     if not constants_of(materials.baseline.files):
         stage.say("no constants in capitals stand in the editable files: the study needs a model")

@@ -78,7 +78,7 @@ def make_draft(found: Found, wishes: Wishes, place: Place) -> Draft:
         *_budget(wishes, running, metric, editable, notes),
         *_source(place),
         Entry(("task", "editable"), list(editable), _editable_words(sources, script, editable)),
-        Entry(("task", "command"), command, _seed_words(why, running, wishes, notes)),
+        Entry(("task", "command"), command, why),
         *_setup(setup, running if wishes.command is None else None, sources),
         *_network(wishes),
         *_mounts(sources, script, place, notes),
@@ -210,23 +210,13 @@ def _editable_words(sources: Sources, script: str | None, editable: Sequence[str
     return why + (f", such as {', '.join(fixed[:4])}" if fixed else "")
 
 
-def _seed_words(why: str, running: Running | None, wishes: Wishes, notes: list[str]) -> str:
-    told = "{seed}" in (wishes.command or "") or (running is not None and running.told_seed)
-    if not told:
-        notes.append(
-            "the script is not told its seed, so all trials of an edit are alike or differ by "
-            "chance alone, and noise between seeds is not measured: put {seed} into task.command "
-            "or task.env if it can take one"
-        )
-    return why
-
-
 def _setup(setup: Setup, running: Running | None, sources: Sources) -> list[Entry]:
     entries = []
     if setup.command is not None:
         entries.append(Entry(("task", "setup"), setup.command, setup.why))
     env = dict(running.env) if running is not None else {}
     paths = [*setup.paths, *(["src"] if "src/" in sources.roots else [])]
+    paths += ["."] if running is not None and running.from_top else []
     if paths:
         env["PYTHONPATH"] = ":".join(paths)
     if env:

@@ -55,6 +55,7 @@ class Running:
     wants_gpu: bool = False  # uses one where there is one
     needs_gpu: bool = False  # and can't do without
     distributed: bool = False
+    from_top: bool = False  # lies in a folder, and imports what lies above it
     unknown: tuple[str, ...] = ()  # what it must be given and nobody knows
 
 
@@ -85,8 +86,16 @@ def find_running(
         wants_gpu=cuda,
         needs_gpu=cuda and not any(_CHOOSES.search(each.text) for each in files),
         distributed=distributed,
+        from_top=words[1:2] == [script] and _looks_above(sources, script),
         unknown=(*unknown, *missing),
     )
+
+
+def _looks_above(sources: Sources, script: str) -> bool:
+    """Whether a script imports files that Python, which looks beside the script, does not find."""
+    folder = script.rpartition("/")[0]
+    others = [n for n in sources.reached(script) if not n.startswith(f"{folder}/")]
+    return bool(folder) and any(not name.startswith("src/") for name in others)
 
 
 def _start(module: Module, usage: Usage | None, python: str, gpus: int) -> tuple[list[str], str]:
@@ -95,6 +104,10 @@ def _start(module: Module, usage: Usage | None, python: str, gpus: int) -> tuple
     as_module = (usage is not None and usage.module) or relative or path.endswith("__main__.py")
     why = f"as in {usage.where}" if usage else "as scripts are started"
     launched = ["-m", _dotted(path)] if as_module else [path]
+    if usage is not None and usage.entry.isidentifier() and not module.has_main:
+        # Started as a module it would only define what the entry point calls.
+        call = f"from {_dotted(path)} import {usage.entry}; {usage.entry}()"
+        return [python, "-c", call], f"the entry point in {usage.where}"
     if gpus > 1:
         torchrun = [python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
         return [*torchrun, "{gpus}", *launched], "on several GPUs, one process for each"

@@ -29,7 +29,7 @@ class Usage:
     where: str = ""  # file:line
     module: bool = False  # python -m
     distributed: bool = False  # torchrun and its like
-    name: str = ""  # of an entry in pyproject.toml
+    entry: str = ""  # the function that an entry in pyproject.toml calls
 
 
 def find_usages(sources: Sources) -> list[Usage]:
@@ -111,7 +111,8 @@ def _entries(sources: Sources, text: str) -> Iterator[Usage]:
         scripts = tomllib.loads(text).get("project", {}).get("scripts", {})
     except (tomllib.TOMLDecodeError, AttributeError):
         return
-    for name, target in scripts.items() if isinstance(scripts, dict) else ():
-        script = _of_module(sources, str(target).partition(":")[0])
+    for target in scripts.values() if isinstance(scripts, dict) else ():
+        module, _, function = str(target).partition(":")
+        script = _of_module(sources, module)
         if script is not None:
-            yield Usage(script, (), "pyproject.toml", module=True, name=str(name))
+            yield Usage(script, (), "pyproject.toml", module=True, entry=function)

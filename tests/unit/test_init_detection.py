@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -35,8 +36,8 @@ def metrics(code: str) -> list[Metric]:
     return find_metrics(sources({"train.py": code}), "train.py")
 
 
-def drafted(files: Mapping[str, str], place: Place = HERE, **wishes: object) -> Draft:
-    return make_draft(find(sources(files)), Wishes(**wishes), place)  # type: ignore[arg-type]
+def drafted(files: Mapping[str, str], place: Place = HERE, **wishes: Any) -> Draft:
+    return make_draft(find(sources(files)), Wishes(**wishes), place)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +142,22 @@ def test_a_package_is_started_as_a_module() -> None:
     draft = drafted(files)
     assert draft.value("task", "command") == "{python} -m pkg.train --seed {seed}"
     assert draft.value("task", "editable") == ["pkg/train.py", "pkg/model.py"]
+
+
+def test_an_entry_point_is_called_where_its_module_has_no_main_part() -> None:
+    project = '[project.scripts]\nfit = "pkg.cli:run"'
+    code = 'def run():\n    for n in x:\n        print(f"val_loss: {n}")\n'
+    draft = drafted({"pyproject.toml": project, "src/pkg/cli.py": code})
+    assert draft.value("task", "command") == "{python} -c 'from pkg.cli import run; run()'"
+    assert draft.value("task", "env") == {"PYTHONPATH": "src"}
+
+
+def test_a_script_in_a_folder_finds_what_lies_above_it() -> None:
+    files = {"scripts/train.py": f"import net\n{TRAIN}", "net.py": "x = 1\n"}
+    draft = drafted(files)
+    assert draft.value("task", "command") == "{python} scripts/train.py --seed {seed}"
+    assert draft.value("task", "env") == {"PYTHONPATH": "."}
+    assert draft.value("task", "editable") == ["scripts/train.py", "net.py"]
 
 
 def test_several_gpus_are_started_by_torchrun_where_the_script_is_made_for_it() -> None:
@@ -257,7 +274,7 @@ def test_a_gpu_is_claimed_where_there_is_one_or_where_nothing_else_will_do() -> 
 
 
 def test_what_a_person_says_wins() -> None:
-    wishes: dict[str, object] = {
+    wishes: dict[str, Any] = {
         "command": "make train", "editable": ("src/*.cpp",), "metric": "speed",
         "pattern": "speed (.*)", "goal": "maximize", "seconds": 30.0, "setup": "make",
         "network": True, "gpus": 2.0,
@@ -283,7 +300,7 @@ def test_what_a_person_says_wins() -> None:
     ],
 )
 def test_what_only_a_person_can_know_is_asked_for_by_its_flag(
-    files: Mapping[str, str], wishes: dict[str, object], words: str
+    files: Mapping[str, str], wishes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UsageError, match=re.escape(words)):
         drafted(files, **wishes)

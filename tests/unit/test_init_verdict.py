@@ -31,7 +31,13 @@ def test_a_figure_comes_with_the_last_line_that_has_it_and_with_its_doubts() -> 
     assert "read from the line: val_loss: 0.5" in text
     assert "one run with one seed" in text
     assert "val_loss is self-reported" in text
+    assert "the script is not told its seed" in text
     assert "for task.metrics: acc" in text
+
+
+def test_a_script_that_is_told_its_seed_is_not_doubted_for_it() -> None:
+    said = verdict(config("python train.py --seed {seed}"), done(12.0))
+    assert not any("not told its seed" in line for line in said.lines)
 
 
 def test_numbers_that_look_like_metrics_come_with_a_pattern_that_reads_them() -> None:
