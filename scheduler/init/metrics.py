@@ -17,7 +17,9 @@ from scheduler.init.vocabulary import Goal, Name, name_of
 
 NUMBER = r"([-+.\w]+)"  # also nan, inf and 1e-05: a run that ends so must not show an older value
 STRICT = r"([-+]?[0-9]+(?:\.[0-9]+)?)"  # where a letter or a full stop follows at once
-_LABEL = re.compile(r"[A-Za-z][\w./@-]*(?:[ _-]+[A-Za-z][\w./@-]*){0,3}(?=[^A-Za-z0-9]*$)")
+# Up to four words. Lengths are bounded: what is searched may be written to keep a search busy.
+WORDS = r"[A-Za-z][\w./@-]{0,40}(?: {1,4}[A-Za-z][\w./@-]{0,40}){0,3}"
+_LABEL = re.compile(rf"{WORDS}(?=[^A-Za-z0-9]{{0,40}}$)")
 _DEEPEST = 6  # of calls and levels that are followed to the keys of a dictionary
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scheduler.init.advice import advised
-from scheduler.init.metrics import NUMBER, loosened
+from scheduler.init.metrics import NUMBER, WORDS, loosened
 from scheduler.init.vocabulary import name_of
 from scheduler.study.config import Config
 from workers import Outcome, OutcomeStatus
@@ -19,8 +19,7 @@ from workers.log import clean, sentence
 LAST_LINES = 6  # of the output, where something is wrong
 FIGURES = 6  # numbers that look like metrics
 _FIGURE = re.compile(
-    r"([A-Za-z][\w./@-]*(?:[ _-]+[A-Za-z][\w./@-]*){0,3})(\"?\s*[:=]?\s*)"
-    r"([-+]?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?)"
+    rf"(?<![A-Za-z])({WORDS})(\"?\s{{0,8}}[:=]?\s{{0,8}})([-+]?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?)"
 )
 SLACK_SECONDS = 30.0
 """Beside twice the baseline's time: a busier machine, an edit that compiles longer."""

@@ -8,9 +8,10 @@ import pytest
 from scheduler.errors import UsageError
 from scheduler.init.draft import Place, Wishes, find
 from scheduler.init.drafting import make_draft
-from scheduler.init.snapshot import FILE_BYTES, take_snapshot
+from scheduler.init.snapshot import FILE_BYTES, Snapshot, take_snapshot
 from scheduler.init.source import read_module
 from scheduler.init.sources import read_sources
+from scheduler.init.verdict import figures
 
 TRAIN = 'for n in range(3):\n    loss = n\nprint(f"val_loss: {loss}")\n'
 
@@ -65,6 +66,15 @@ def test_links_pipes_and_what_is_too_large_are_not_read(tmp_path: Path) -> None:
 )
 def test_a_source_that_breaks_parsers_breaks_nothing(text: str) -> None:
     read_module("train.py", text)
+
+
+@pytest.mark.parametrize("piece", ["a_", "a ", "a-b ", "loss ", "python ", "1", '"', "loss= "])
+def test_lines_that_are_made_to_keep_a_search_busy_do_not(piece: str) -> None:
+    line = piece * (1990 // len(piece))
+    figures("\n".join([line] * 20))
+    texts = {"train.py": f"print({line!r}, x)\n{TRAIN}", "README.md": "\n".join([line] * 20)}
+    found = find(read_sources(Snapshot(tuple(texts), texts)))
+    assert found.metrics("train.py")[0].name == "val_loss"
 
 
 def test_functions_that_return_each_other_end(tmp_path: Path) -> None:
