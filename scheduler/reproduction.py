@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
-import psutil
-
-from scheduler.errors import StudyError, UsageError
+from scheduler.errors import UsageError
 from scheduler.gpus import choose_gpus
+from scheduler.here import run_here
 from scheduler.rules.reproducing import Comparison, Figure, compare
 from scheduler.rules.states import ExperimentState, TrialKind
 from scheduler.session import Materials, gather_materials
@@ -23,9 +22,7 @@ from scheduler.study.judged import noise_of
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, TrialRecord
 from scheduler.study.sessions import SessionRecord, sessions_of
-from workers import Outcome, OutcomeStatus, Progress, Trial, run_command, run_trial
-from workers.bundle import cache_folder, unpack
-from workers.remote import VALIDATION
+from workers import Outcome, Progress
 
 TOLD = ("torch", "autoresearch-ray")  # versions that figures depend on
 
@@ -134,40 +131,16 @@ class Bench:
         self, held: Recorded, number: int, seed: int, report: Callable[[Progress], None]
     ) -> Outcome:
         """Run one trial, in this process's main thread. Raises StudyError where it can't run."""
-        config, bundles = self._config, self.materials.bundles
-        if config.workers.gpus_per_trial:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
-        trial = Trial(
-            id=number,
+        return run_here(
+            self._config,
+            self.materials,
+            held.files,
             experiment=held.experiment.id,
             number=number,
             seed=seed,
-            slot=0,
-            files=held.files,
-            task=bundles.task.hash,
-            data=bundles.data.hash if bundles.data else "",
-            budget=config.trial_budget(),
-            # The only one here: it may have the memory that several slots shared in the study.
-            resources=config.trial_resources(psutil.virtual_memory().total, 1),
-            settings=config.trial_settings(),
-            sandbox=config.workers.sandbox,
-            command=config.trial_command(may_change=self.materials.may_change),
-            limits=config.task.limits(),
+            gpus=self.gpus,
+            report=report,
         )
-        task, packed = unpack(bundles.task, cache_folder()), self.materials.packed
-        if packed is None:
-            outcome = run_command(trial, repository=task, cache=cache_folder(), report=report)
-        else:
-            outcome = run_trial(
-                trial,
-                task=task.parent,
-                data=packed.folder,
-                exam=(packed.folder / VALIDATION).read_bytes,
-                report=report,
-            )
-        if outcome.status is OutcomeStatus.LOST:
-            raise StudyError(f"the trial can't be run here: {outcome.reason}")
-        return outcome
 
 
 def compare_with(

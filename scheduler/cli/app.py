@@ -15,6 +15,7 @@ import typer
 
 from scheduler.cli.doctor import doctor
 from scheduler.cli.files import best, export, log, plot
+from scheduler.cli.init import init
 from scheduler.cli.instructions import instructions, tell
 from scheduler.cli.mcp import mcp
 from scheduler.cli.notebook import notebook
@@ -40,7 +41,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: its tables of rich take as long as the rest together
 )
 _VERBS = (
-    *(run, serve, submit_job, tell, instructions, submit),
+    *(init, run, serve, submit_job, tell, instructions, submit),
     *(pause, unpause, stop, cancel),
     *(status, top, show, diff, log, best, notebook, export, plot),
     *(timeline, report, reproduce, mcp, doctor),

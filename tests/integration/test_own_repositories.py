@@ -34,6 +34,7 @@ from scheduler.study.report.files import make_report
 from scheduler.study.report.markdown import render_markdown
 from tests.fixtures.candidates import ROOT
 from tests.fixtures.model_server import ModelServer, Request, Say
+from tests.fixtures.verbs import call
 
 REPOSITORIES = ROOT / "tests" / "fixtures" / "repositories"
 COMMON = (
@@ -284,3 +285,22 @@ def test_what_set_up_made_is_there_for_every_trial(tmp_path: Path) -> None:
     }
     last, _ = study(tmp_path, configured(folder, keys, "stop.max_experiments=1"))
     assert last.champion is not None
+
+
+@pytest.mark.parametrize("name", ["script", "package", "digits"])
+def test_init_alone_makes_a_study_of_each_that_runs(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository(tmp_path, name)
+    monkeypatch.chdir(tmp_path)
+    assert call("init", name, "--yes", "--seconds", "5") == 0, capsys.readouterr()
+    said = capsys.readouterr().out
+    assert "saw     " in said
+    assert "is self-reported" in said
+    settings = ["keep.most_seeds=0", "keep.champion_seeds=1", "stop.max_experiments=2"]
+    made = tmp_path / f"{name}-research" / f"{name}.yaml"
+    last, path = study(tmp_path, load_config(made, settings, {}))
+    assert last.study.reason is StopReason.MAX_EXPERIMENTS
+    found = experiments(path)
+    assert len(found) == 3
+    assert all(each.metric is not None for each in found), [each.reason for each in found]
