@@ -55,7 +55,7 @@ class Readers:
 
     def _remembered(self, name: str, question: Callable[[Reader], T], reader: Reader) -> T:
         # Tells exactly whether another connection has written since, which times of files don't.
-        (version,) = reader._db.execute("PRAGMA data_version").fetchone()
+        (version,) = reader.db.execute("PRAGMA data_version").fetchone()
         answers = self._kept.answers
         if name not in answers or answers[name][0] != version:
             answers[name] = (version, question(reader))

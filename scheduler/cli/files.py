@@ -153,6 +153,15 @@ def export(
         screen().print(words, soft_wrap=True)
 
 
+def check_png(path: Path) -> Path:
+    """The path, where it names a PNG file or none. Raises UsageError."""
+    from scheduler.errors import UsageError
+
+    if path.suffix.lower() not in ("", ".png"):
+        raise UsageError(f"{path}: pictures are PNG files; name it {path.with_suffix('.png')}")
+    return path
+
+
 def plot(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A PNG file.")] = None,
     study: StudyOption = None,
@@ -163,7 +172,7 @@ def plot(
     from scheduler.study.plot import write_plot
 
     with choose_here(study) as chosen:
-        path = chosen.folder.progress if output is None else output
+        path = chosen.folder.progress if output is None else check_png(output)
         if path.is_dir():
             path /= chosen.folder.progress.name
         try:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scheduler.cli.files import check_png
 from scheduler.cli.reading import (
     JsonOption,
     StudyArgument,
@@ -49,6 +50,8 @@ def timeline(
     Training, start-up, warm-up, evaluation, teardown, Ray's part and idle: all of it, slot by slot.
     What a trial costs beside its training, and how many fit into an hour of a slot.
     """
+    if plot is not None:
+        check_png(plot)
     with choose(study or argument, url, token_file) as source:
         found, name = source.timeline(hours), source.name
     paths = [path for path in (output, plot) if path is not None]

@@ -20,7 +20,7 @@ AT_A_TIME = 500  # numbers in one query: SQLite takes at most some thousands
 
 def noise_of(reader: Reader) -> dict[str, Noise]:
     """The noise by class of hardware; a class without repeats has no degree of freedom."""
-    found = read_scalars(reader._db).get("noise", {})
+    found = read_scalars(reader.db).get("noise", {})
     return {name: Noise(**fields) for name, fields in sorted(found.items())}
 
 
@@ -30,7 +30,7 @@ def evidence_for(reader: Reader, experiments: Collection[int]) -> dict[int, Evid
     for start in range(0, len(numbers), AT_A_TIME):
         some = numbers[start : start + AT_A_TIME]
         marks = ", ".join("?" * len(some))
-        rows = reader._db.execute(
+        rows = reader.db.execute(
             f"SELECT experiment, evidence FROM judgement WHERE experiment IN ({marks})",  # noqa: S608
             some,
         )
@@ -40,7 +40,7 @@ def evidence_for(reader: Reader, experiments: Collection[int]) -> dict[int, Evid
 
 def confirmed_in_vain(reader: Reader, count: int) -> list[tuple[int, Evidence]]:
     """The discarded ones with the most seeds that confirm: looked good at first, and were not."""
-    rows = reader._db.execute(
+    rows = reader.db.execute(
         "SELECT experiment, evidence FROM judgement JOIN experiment ON experiment.id = experiment"
         " WHERE state = ? AND json_extract(evidence, '$.standard_error') IS NOT NULL"
         " AND rebases = '[]' AND ablates IS NULL"  # these have no first trial

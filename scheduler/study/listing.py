@@ -116,7 +116,7 @@ def instructions(
 ) -> list[InstructionRecord]:
     """The next instructions after a number."""
     chosen = f"AND state IN ({', '.join('?' * len(states))})" if states else ""
-    rows = reader._db.execute(
+    rows = reader.db.execute(
         f"SELECT * FROM instruction WHERE id > ? {chosen} ORDER BY id LIMIT ?",  # noqa: S608
         (after, *sorted(states), limit),
     ).fetchall()
@@ -125,7 +125,7 @@ def instructions(
 
 def instruction(reader: Reader, number: int) -> InstructionRecord | None:
     """One instruction, or None where there is no such number."""
-    row = reader._db.execute("SELECT * FROM instruction WHERE id = ?", (number,)).fetchone()
+    row = reader.db.execute("SELECT * FROM instruction WHERE id = ?", (number,)).fetchone()
     return None if row is None else reader._instruction(row)
 
 
@@ -133,7 +133,7 @@ def calls_of(reader: Reader, experiment: Experiment) -> list[CallRecord]:
     """The calls to models that an experiment came from, its repairs too, in their order."""
     if experiment.call is None or (first := reader.call(experiment.call)) is None:
         return []
-    rows = reader._db.execute(
+    rows = reader.db.execute(
         "SELECT * FROM call WHERE request = ? AND model = ? ORDER BY id",
         (first.request, first.model),
     )

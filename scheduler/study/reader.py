@@ -54,12 +54,12 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         """Open the database; raises UsageError where there is none that can be read."""
-        self._db = open_for_reading(path)
+        self.db = open_for_reading(path)  # for rooms of the study that ask what is theirs alone
         self._codes: dict[int, dict[str, str]] = {}
 
     def close(self) -> None:
         """Close the connection."""
-        self._db.close()
+        self.db.close()
 
     def __enter__(self) -> "Reader":
         """Use as a context manager: it closes itself."""
@@ -73,9 +73,9 @@ class Reader:
 
     def study(self) -> Study:
         """The study as a whole."""
-        scalars = read_scalars(self._db)
-        totals = read_totals(self._db)
-        baseline = self._db.execute(
+        scalars = read_scalars(self.db)
+        totals = read_totals(self.db)
+        baseline = self.db.execute(
             "SELECT experiment.metric FROM champion JOIN experiment ON experiment.id = experiment"
             " WHERE number = 1"
         ).fetchone()
@@ -110,12 +110,12 @@ class Reader:
             reference=fleet.get("reference"),
             proposed=tally.get("proposed", 0),
             hardware=self._classes(),
-            slot_time=read_slot_time(self._db, totals),
+            slot_time=read_slot_time(self.db, totals),
         )
 
     def _classes(self) -> tuple[str, ...]:
         """The classes of hardware that metrics were measured on, one step of the index for each."""
-        rows = self._db.execute(
+        rows = self.db.execute(
             "WITH RECURSIVE class (name) AS ("
             " SELECT min(hardware) FROM experiment WHERE metric IS NOT NULL UNION ALL SELECT"
             " (SELECT min(hardware) FROM experiment WHERE metric IS NOT NULL AND hardware > name)"
@@ -126,7 +126,7 @@ class Reader:
 
     def _lost_between_trials(self) -> float | None:
         """Median seconds from the end of a trial to the start of the next on its slot."""
-        rows = self._db.execute(
+        rows = self.db.execute(
             "SELECT slot, started_at, finished_at"
             " FROM (SELECT * FROM outcome ORDER BY trial DESC LIMIT ?) JOIN trial ON trial = id"
             " WHERE started_at >= (SELECT max(opened_at) FROM session)",
@@ -144,14 +144,14 @@ class Reader:
         """The line of the best, the baseline first."""
         return [
             ChampionRecord(*row)
-            for row in self._db.execute(
+            for row in self.db.execute(
                 "SELECT number, experiment, metric, at FROM champion ORDER BY number"
             )
         ]
 
     def champion(self, number: int | None = None) -> ChampionRecord | None:
         """The newest champion, or the one of this number: 1 is the baseline."""
-        row = self._db.execute(
+        row = self.db.execute(
             "SELECT number, experiment, metric, at FROM champion"
             " WHERE number = coalesce(?, (SELECT max(number) FROM champion))",
             (number,),
@@ -165,7 +165,7 @@ class Reader:
 
     def not_ablated(self) -> list[str]:
         """Why edits of the champion were not taken out, when that was asked for last."""
-        row = self._db.execute(
+        row = self.db.execute(
             "SELECT refused FROM request WHERE purpose = 'ablate' AND answered_at IS NOT NULL"
             " ORDER BY id DESC LIMIT 1"
         ).fetchone()
@@ -173,7 +173,7 @@ class Reader:
 
     def figures(self) -> list[Figure]:
         """What was measured of the newest champions and of the baseline, trial by trial."""
-        rows = self._db.execute(
+        rows = self.db.execute(
             "SELECT champion.number AS champion, trial.*, outcome.metric, audit_metric, device,"
             " gpu_ids, precision, experiment.hardware AS home FROM champion"
             " JOIN experiment ON experiment.id = champion.experiment"
@@ -199,7 +199,7 @@ class Reader:
 
     def session_began(self) -> float:
         """When the newest session began; 0 before the first."""
-        row = self._db.execute("SELECT opened_at FROM session ORDER BY id DESC LIMIT 1").fetchone()
+        row = self.db.execute("SELECT opened_at FROM session ORDER BY id DESC LIMIT 1").fetchone()
         return 0.0 if row is None else float(row["opened_at"])
 
     def first_session(self) -> tuple[float, int, str]:
@@ -207,14 +207,14 @@ class Reader:
 
         Zeros and no host before the first session.
         """
-        row = self._db.execute(
+        row = self.db.execute(
             "SELECT opened_at, pid, host FROM session ORDER BY id LIMIT 1"
         ).fetchone()
         return (0.0, 0, "") if row is None else (row["opened_at"], row["pid"], row["host"])
 
     def champion_number(self, experiment: int) -> int | None:
         """Which champion an experiment became, or None."""
-        row = self._db.execute(
+        row = self.db.execute(
             "SELECT min(number) AS number FROM champion WHERE experiment = ?", (experiment,)
         ).fetchone()
         return None if row["number"] is None else int(row["number"])
@@ -223,7 +223,7 @@ class Reader:
 
     def events(self, *, after: int, limit: int) -> list[JournalEvent]:
         """The next facts after a place in the journal, in their order."""
-        rows = self._db.execute(
+        rows = self.db.execute(
             "SELECT seq, at, fact, data FROM journal WHERE seq > ? ORDER BY seq LIMIT ?",
             (after, limit),
         )
@@ -231,29 +231,29 @@ class Reader:
 
     def newest_event(self) -> int:
         """The place of the newest fact in the journal; 0 before the first."""
-        row = self._db.execute("SELECT seq FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
+        row = self.db.execute("SELECT seq FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
         return 0 if row is None else int(row["seq"])
 
     # ---- the agent --------------------------------------------------------------------------
 
     def arms(self) -> tuple[ArmRecord, ...]:
         """What each model and the tuner have done, in order of their names."""
-        rows = self._db.execute("SELECT record FROM arm ORDER BY name")
+        rows = self.db.execute("SELECT record FROM arm ORDER BY name")
         return tuple(ArmRecord(**json.loads(row["record"])) for row in rows)
 
     def call(self, number: int) -> CallRecord | None:
         """One call to a model with its prompt and its answer, or None where there is none."""
-        row = self._db.execute("SELECT * FROM call WHERE id = ?", (number,)).fetchone()
+        row = self.db.execute("SELECT * FROM call WHERE id = ?", (number,)).fetchone()
         return None if row is None else read_call(row)
 
     def notebook(self) -> NotebookRecord | None:
         """The newest notebook, or None before the first."""
-        row = self._db.execute("SELECT * FROM notebook ORDER BY id DESC LIMIT 1").fetchone()
+        row = self.db.execute("SELECT * FROM notebook ORDER BY id DESC LIMIT 1").fetchone()
         return row and NotebookRecord(row["text"], row["upto"], row["author"], row["at"])
 
     def lessons(self, *, after: int, limit: int) -> list[str]:
         """The newest lessons of decisions after the given one, in their order."""
-        rows = self._db.execute(
+        rows = self.db.execute(
             "SELECT lesson FROM experiment WHERE decision > ? AND lesson != ''"
             " ORDER BY decision DESC LIMIT ?",
             (after, limit),
@@ -267,26 +267,26 @@ class Reader:
             if open_only
             else "ORDER BY id"
         )
-        rows = self._db.execute(f"SELECT * FROM instruction {rest}").fetchall()  # noqa: S608
+        rows = self.db.execute(f"SELECT * FROM instruction {rest}").fetchall()  # noqa: S608
         return [self._instruction(row) for row in rows]
 
     def latest_instructions(self, count: int) -> list[InstructionRecord]:
         """The newest instructions, the newest first."""
-        rows = self._db.execute("SELECT * FROM instruction ORDER BY id DESC LIMIT ?", (count,))
+        rows = self.db.execute("SELECT * FROM instruction ORDER BY id DESC LIMIT ?", (count,))
         return [self._instruction(row) for row in rows.fetchall()]
 
     def instruction(self, key: str) -> InstructionRecord | None:
         """The instruction that came in the letter with this key, or None."""
-        row = self._db.execute("SELECT * FROM instruction WHERE key = ?", (key,)).fetchone()
+        row = self.db.execute("SELECT * FROM instruction WHERE key = ?", (key,)).fetchone()
         return None if row is None else self._instruction(row)
 
     def reply(self, key: str) -> Reply | None:
         """What became of the letter with this key, or None as long as nothing has."""
-        row = self._db.execute("SELECT * FROM letter WHERE key = ?", (key,)).fetchone()
+        row = self.db.execute("SELECT * FROM letter WHERE key = ?", (key,)).fetchone()
         return None if row is None else Reply(**dict(row))
 
     def _instruction(self, row: sqlite3.Row) -> InstructionRecord:
-        served_by = self._db.execute(
+        served_by = self.db.execute(
             "SELECT id FROM experiment WHERE instruction = ? ORDER BY id", (row["id"],)
         )
         return InstructionRecord(
@@ -312,7 +312,7 @@ class Reader:
 
     def count(self) -> int:
         """How many experiments there are; they are numbered from 0 without a gap."""
-        (highest,) = self._db.execute("SELECT max(id) FROM experiment").fetchone()
+        (highest,) = self.db.execute("SELECT max(id) FROM experiment").fetchone()
         return 0 if highest is None else int(highest) + 1
 
     def experiments(self) -> Iterator[Experiment]:
@@ -338,7 +338,7 @@ class Reader:
 
     def _reference_class(self) -> str | None:
         """The class of hardware that the champion's metric was measured on."""
-        row = self._db.execute(
+        row = self.db.execute(
             "SELECT hardware FROM champion JOIN experiment ON experiment.id = experiment"
             " ORDER BY number DESC LIMIT 1"
         ).fetchone()
@@ -358,7 +358,7 @@ class Reader:
 
         Of what was discarded, only those of today's champion's class of hardware.
         """
-        rows = self._db.execute(
+        rows = self.db.execute(
             "SELECT id, state, metric FROM experiment WHERE decided_at IS NOT NULL"
             " AND (state != 'discard' OR hardware = ?) ORDER BY id",
             (self._reference_class(),),
@@ -368,7 +368,7 @@ class Reader:
 
     def spread(self) -> dict[int, tuple[float, float]]:
         """The lowest and the highest metric of each experiment that was measured repeatedly."""
-        rows = self._db.execute(
+        rows = self.db.execute(
             "SELECT experiment, min(outcome.metric) AS low, max(outcome.metric) AS high"
             " FROM trial JOIN outcome ON outcome.trial = trial.id WHERE experiment IN"
             " (SELECT experiment FROM trial WHERE number > 1) AND outcome.metric IS NOT NULL"
@@ -397,7 +397,7 @@ class Reader:
     def metrics(self, numbers: Collection[int]) -> dict[int, float | None]:
         """The metrics of these experiments, as far as they are of the champion's class."""
         marks = ", ".join("?" * len(numbers))
-        rows = self._db.execute(
+        rows = self.db.execute(
             f"SELECT id, metric FROM experiment WHERE id IN ({marks}) AND hardware = ?",  # noqa: S608
             (*numbers, self._reference_class()),
         )
@@ -409,7 +409,7 @@ class Reader:
         The metric of the champion that they faced with the difference that they were judged by.
         """
         marks = ", ".join("?" * len(numbers))
-        rows = self._db.execute(
+        rows = self.db.execute(
             "SELECT judgement.experiment AS id, json_extract(evidence, '$.effect')"  # noqa: S608
             " + (SELECT crowned.metric FROM champion JOIN experiment AS crowned"
             " ON crowned.id = champion.experiment WHERE champion.at <= judgement.at"
@@ -421,7 +421,7 @@ class Reader:
 
     def lineage(self, number: int) -> set[int]:
         """An experiment, its parent, and so on, for `LINEAGE` generations."""
-        rows = self._db.execute(
+        rows = self.db.execute(
             "WITH RECURSIVE line (id) AS (SELECT ? UNION SELECT parent FROM experiment"
             " JOIN line USING (id) WHERE parent IS NOT NULL LIMIT ?) SELECT id FROM line",
             (number, LINEAGE),
@@ -450,7 +450,7 @@ class Reader:
     def known_fingerprints(self, fingerprints: Sequence[str]) -> set[str]:
         """Those of the given fingerprints that an experiment of the study has."""
         marks = ", ".join("?" * len(fingerprints))
-        rows = self._db.execute(
+        rows = self.db.execute(
             f"SELECT DISTINCT fingerprint FROM experiment WHERE fingerprint IN ({marks})",  # noqa: S608
             tuple(fingerprints),
         )
@@ -458,7 +458,7 @@ class Reader:
 
     def same_code(self, fingerprint: str) -> int | None:
         """The first experiment of the same code but for layout and comments, or None."""
-        row = self._db.execute(
+        row = self.db.execute(
             "SELECT min(id) AS id FROM experiment WHERE fingerprint = ?", (fingerprint,)
         ).fetchone()
         return None if row["id"] is None else int(row["id"])
@@ -467,7 +467,7 @@ class Reader:
         """The editable files of an experiment: relative path -> text. They never change."""
         if known := self._codes.get(experiment):
             return dict(known)
-        rows = self._db.execute(
+        rows = self.db.execute(
             "SELECT path, text FROM file JOIN blob ON blob = hash WHERE experiment = ?"
             " ORDER BY path",
             (experiment,),
@@ -480,7 +480,7 @@ class Reader:
 
     def _experiments(self, rest: str, values: Sequence[object] = ()) -> Iterator[Experiment]:
         query = f"SELECT {EXPERIMENT} FROM experiment {rest}"  # noqa: S608 - from this file only
-        cursor = self._db.cursor()
+        cursor = self.db.cursor()
         cursor.row_factory = None  # plain tuples, which can be looked up
         yield from map(_experiment, cursor.execute(query, tuple(values)))
 
@@ -503,7 +503,7 @@ class Reader:
 
     def device(self) -> str:
         """What the newest trial ran on; "" before the first, or where none of late had any."""
-        row = self._db.execute(
+        row = self.db.execute(
             "SELECT device FROM (SELECT device FROM outcome ORDER BY trial DESC LIMIT ?)"
             " WHERE device != '' LIMIT 1",
             (GAPS,),
@@ -517,7 +517,7 @@ class Reader:
         )
 
     def _trials(self, rest: str, values: Sequence[object] = ()) -> list[TrialRecord]:
-        rows = self._db.execute(
+        rows = self.db.execute(
             "SELECT trial.*, outcome.*, trial.reason AS why, outcome.reason AS said FROM trial"  # noqa: S608
             f" LEFT JOIN outcome ON outcome.trial = trial.id {rest}",
             tuple(values),

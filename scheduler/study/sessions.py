@@ -24,7 +24,7 @@ class SessionRecord:
 
 def sessions_of(reader: Reader) -> list[SessionRecord]:
     """All sessions, the first one first. Their hashes are equal: a study refuses any other."""
-    rows = reader._db.execute(
+    rows = reader.db.execute(
         "SELECT id, opened_at, host, versions, task, data FROM session ORDER BY id"
     )
     return [

@@ -103,7 +103,7 @@ def read_timeline(
     `now` is the time at a study that runs; None: nothing runs it, and its last session ended when
     it was heard of last. Where more than `most` trials ended meanwhile, it begins later.
     """
-    db = reader._db
+    db = reader.db
     with _unchanged(db):
         end = heard_of(db) if now is None else now
         until = end if until is None else min(until, end)

@@ -104,7 +104,7 @@ def test_the_totals_are_the_sums_over_all_rows(studies: tuple[Path, Path]) -> No
 
 def _steps_of(path: Path, question: Callable[[Reader], object]) -> int:
     with Reader(path) as reader:
-        return _steps(reader._db, lambda: question(reader))
+        return _steps(reader.db, lambda: question(reader))
 
 
 def _steps(db: sqlite3.Connection, work: Callable[[], object]) -> int:

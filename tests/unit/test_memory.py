@@ -223,7 +223,7 @@ def test_a_model_is_asked_by_one_request_at_a_time_and_covers_what_it_was_told(
     study.notebook_by = lambda briefing: f"# What request {briefing.request} was told"
     study.run(until=40)
     with Reader(study.folder.database) as reader:
-        rows = reader._db.execute("SELECT * FROM notebook ORDER BY id").fetchall()
+        rows = reader.db.execute("SELECT * FROM notebook ORDER BY id").fetchall()
     by_models = [row for row in rows if row["author"] in MODELS]
     assert len(by_models) >= 3
     asked = {b.request: b for b in study.told if b.condense}
@@ -231,7 +231,7 @@ def test_a_model_is_asked_by_one_request_at_a_time_and_covers_what_it_was_told(
         briefing = asked[int(row["text"].split()[3])]
         known = max(int(lesson.split()[0].lstrip("#")) for lesson in briefing.lessons)
         with Reader(study.folder.database) as reader:
-            covered = reader._db.execute(
+            covered = reader.db.execute(
                 "SELECT id FROM experiment WHERE decision = ?", (row["upto"],)
             ).fetchone()["id"]
         assert covered == int(briefing.lessons[-1].split()[0].lstrip("#")) <= known

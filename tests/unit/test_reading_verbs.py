@@ -201,6 +201,8 @@ def test_export_and_plot_write_where_they_are_told(
         (("show", "999"), "no experiment 999"),
         (("export", "--format", "xml"), "--format xml"),
         (("plot", "-o", "/nowhere/p.png"), "/nowhere/p.png: can't be written"),
+        (("plot", "-o", "p.jpg"), "p.jpg: pictures are PNG files; name it p.png"),
+        (("timeline", "--plot", "p.pdf"), "p.pdf: pictures are PNG files; name it p.png"),
         (("log", "1", "-f", "--json"), "choose one"),
     ],
 )

@@ -241,13 +241,13 @@ def test_what_is_asked_for_each_second_reads_no_prompt_and_sorts_no_history(path
     make_study(path.parent / "s", experiments=30)
     with Reader(path.parent / "s" / "study.db") as reader:
         asked: list[str] = []
-        reader._db.set_trace_callback(asked.append)
+        reader.db.set_trace_callback(asked.append)
         reader.study()
         reader.alike("gpt", 200)
-        reader._db.set_trace_callback(None)
+        reader.db.set_trace_callback(None)
         plans = {
             query: " ".join(
-                row["detail"] for row in reader._db.execute(f"EXPLAIN QUERY PLAN {query}")
+                row["detail"] for row in reader.db.execute(f"EXPLAIN QUERY PLAN {query}")
             )
             for query in asked
         }

@@ -105,7 +105,7 @@ def gathered(
     reader: Reader, folder: StudyFolder, config: Config, *, at: float, runs: bool
 ) -> Iterator[Material]:
     """The study as it is now, and stays for the reader within the block."""
-    reader._db.execute("BEGIN")  # a study that goes on does not change what a later section reads
+    reader.db.execute("BEGIN")  # a study that goes on does not change what a later section reads
     try:
         noise = noise_of(reader)
         yield Material(
@@ -113,7 +113,7 @@ def gathered(
             name=folder.name,
             at=at,
             runs=runs,
-            seen_at=read_scalars(reader._db).get("tally", {}).get("seen_at", 0.0),
+            seen_at=read_scalars(reader.db).get("tally", {}).get("seen_at", 0.0),
             config=config,
             program=_program(folder),
             study=reader.study(),
@@ -122,7 +122,7 @@ def gathered(
             kept=_kept(reader, noise),
         )
     finally:
-        reader._db.execute("ROLLBACK")
+        reader.db.execute("ROLLBACK")
 
 
 def _program(folder: StudyFolder) -> str:
@@ -144,7 +144,7 @@ def _kept(reader: Reader, noise: Mapping[str, Noise]) -> list[Kept]:
 
 def _measured(reader: Reader) -> dict[int, list[tuple[int, float, str]]]:
     """Of each kept experiment, in the order in which its trials ended: number, metric, hardware."""
-    rows = reader._db.execute(
+    rows = reader.db.execute(
         "SELECT experiment, number, outcome.metric, device, gpu_ids, precision FROM experiment"
         " JOIN trial ON trial.experiment = experiment.id JOIN outcome ON outcome.trial = trial.id"
         " WHERE experiment.state = ? AND outcome.metric IS NOT NULL AND kind = 'usual'"

@@ -24,7 +24,7 @@ def failures(material: Material) -> Section | None:
 def _failed(material: Material) -> list[Block]:
     """The reasons by kind, the most frequent first."""
     marks = ", ".join("?" * len(FAILURES))
-    rows = material.reader._db.execute(
+    rows = material.reader.db.execute(
         f"SELECT state, reason, id FROM experiment WHERE state IN ({marks}) ORDER BY id",  # noqa: S608
         FAILURES,
     )
@@ -93,7 +93,7 @@ def _discarded(material: Material) -> list[Block]:
         "SELECT id, title, metric, reason FROM experiment WHERE state = ? AND metric IS NOT NULL"  # noqa: S608
         f" ORDER BY {order}, id LIMIT ?"
     )
-    rows = material.reader._db.execute(query, (ExperimentState.DISCARD, CLOSE))
+    rows = material.reader.db.execute(query, (ExperimentState.DISCARD, CLOSE))
     shown = [
         (
             f"#{row['id']}",

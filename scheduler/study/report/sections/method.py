@@ -69,7 +69,7 @@ def _own(material: Material) -> str:
 
 
 def _hardware(material: Material) -> list[str]:
-    rows = material.reader._db.execute(
+    rows = material.reader.db.execute(
         "SELECT DISTINCT device FROM outcome WHERE device != '' LIMIT 20"
     )
     return [sentence(row["device"], 80) for row in rows]

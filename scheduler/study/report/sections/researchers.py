@@ -12,7 +12,7 @@ MOST = 40
 def researchers(material: Material) -> Section | None:
     """By the origin of the experiments; what calls cost is known of models alone."""
     arms = {each.name: each for each in material.study.arms}
-    rows = material.reader._db.execute(
+    rows = material.reader.db.execute(
         "SELECT origin, count(*) AS number, sum(decided_at IS NOT NULL) AS decided,"
         " sum(state = ?) AS kept, sum(state IN (?, ?, ?, ?)) AS failed"
         " FROM experiment WHERE parent IS NOT NULL GROUP BY origin ORDER BY kept DESC, number DESC"
