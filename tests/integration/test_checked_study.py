@@ -67,7 +67,7 @@ def test_workers_are_asked_for_the_audit_and_for_the_longer_budget(
     between = asked[4].audit or (0.0, 0.0)
     assert between[0] == -math.inf
     assert between[1] == pytest.approx(2.0), "the champion's metric"
-    assert [asked[n].budget.seconds for n in (4, 5, 6)] == [15.0, 45.0, 45.0]
+    assert [asked[n].budget.seconds for n in (4, 5, 6)] == [20.0, 60.0, 60.0]
     assert [(asked[n].experiment, asked[n].seed) for n in (5, 6)] == [(1, 0), (0, 0)]
     assert asked[5].audit is None
 

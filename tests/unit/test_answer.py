@@ -16,7 +16,8 @@ from agent.llm.edits import apply_edits
 
 HERE = Path(__file__).parent.parent
 CORPUS = sorted((HERE / "fixtures" / "answers").glob("*.txt"))
-FILES = {"train.py": (HERE.parent / "train_template" / "train.py").read_text(encoding="utf-8")}
+# A train.py of its day, which the answers edit: the bundled one goes on.
+FILES = {"train.py": (HERE / "fixtures" / "answers" / "edited_file").read_text(encoding="utf-8")}
 
 
 def changes(draft: Draft) -> list[str]:

@@ -15,7 +15,7 @@ from agent.llm.answer import parse_answer
 from agent.llm.draft import Edit, Replace, Whole
 from agent.llm.edits import apply_edits
 
-TRAIN = (Path(__file__).parents[2] / "train_template" / "train.py").read_text(encoding="utf-8")
+TRAIN = (Path(__file__).parents[1] / "fixtures/answers/edited_file").read_text(encoding="utf-8")
 SCRIPT = """\
 import math
 
