@@ -140,7 +140,10 @@ def check_size(vocab_size: int) -> None:
 
 def load(file: Path) -> BpeTokenizer:
     """The tokenizer of a data folder; raises OSError, and DataError where it is none of ours."""
-    return BpeTokenizer(file.read_text("utf-8"))
+    try:
+        return BpeTokenizer(file.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"this is no tokenizer of the task's: {error}") from error
 
 
 def _words(sample: Iterable[bytes], limit: int) -> Iterator[str]:

@@ -40,6 +40,8 @@ TOKENIZERS = ("bytes", "bpe")
 PACKINGS = ("windows", "best_fit", "best_fit_all")
 FORMAT = 2  # counts up when the same text would be packed in another way
 REPORTED_SECONDS = 2.0
+AFTER_TOKENS = ("packing", "sequence_length", "withheld_tokens")
+"""Keys that say what becomes of tokens, and nothing about the text or how it is cut into them."""
 PARTIAL = "partial-"  # the first part of the name of a folder that is being written
 
 
@@ -117,9 +119,14 @@ def _tokenizer(cache: Path, wanted: _Wanted) -> Tokenizer:
     """The tokenizer, learned where that has not been done for this text and size."""
     if wanted.vocab_size is None:
         return ByteTokenizer()
-    file = cache / "tokenizers" / f"{wanted.key('bpe', wanted.vocab_size)}.json"
+    # Whatever chooses the text counts: a key that some source adds later does so by itself.
+    chosen = {key: value for key, value in wanted.spec.items() if key not in AFTER_TOKENS}
+    file = cache / "tokenizers" / f"{wanted.key('bpe', chosen)}.json"
     if file.is_file():
-        return bpe.load(file)
+        try:
+            return bpe.load(file)
+        except DataError as error:
+            _say(f"the tokenizer in the cache is damaged and is learned anew ({error})")
     _say(f"learning a vocabulary of {wanted.vocab_size:,}")
     began = time.monotonic()
     tokenizer = bpe.learn(wanted.source.sample(), wanted.vocab_size)
@@ -176,8 +183,12 @@ def _report(meta: packed.Meta, seconds: float) -> None:
 def _write_entry(entry: Path, content: str) -> None:
     entry.parent.mkdir(exist_ok=True)
     partial = entry.with_suffix(".partial")
-    partial.write_text(content, "utf-8")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(entry)
+    _sync_folder(entry.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -230,6 +230,42 @@ def test_bad_specifications_are_refused_in_one_line(
     assert main(["--out", str(tmp_path / "file"), "--spec", json.dumps(STDLIB)]) == 2
 
 
+def two_columns(folder: Path) -> dict[str, object]:
+    """Rows with a text in each of two columns; return the specification of a BPE of them."""
+    rows = [
+        {"abc": f"abc {number} abcabc " * 40, "xyz": f"xyz {number} xyzxyz " * 40}
+        for number in range(200)
+    ]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    source = {"source": "path", "root": str(folder), "paths": ["rows.jsonl"]}
+    return {**source, "tokenizer": "bpe", "vocab_size": 264}
+
+
+def test_each_column_gets_a_tokenizer_of_its_own_and_each_packing_the_same_one(
+    tmp_path: Path,
+) -> None:
+    spec = two_columns(tmp_path)
+    cache = tmp_path / "cache"
+    other = prepare(cache, {**spec, "text_column": "abc"})
+    data = prepare(cache, {**spec, "text_column": "xyz"})
+    alone = prepare(tmp_path / "alone", {**spec, "text_column": "xyz"})
+    assert data.meta.files == alone.meta.files != other.meta.files
+    prepare(cache, {**spec, "text_column": "xyz", "packing": "best_fit", "sequence_length": 64})
+    assert len(list((cache / "tokenizers").iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 300, b"\xff", b'{"model": {}}'])
+def test_a_damaged_tokenizer_is_learned_anew(tmp_path: Path, damage: bytes) -> None:
+    spec = {**two_columns(tmp_path), "text_column": "abc"}
+    data = prepare(tmp_path / "cache", spec)
+    [file] = (tmp_path / "cache" / "tokenizers").iterdir()
+    content = file.read_bytes()
+    file.write_bytes(damage)
+    again = prepare(tmp_path / "cache", {**spec, "packing": "best_fit", "sequence_length": 64})
+    assert file.read_bytes() == content
+    assert again.meta.files == data.meta.files
+
+
 def test_a_folder_without_packed_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="prepare it again"):
         packed.read(tmp_path)
