@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from train_template.encoding import cores, encoded
 from train_template.errors import DataError
+from train_template.lasting import write_lasting
 from train_template.packed import DTYPE, TOKENIZER_FILE, Meta, SplitMeta
 from train_template.packing import BestFit, Packing, Stream
 from train_template.sources import SPLITS, Document, Source
@@ -117,7 +118,7 @@ def write(
         splits: dict[str, SplitMeta] = {split: w.finish() for split, w in writers.items()}
     files = {}
     if tokenizer.file:
-        _write_whole(folder / TOKENIZER_FILE, tokenizer.file.encode())
+        write_lasting(folder / TOKENIZER_FILE, tokenizer.file.encode())
         files[TOKENIZER_FILE] = hashlib.sha256(tokenizer.file.encode()).hexdigest()
     meta = Meta(
         tokenizer=tokenizer.name,
@@ -132,12 +133,5 @@ def write(
         withheld=source.withheld(),
     )
     text = json.dumps(asdict(meta), sort_keys=True).encode()
-    _write_whole(folder / "meta.json", text)
+    write_lasting(folder / "meta.json", text)
     return hashlib.sha256(text).hexdigest()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

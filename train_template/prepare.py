@@ -19,7 +19,6 @@ lies in `CACHE/downloads/`, what was learned of a text in `CACHE/tokenizers/`.
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from pathlib import Path
 
 from train_template import bpe, packed, packer
 from train_template.errors import DataError
+from train_template.lasting import replace_lasting, sync
 from train_template.lock import locked
 from train_template.packed import Packed
 from train_template.packer import Layout
@@ -162,7 +162,7 @@ def _pack(cache: Path, wanted: _Wanted) -> str:
         if final.exists():
             shutil.rmtree(final)
         partial.rename(final)
-        _sync_folder(cache)
+        sync(cache)
         return data_hash
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -182,22 +182,7 @@ def _report(meta: packed.Meta, seconds: float) -> None:
 
 def _write_entry(entry: Path, content: str) -> None:
     entry.parent.mkdir(exist_ok=True)
-    partial = entry.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(entry)
-    _sync_folder(entry.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    replace_lasting(entry, content.encode())
 
 
 def main(argv: list[str] | None = None) -> int:
