@@ -38,7 +38,7 @@ from train_template.tokenizer import ByteTokenizer, Tokenizer
 
 TOKENIZERS = ("bytes", "bpe")
 PACKINGS = ("windows", "best_fit", "best_fit_all")
-FORMAT = 2  # counts up when the same text would be packed in another way
+FORMAT = 3  # counts up when the same text would be packed in another way
 REPORTED_SECONDS = 2.0
 AFTER_TOKENS = ("packing", "sequence_length", "withheld_tokens")
 """Keys that say what becomes of tokens, and nothing about the text or how it is cut into them."""

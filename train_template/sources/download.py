@@ -4,8 +4,8 @@ In: addresses and the files that they become. Out: the files, each there whole o
 came before a connection broke stays beside it (`NAME.TAG.part`) and is gone on from, in the same
 process or in a later one, where the server says by a strong ETag or a hash that it is the same file
 still. What is whole has a note of its size and, where known, its hash beside it (`.NAME.whole`),
-and is held against that before every use. How far it is stands on stderr. HTTP itself is httpx's; whose
-files these are, and what to do without them, is the caller's to say.
+and is held against that before every use. How far it is stands on stderr. HTTP
+itself is httpx's; whose files these are, and what to do without them, is the caller's to say.
 """
 
 import hashlib
