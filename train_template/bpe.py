@@ -36,7 +36,7 @@ PATTERN = (
     r"|\s*[\r\n]|\s+(?!\S)|\s+"
 )
 # tiktoken's search for the words gives up (a panic, no error) on a run of a million blanks, for which
-# PATTERN's `\s+(?!\S)` keeps as many places to go back to; none that reaches it is twice this long.
+# PATTERN's `\s+(?!\S)` keeps as many places to go back to. Longer ones are cut; what it sees has fewer than twice this.
 BLANKS = 1 << 16
 NOT_UTF8 = re.compile("([\udc80-\udcff]+)")  # as "surrogateescape" decodes it
 

@@ -189,8 +189,27 @@ def test_documents_keep_their_split_wherever_the_folder_lies(tmp_path: Path) -> 
     one = prepare(tmp_path / "cache", texts(tmp_path / "one", 40))
     two = prepare(tmp_path / "cache", texts(tmp_path / "two", 40, reversed(range(40))))
     assert one.folder == two.folder
-    separators = int((one.tokens("validation") == 256).sum())
-    assert separators == 2  # 5 % of 40 documents
+    total = sum(split.bytes for split in one.meta.splits.values())
+    for split in ("validation", "audit"):
+        assert 0.05 <= one.meta.splits[split].bytes / total < 0.1
+
+
+@pytest.mark.parametrize("large", [0, 1, 12, 25, 60])
+def test_withheld_splits_hold_their_share_whatever_the_sizes_of_files(
+    tmp_path: Path, large: int
+) -> None:
+    for number in range(60):
+        (tmp_path / f"{number}.txt").write_text("abcd\n" * (20_000 if number < large else 30))
+    (tmp_path / "empty.txt").touch()
+    spec = {"source": "path", "root": str(tmp_path), "paths": ["*.txt"]}
+    if not large:  # 9 kB
+        with pytest.raises(DataError, match=r"validation split, made of \d+\.txt, .*whole files"):
+            prepare(tmp_path / "cache", spec)
+        return
+    splits = prepare(tmp_path / "cache", spec).meta.splits
+    total = sum(split.bytes for split in splits.values())
+    for split in ("validation", "audit"):
+        assert 0.049 < splits[split].bytes / total < 0.1
 
 
 def test_few_documents_are_cut_by_position(tmp_path: Path) -> None:
