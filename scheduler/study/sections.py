@@ -154,13 +154,15 @@ class DataSection(Section):
     )
     validation_tokens: Count = Field(
         default=131_072,
-        description="Tokens of the validation split that are scored: more take longer and measure "
-        "more finely. The standard library's split holds about this many.",
+        description="Tokens of the validation split that are scored: its first windows of "
+        "sequence_length and a target each, as many as fit. More take longer and measure more "
+        "finely. The standard library's split holds about twice this many.",
     )
     eval_batch_tokens: Count = Field(
         default=65_536,
         description="Tokens scored at a time: a limit on memory, without effect on the metric. "
-        "Each takes 4 bytes for every id of the vocabulary, twice.",
+        "Each takes 4 bytes for every id of the vocabulary, three times: in the candidate, on the "
+        "way to the referee and in its copy.",
     )
 
     @property
@@ -191,11 +193,17 @@ class DataSection(Section):
             for key in ("dataset", "files", "validation_file"):
                 if not getattr(self, key):
                     raise key_error(key, "needed where data.source is hf")
-        for key in ("validation_tokens", "eval_batch_tokens"):
-            if getattr(self, key) < self.sequence_length:
-                raise key_error(
-                    key, f"must be at least data.sequence_length, which is {self.sequence_length}"
-                )
+        if self.validation_tokens <= self.sequence_length:
+            raise key_error(
+                "validation_tokens",
+                f"must be above data.sequence_length, which is {self.sequence_length}: a window "
+                "has a target too",
+            )
+        if self.eval_batch_tokens < self.sequence_length:
+            raise key_error(
+                "eval_batch_tokens",
+                f"must be at least data.sequence_length, which is {self.sequence_length}",
+            )
         return self
 
 
