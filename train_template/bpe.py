@@ -35,8 +35,8 @@ PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*"
     r"|\s*[\r\n]|\s+(?!\S)|\s+"
 )
-# tiktoken's search for words panics on a run of a million blanks, because PATTERN's `\s+(?!\S)` keeps
-# as many places to go back to. Long runs are cut: those that it sees are shorter than twice this.
+# tiktoken's search for words panics on a run of a million blanks, because `\s+(?!\S)` keeps as many
+# places to go back to. Long runs are cut: those that it sees are shorter than twice this.
 BLANKS = 1 << 16
 NOT_UTF8 = re.compile("([\udc80-\udcff]+)")  # as "surrogateescape" decodes it
 
