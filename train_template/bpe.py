@@ -35,6 +35,9 @@ PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*"
     r"|\s*[\r\n]|\s+(?!\S)|\s+"
 )
+# tiktoken's search for words panics on a run of a million blanks, because `\s+(?!\S)` keeps as many
+# places to go back to. Long runs are cut: those that it sees are shorter than twice this.
+BLANKS = 1 << 16
 NOT_UTF8 = re.compile("([\udc80-\udcff]+)")  # as "surrogateescape" decodes it
 
 
@@ -73,8 +76,10 @@ class BpeTokenizer:
             if number % 2:
                 raw = np.frombuffer(part.encode("utf-8", "surrogateescape"), dtype=np.uint8)
                 pieces.append(self._id_of_byte[raw])
-            elif part:
-                pieces.append(np.array(self._encoding.encode_ordinary(part), dtype=np.uint16))
+            else:
+                for piece in _cut_blanks(part):
+                    ids = self._encoding.encode_ordinary(piece)
+                    pieces.append(np.array(ids, dtype=np.uint16))
         return np.concatenate(pieces)
 
     def decode(self, ids: Sequence[int] | Ids) -> bytes:
@@ -140,7 +145,20 @@ def check_size(vocab_size: int) -> None:
 
 def load(file: Path) -> BpeTokenizer:
     """The tokenizer of a data folder; raises OSError, and DataError where it is none of ours."""
-    return BpeTokenizer(file.read_text("utf-8"))
+    try:
+        return BpeTokenizer(file.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"this is no tokenizer of the task's: {error}") from error
+
+
+def _cut_blanks(text: str) -> Iterator[str]:
+    """The text, cut after each block of `BLANKS` characters, counted from its start, of blanks."""
+    start = 0
+    for end in range(BLANKS, len(text), BLANKS):
+        if text[end - BLANKS : end].isspace():
+            yield text[start:end]
+            start = end
+    yield text[start:]
 
 
 def _words(sample: Iterable[bytes], limit: int) -> Iterator[str]:

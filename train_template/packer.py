@@ -17,12 +17,14 @@ import numpy.typing as npt
 
 from train_template.encoding import cores, encoded
 from train_template.errors import DataError
+from train_template.lasting import write_lasting
 from train_template.packed import DTYPE, TOKENIZER_FILE, Meta, SplitMeta
 from train_template.packing import BestFit, Packing, Stream
 from train_template.sources import SPLITS, Document, Source
 from train_template.tokenizer import Ids, Tokenizer
 
 MINIMUM_BYTES = 1024  # of text in a split: below this a metric means nothing
+NAMED = 5  # files that an error names
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,17 @@ class _SplitWriter:
         self._tokens = 0
         self._bytes = 0
         self._documents = 0
+        self._names: dict[str, None] = {}  # of the first files that it is made of, in order
 
     @property
     def is_full(self) -> bool:
         """Whether more text would be of no use."""
         return self._limit is not None and self._tokens >= self._limit
 
-    def add(self, ids: Ids) -> None:
+    def add(self, name: str, ids: Ids) -> None:
         self._documents += 1
+        if len(self._names) <= NAMED:
+            self._names[name] = None
         self._write(self._packing.add(ids))
 
     def finish(self) -> SplitMeta:
@@ -66,9 +71,10 @@ class _SplitWriter:
             self._write(self._packing.finish())
         if self._bytes < MINIMUM_BYTES:
             raise DataError(
-                f"the {self._path.stem} split would hold {self._bytes} bytes of text, fewer than "
-                f"{MINIMUM_BYTES}: give data.paths more text (at least 20 kB"
-                "; best-fit rows take more, where documents are longer than they)"
+                f"the {self._path.stem} split{self._made_of()} would hold {self._bytes} bytes of "
+                f"text, fewer than {MINIMUM_BYTES}: give data.paths more text (at least 20 kB in "
+                "all, of which whole files are withheld where there are 20 or more of like sizes; "
+                "best-fit rows take more, where documents are longer than they)"
             )
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -76,6 +82,13 @@ class _SplitWriter:
             self._path.name, self._tokens, self._bytes, self._documents, self._packing.left_out,
             self._digest.hexdigest(),
         )  # fmt: skip
+
+    def _made_of(self) -> str:
+        names = list(self._names)
+        if not names:
+            return ""
+        more = " and others" if len(names) > NAMED else ""
+        return f", made of {', '.join(names[:NAMED])}{more},"
 
     def _write(self, parts: Iterator[Ids]) -> None:
         for ids in parts:
@@ -113,11 +126,11 @@ def write(
 
         for document, ids in encoded(wanted(), tokenizer, processes or cores()):
             if not writers[document.split].is_full:
-                writers[document.split].add(ids)
+                writers[document.split].add(document.name, ids)
         splits: dict[str, SplitMeta] = {split: w.finish() for split, w in writers.items()}
     files = {}
     if tokenizer.file:
-        _write_whole(folder / TOKENIZER_FILE, tokenizer.file.encode())
+        write_lasting(folder / TOKENIZER_FILE, tokenizer.file.encode())
         files[TOKENIZER_FILE] = hashlib.sha256(tokenizer.file.encode()).hexdigest()
     meta = Meta(
         tokenizer=tokenizer.name,
@@ -132,12 +145,5 @@ def write(
         withheld=source.withheld(),
     )
     text = json.dumps(asdict(meta), sort_keys=True).encode()
-    _write_whole(folder / "meta.json", text)
+    write_lasting(folder / "meta.json", text)
     return hashlib.sha256(text).hexdigest()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

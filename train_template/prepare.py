@@ -19,7 +19,6 @@ lies in `CACHE/downloads/`, what was learned of a text in `CACHE/tokenizers/`.
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from pathlib import Path
 
 from train_template import bpe, packed, packer
 from train_template.errors import DataError
+from train_template.lasting import replace_lasting, sync
 from train_template.lock import locked
 from train_template.packed import Packed
 from train_template.packer import Layout
@@ -38,8 +38,10 @@ from train_template.tokenizer import ByteTokenizer, Tokenizer
 
 TOKENIZERS = ("bytes", "bpe")
 PACKINGS = ("windows", "best_fit", "best_fit_all")
-FORMAT = 2  # counts up when the same text would be packed in another way
+FORMAT = 3  # counts up when the same text would be packed in another way
 REPORTED_SECONDS = 2.0
+AFTER_TOKENS = ("packing", "sequence_length", "withheld_tokens")
+"""Keys that say what becomes of tokens, and nothing about the text or how it is cut into them."""
 PARTIAL = "partial-"  # the first part of the name of a folder that is being written
 
 
@@ -117,9 +119,14 @@ def _tokenizer(cache: Path, wanted: _Wanted) -> Tokenizer:
     """The tokenizer, learned where that has not been done for this text and size."""
     if wanted.vocab_size is None:
         return ByteTokenizer()
-    file = cache / "tokenizers" / f"{wanted.key('bpe', wanted.vocab_size)}.json"
+    # Whatever chooses the text counts: a key that some source adds later does so by itself.
+    chosen = {key: value for key, value in wanted.spec.items() if key not in AFTER_TOKENS}
+    file = cache / "tokenizers" / f"{wanted.key('bpe', chosen)}.json"
     if file.is_file():
-        return bpe.load(file)
+        try:
+            return bpe.load(file)
+        except DataError as error:
+            _say(f"the tokenizer in the cache is damaged and is learned anew ({error})")
     _say(f"learning a vocabulary of {wanted.vocab_size:,}")
     began = time.monotonic()
     tokenizer = bpe.learn(wanted.source.sample(), wanted.vocab_size)
@@ -155,7 +162,7 @@ def _pack(cache: Path, wanted: _Wanted) -> str:
         if final.exists():
             shutil.rmtree(final)
         partial.rename(final)
-        _sync_folder(cache)
+        sync(cache)
         return data_hash
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -175,18 +182,7 @@ def _report(meta: packed.Meta, seconds: float) -> None:
 
 def _write_entry(entry: Path, content: str) -> None:
     entry.parent.mkdir(exist_ok=True)
-    partial = entry.with_suffix(".partial")
-    partial.write_text(content, "utf-8")
-    partial.replace(entry)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    replace_lasting(entry, content.encode())
 
 
 def main(argv: list[str] | None = None) -> int:

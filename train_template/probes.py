@@ -109,16 +109,31 @@ class Plan:
         return self.windows[:, 1:]
 
 
+def windows_asked(validation_tokens: int, length: int) -> int:
+    """How many windows of T = `length` tokens and a target so many tokens are."""
+    return validation_tokens // (length + 1)
+
+
+def windows_at_most(tokens: int, length: int) -> int:
+    """How many of a split's windows can be scored: the probes draw from the rest.
+
+    The scheduler reckons with the same two before a study starts (scheduler/study/data.py).
+    """
+    cut = tokens // (length + 1)
+    return cut - max(1, math.ceil(cut * RESERVE_SHARE))
+
+
 def make_plan(tokens: Ids, settings: Settings, windows: int, secret: int) -> Plan:
     """Cut `tokens`, shape [N], into windows of T + 1, and order them for batches of `windows`.
 
-    The first `validation_tokens // (T + 1)` are scored, whatever the secret. Raises DataError
-    where there is not one to score and one to spare.
+    The first `windows_asked` are scored, whatever the secret. Raises DataError where there is not
+    one to score and one to spare.
     """
     length = settings.sequence_length
     cut = tokens[: len(tokens) // (length + 1) * (length + 1)].reshape(-1, length + 1)
-    spare = max(1, math.ceil(len(cut) * RESERVE_SHARE))
-    count = min(settings.validation_tokens // (length + 1), len(cut) - spare)
+    count = min(
+        windows_asked(settings.validation_tokens, length), windows_at_most(len(tokens), length)
+    )
     if count < 1:
         raise DataError(
             f"{min(len(tokens), settings.validation_tokens)} validation tokens are too few for two "

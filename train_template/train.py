@@ -285,11 +285,10 @@ class AdamW:
     @torch.no_grad()
     def step(self, factor: float, _progress: float) -> None:
         """Move by about `factor` times the learning rate in every coordinate."""
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
         torch._foreach_add_(self.steps, 1.0)
         torch._fused_adamw_(
             self.parameters,
-            gradients,
+            gradients(self.parameters),
             self.mean,
             self.square,
             [],
@@ -325,7 +324,7 @@ class Muon:
         momentum_kept = MOMENTUM - 0.1 * MOMENTUM * max(0.0, 1.0 - progress / 0.1)
         decay = WEIGHT_DECAY * (1.0 - progress)
         for group, momentum, square in zip(self.groups, self.momenta, self.squares, strict=True):
-            gradient = stacked([p.grad for p in group if p.grad is not None])
+            gradient = stacked(gradients(group))
             momentum.lerp_(gradient, 1 - momentum_kept)
             ahead = gradient.lerp_(momentum, momentum_kept)  # Nesterov: a look ahead
             change = orthogonal(ahead).to(momentum.dtype)
@@ -341,6 +340,11 @@ class Muon:
                 count = parameter.numel() // (rows * columns)
                 parameter.copy_(weights[:count].view_as(parameter))
                 weights = weights[count:]
+
+
+def gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """One for each parameter: zeros for one that took no part in the loss."""
+    return [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
 
 
 def stacked(matrices: Iterable[Tensor]) -> Tensor:

@@ -21,6 +21,7 @@ from scheduler.errors import ConfigError
 from scheduler.study.bundled import default_preset, presets
 from scheduler.study.config import Config
 from scheduler.study.config_words import (
+    Problem,
     dotted,
     is_section,
     problems,
@@ -85,6 +86,13 @@ class _Layer:
         _merge(self.values, above.values)
         self.origins.update(above.origins)
         self.problems += above.problems
+
+    def cause(self, problem: Problem) -> str:
+        """Where to mend a problem: at its key, or at the one that was given later and made it."""
+        ours, other = self.origins.get(problem.path, ""), self.origins.get(problem.because, "")
+        if other and (not ours or (_is_given(other) and not _is_given(ours))):
+            return self.origin(problem.because)
+        return self.origin(problem.path)
 
     def origin(self, path: KeyPath) -> str:
         """Where the value at `path`, or the nearest one around or below it, came from."""
@@ -152,7 +160,7 @@ def _checked(layer: _Layer, folder: Path | None = None) -> Config:
     try:
         config = Config.model_validate(layer.values)
     except ValidationError as error:
-        found += [f"{layer.origin(p.path)}{p.key}: {p.message}" for p in problems(error)]
+        found += [f"{layer.cause(p)}{p.key}: {p.message}" for p in problems(error)]
     if found:
         raise ConfigError("\n".join(found))
     return config.anchored(folder or Path.cwd())
@@ -201,6 +209,11 @@ def _flags(overrides: Sequence[str]) -> _Layer:
             message = "must look like key=value, such as budget.seconds=60"
             layer.problems.append(f"--set {override}: {message}")
     return layer
+
+
+def _is_given(origin: str) -> bool:
+    """Whether it is a flag or a variable, which were given for this run, and no file."""
+    return origin.startswith(("--set ", PREFIX))
 
 
 def _path_of_variable(name: str) -> KeyPath:

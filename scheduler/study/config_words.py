@@ -27,6 +27,7 @@ class Problem:
 
     path: KeyPath
     message: str
+    because: KeyPath = ()  # the key whose value makes it wrong; empty: its own, or none
 
     @property
     def key(self) -> str:
@@ -40,8 +41,10 @@ def problems(error: ValidationError) -> list[Problem]:
     for detail in error.errors(include_url=False):
         path = detail["loc"]
         if detail["type"] == "key":  # raised by a section of Config, in words of its own
-            path = (*path, detail["ctx"]["key"])
-            found.setdefault(path, Problem(path, str(detail["ctx"]["message"])))
+            context, section = detail["ctx"], path
+            path = (*section, context["key"])
+            because = (*section, context["because"]) if context["because"] else ()
+            found.setdefault(path, Problem(path, str(context["message"]), because))
         elif detail["type"] == "extra_forbidden":
             found.setdefault(path, Problem(path, unknown_key(dotted(path))))
         else:

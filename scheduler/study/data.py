@@ -8,6 +8,7 @@ task's own code, because the scheduler never imports a task; shipping to nodes h
 import difflib
 import glob
 import json
+import math
 import os
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from scheduler.study.sections import DataSection
 
 TOKENS = ("HF_TOKEN",)  # that a task's packing may need, and nobody else
 PROGRESS = "data: "  # how lines of a task's packing begin that tell how far it is
+SPARE_SHARE = 1 / 16  # of a split's windows are not scored: the referee's probes draw from them
 LEAST_WITHHELD = 4_194_304  # tokens of each: 8 MB, so that smaller figures share one packing
 
 
@@ -40,7 +42,21 @@ class PackedData:
 
     def can_audit(self, sequence_length: int) -> bool:
         """Whether the audit split holds a window to score, and one to draw the probes from."""
-        return self.tokens.get("audit", 0) >= 2 * (sequence_length + 1)
+        return windows_at_most(self.tokens.get("audit", 0), sequence_length) > 0
+
+
+def windows_asked(validation_tokens: int, sequence_length: int) -> int:
+    """How many windows of a sequence and a target `data.validation_tokens` are."""
+    return validation_tokens // (sequence_length + 1)
+
+
+def windows_at_most(tokens: int, sequence_length: int) -> int:
+    """How many windows of a split of so many tokens the bundled task's referee can score.
+
+    Both as train_template/probes.py has them, which nothing here may import.
+    """
+    there = tokens // (sequence_length + 1)
+    return there - max(1, math.ceil(there * SPARE_SHARE))
 
 
 def task_folder(config: Config) -> Path:
@@ -140,7 +156,7 @@ def _specification(data: DataSection) -> dict[str, Any]:
 
 
 def _with_spare(tokens: int) -> int:
-    """With a tenth more: the referee's probes draw from text that is not scored."""
+    """With a tenth more: see SPARE_SHARE."""
     return tokens + tokens // 10
 
 
@@ -195,13 +211,12 @@ def _answer(stdout: str) -> PackedData:
 
 def _check_validation(data: DataSection, tokens: int) -> None:
     """Refuse to score more tokens than there are: the metric would not be what the key says."""
-    most = tokens - 1  # the last token is a target only
-    if data.packing_kind != "windows":
-        most = tokens // (data.sequence_length + 1) * data.sequence_length
-    if most < data.validation_tokens:
-        what = f"set data.validation_tokens to at most {most} or use more text"
-        if most < data.sequence_length:
-            what = f"one window takes data.sequence_length={data.sequence_length}; use more text"
+    length = data.sequence_length
+    most = windows_at_most(tokens, length)
+    if most < windows_asked(data.validation_tokens, length):
+        what = f"set data.validation_tokens to at most {most * (length + 1)} or use more text"
+        if most < 1:
+            what = f"two windows take 2 x ({length} + 1), for data.sequence_length; use more text"
         raise UsageError(
             f"data.validation_tokens: {data.validation_tokens} are asked for, and the validation "
             f"split holds {tokens}; {what}"

@@ -21,9 +21,13 @@ Count = Annotated[int, Field(ge=1)]
 PositiveNumber = Annotated[float, Field(gt=0)]
 
 
-def key_error(key: str, message: str) -> PydanticCustomError:
-    """A problem with one key of the section that is being checked, in plain English."""
-    return PydanticCustomError("key", "{message}", {"key": key, "message": message})
+def key_error(key: str, message: str, because: str = "") -> PydanticCustomError:
+    """A problem with one key of the section that is being checked, in plain English.
+
+    `because` is the key of the same section whose value makes it one, where there is such a key.
+    """
+    context = {"key": key, "message": message, "because": because}
+    return PydanticCustomError("key", "{message}", context)
 
 
 class Section(BaseModel):
@@ -91,6 +95,14 @@ class BudgetSection(Section):
         return self
 
 
+HUB_EXAMPLES = {
+    "dataset": "data.dataset=owner/name",
+    "files": "'data.files=[\"train.parquet\"]'",
+    "validation_file": "data.validation_file=test.parquet",
+}
+"""Keys that data.source=hf needs, as a person would set them."""
+
+
 class DataSection(Section):
     """The text that models train on and are measured on."""
 
@@ -154,13 +166,16 @@ class DataSection(Section):
     )
     validation_tokens: Count = Field(
         default=131_072,
-        description="Tokens of the validation split that are scored: more take longer and measure "
-        "more finely. The standard library's split holds about this many.",
+        description="Tokens of the validation split that are scored: its first windows of "
+        "sequence_length and a target each, as many as fit. More take longer and measure more "
+        "finely. The standard library's split holds about twice this many.",
     )
     eval_batch_tokens: Count = Field(
         default=65_536,
         description="Tokens scored at a time: a limit on memory, without effect on the metric. "
-        "Each takes 4 bytes for every id of the vocabulary, twice.",
+        "Each takes 4 bytes for every id of the vocabulary, three times in the host's memory: as "
+        "it comes from the model (on a GPU: from its memory), as it is shared with the referee, "
+        "and in the referee's copy.",
     )
 
     @property
@@ -184,18 +199,32 @@ class DataSection(Section):
         Keys of the hub may stand beside another source: a preset's hold again when it is chosen.
         """
         if self.source == "path" and not self.paths:
-            raise key_error("paths", "needed where data.source is path: name files or globs")
+            message = (
+                "needed where data.source is path: add --set 'data.paths=[\"texts/**/*.txt\"]'"
+            )
+            raise key_error("paths", message, "source")
         if self.source != "path" and self.paths:
-            raise key_error("paths", f"not used where data.source is {self.source}")
+            message = f"not used where data.source is {self.source}: add --set 'data.paths=[]'"
+            raise key_error("paths", message, "source")
         if self.source == "hf":
-            for key in ("dataset", "files", "validation_file"):
-                if not getattr(self, key):
-                    raise key_error(key, "needed where data.source is hf")
-        for key in ("validation_tokens", "eval_batch_tokens"):
-            if getattr(self, key) < self.sequence_length:
-                raise key_error(
-                    key, f"must be at least data.sequence_length, which is {self.sequence_length}"
-                )
+            missing = [key for key in HUB_EXAMPLES if not getattr(self, key)]
+            if missing:
+                add = " ".join(f"--set {HUB_EXAMPLES[key]}" for key in missing)
+                message = f"needed where data.source is hf: add {add} (or take --config gpu)"
+                raise key_error(missing[0], message, "source")
+        if self.validation_tokens <= self.sequence_length:
+            raise key_error(
+                "validation_tokens",
+                f"must be above data.sequence_length, which is {self.sequence_length}: a window "
+                "has a target too",
+                "sequence_length",
+            )
+        if self.eval_batch_tokens < self.sequence_length:
+            raise key_error(
+                "eval_batch_tokens",
+                f"must be at least data.sequence_length, which is {self.sequence_length}",
+                "sequence_length",
+            )
         return self
 
 

@@ -72,6 +72,17 @@ def test_every_byte_is_counted_once_and_comes_back(tokenizer: BpeTokenizer, text
     assert sum(tokenizer.token_bytes[i] for i in ids) == len(text)
 
 
+@pytest.mark.parametrize(
+    "run",
+    [" " * 2_000_000, "\n" * 2_000_000, "\t \u00a0\r" * 500_000, "a" * 2_000_000, "!" * 2_000_000],
+)
+def test_runs_of_millions_come_back(tokenizer: BpeTokenizer, run: str) -> None:
+    text = f"before{run}after".encode()
+    ids = tokenizer.encode(text)
+    assert tokenizer.separator not in ids[1:]
+    assert tokenizer.decode(ids) == text
+
+
 @settings(deadline=None)
 @given(text=st.binary(max_size=60) | st.text(max_size=60).map(lambda t: t.encode()))
 def test_any_bytes_come_back(tokenizer: BpeTokenizer, text: bytes) -> None:

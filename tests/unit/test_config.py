@@ -115,7 +115,43 @@ def test_the_token_the_cache_and_empty_variables_are_no_keys() -> None:
         (
             "data:\n  source: path",
             "",
-            ("my.yaml:1: data.paths: needed where data.source is path: name files or globs"),
+            (
+                "my.yaml:2: data.paths: needed where data.source is path: "
+                "add --set 'data.paths=[\"texts/**/*.txt\"]'"
+            ),
+        ),
+        (
+            "data:\n  sequence_length: 128",
+            "data.source=hf",
+            (
+                "--set data.source=hf: data.dataset: needed where data.source is hf: add --set "
+                "data.dataset=owner/name --set 'data.files=[\"train.parquet\"]' "
+                "--set data.validation_file=test.parquet (or take --config gpu)"
+            ),
+        ),
+        (
+            "data:\n  source: path\n  paths: [a.txt]",
+            "data.source=stdlib",
+            (
+                "--set data.source=stdlib: data.paths: not used where data.source is stdlib: "
+                "add --set 'data.paths=[]'"
+            ),
+        ),
+        (
+            "data:\n  sequence_length: 64\n  eval_batch_tokens: 64",
+            "data.sequence_length=128",
+            (
+                "--set data.sequence_length=128: data.eval_batch_tokens: must be at least "
+                "data.sequence_length, which is 128"
+            ),
+        ),
+        (
+            "data:\n  sequence_length: 64\n  eval_batch_tokens: 64",
+            "data.validation_tokens=64",
+            (
+                "--set data.validation_tokens=64: data.validation_tokens: must be above "
+                "data.sequence_length, which is 64: a window has a target too"
+            ),
         ),
         (
             "workers: {slots: none}",

@@ -189,8 +189,27 @@ def test_documents_keep_their_split_wherever_the_folder_lies(tmp_path: Path) -> 
     one = prepare(tmp_path / "cache", texts(tmp_path / "one", 40))
     two = prepare(tmp_path / "cache", texts(tmp_path / "two", 40, reversed(range(40))))
     assert one.folder == two.folder
-    separators = int((one.tokens("validation") == 256).sum())
-    assert separators == 2  # 5 % of 40 documents
+    total = sum(split.bytes for split in one.meta.splits.values())
+    for split in ("validation", "audit"):
+        assert 0.05 <= one.meta.splits[split].bytes / total < 0.1
+
+
+@pytest.mark.parametrize("large", [0, 1, 12, 25, 60])
+def test_withheld_splits_hold_their_share_whatever_the_sizes_of_files(
+    tmp_path: Path, large: int
+) -> None:
+    for number in range(60):
+        (tmp_path / f"{number}.txt").write_text("abcd\n" * (20_000 if number < large else 30))
+    (tmp_path / "empty.txt").touch()
+    spec = {"source": "path", "root": str(tmp_path), "paths": ["*.txt"]}
+    if not large:  # 9 kB
+        with pytest.raises(DataError, match=r"validation split, made of \d+\.txt, .*whole files"):
+            prepare(tmp_path / "cache", spec)
+        return
+    splits = prepare(tmp_path / "cache", spec).meta.splits
+    total = sum(split.bytes for split in splits.values())
+    for split in ("validation", "audit"):
+        assert 0.049 < splits[split].bytes / total < 0.1
 
 
 def test_few_documents_are_cut_by_position(tmp_path: Path) -> None:
@@ -228,6 +247,42 @@ def test_bad_specifications_are_refused_in_one_line(
         assert words in error
         assert error.count("\n") == 1
     assert main(["--out", str(tmp_path / "file"), "--spec", json.dumps(STDLIB)]) == 2
+
+
+def two_columns(folder: Path) -> dict[str, object]:
+    """Rows with a text in each of two columns; return the specification of a BPE of them."""
+    rows = [
+        {"abc": f"abc {number} abcabc " * 40, "xyz": f"xyz {number} xyzxyz " * 40}
+        for number in range(200)
+    ]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    source = {"source": "path", "root": str(folder), "paths": ["rows.jsonl"]}
+    return {**source, "tokenizer": "bpe", "vocab_size": 264}
+
+
+def test_each_column_gets_a_tokenizer_of_its_own_and_each_packing_the_same_one(
+    tmp_path: Path,
+) -> None:
+    spec = two_columns(tmp_path)
+    cache = tmp_path / "cache"
+    other = prepare(cache, {**spec, "text_column": "abc"})
+    data = prepare(cache, {**spec, "text_column": "xyz"})
+    alone = prepare(tmp_path / "alone", {**spec, "text_column": "xyz"})
+    assert data.meta.files == alone.meta.files != other.meta.files
+    prepare(cache, {**spec, "text_column": "xyz", "packing": "best_fit", "sequence_length": 64})
+    assert len(list((cache / "tokenizers").iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 300, b"\xff", b'{"model": {}}'])
+def test_a_damaged_tokenizer_is_learned_anew(tmp_path: Path, damage: bytes) -> None:
+    spec = {**two_columns(tmp_path), "text_column": "abc"}
+    data = prepare(tmp_path / "cache", spec)
+    [file] = (tmp_path / "cache" / "tokenizers").iterdir()
+    content = file.read_bytes()
+    file.write_bytes(damage)
+    again = prepare(tmp_path / "cache", {**spec, "packing": "best_fit", "sequence_length": 64})
+    assert file.read_bytes() == content
+    assert again.meta.files == data.meta.files
 
 
 def test_a_folder_without_packed_data_is_refused(tmp_path: Path) -> None:

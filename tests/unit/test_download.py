@@ -1,10 +1,14 @@
 """Downloads against a real HTTP server: what breaks on the way does not reach the file."""
 
+import hashlib
 import io
 import json
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,8 +54,8 @@ def source() -> HuggingFaceSource:
 
 
 def fetched(cache: Path) -> dict[str, bytes]:
-    """Every file below the cache but locks."""
-    files = [path for path in cache.rglob("*") if path.is_file() and path.name != ".lock"]
+    """Every file below the cache but locks and notes."""
+    files = [path for path in cache.rglob("*") if path.is_file() and path.name[0] != "."]
     return {path.name: path.read_bytes() for path in files}
 
 
@@ -69,8 +73,8 @@ def test_a_dropped_connection_is_gone_on_from(hub: Hub, tmp_path: Path) -> None:
     assert fetched(tmp_path) == FILES
     assert [wanted for name, wanted, _ in hub.asked if name == SHARD] == [
         "",
-        "bytes=700-",
-        "bytes=750-",
+        "bytes=699-",
+        "bytes=748-",
     ]
 
 
@@ -81,7 +85,7 @@ def test_a_later_process_goes_on_where_one_was_killed(hub: Hub, tmp_path: Path) 
     hub.faults.clear()
     source().fetch(tmp_path)
     assert fetched(tmp_path) == FILES
-    assert (SHARD, "bytes=900-") in [asked[:2] for asked in hub.asked[-2:]]
+    assert (SHARD, "bytes=899-") in [asked[:2] for asked in hub.asked[-2:]]
 
 
 def test_a_server_that_is_busy_is_asked_again(hub: Hub, tmp_path: Path) -> None:
@@ -112,6 +116,73 @@ def test_a_part_of_a_file_that_has_changed_is_thrown_away(hub: Hub, tmp_path: Pa
     hub.files[SHARD] = parquet(TRAINING[::-1])
     source().fetch(tmp_path)
     assert fetched(tmp_path) == hub.files
+
+
+def test_what_can_not_be_had_is_told_before_the_other_files_have_come(
+    hub: Hub, tmp_path: Path
+) -> None:
+    hub.faults[VALIDATION].append(Fault(slow_end=500))
+    with pytest.raises(DataError, match="HTTP 404"):
+        HuggingFaceSource("some/text", [SHARD, "no.parquet"], VALIDATION).fetch(tmp_path)
+    assert VALIDATION not in fetched(tmp_path)
+
+
+def test_a_part_that_is_whole_is_taken_as_it_is(hub: Hub, tmp_path: Path) -> None:
+    source().fetch(tmp_path)
+    [file] = tmp_path.rglob(SHARD)
+    tag = hashlib.sha256(FILES[SHARD]).hexdigest()
+    file.rename(file.with_name(f"{SHARD}.{download._short(tag)}.part"))
+    hub.asked.clear()
+    source().fetch(tmp_path)
+    assert [wanted for _, wanted, _ in hub.asked] == [f"bytes={len(FILES[SHARD]) - 1}-"]
+    assert fetched(tmp_path) == FILES
+
+
+def test_a_file_whose_last_byte_comes_as_all_are_stopped_is_taken(hub: Hub, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    class Stopping(download._Progress):
+        def add(self, size: int) -> None:
+            stop.set()
+
+    with httpx.Client(follow_redirects=True) as client:
+        url = f"{hub.address}/datasets/some/text/resolve/main/{SHARD}"
+        download._File(client, url, tmp_path / SHARD, Stopping(1), stop).get()
+    assert fetched(tmp_path) == {SHARD: FILES[SHARD]}
+
+
+@pytest.mark.parametrize("content", [FILES[SHARD][:-10], b"x" + FILES[SHARD][1:], b""])
+def test_a_file_that_was_damaged_since_it_came_comes_anew(
+    hub: Hub, tmp_path: Path, content: bytes
+) -> None:
+    source().fetch(tmp_path)
+    [file] = tmp_path.rglob(SHARD)
+    file.write_bytes(content)
+    source().fetch(tmp_path)
+    assert fetched(tmp_path) == FILES
+
+
+def test_files_are_on_the_disk_before_they_have_their_names(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: dict[int, bool] = {}  # inode -> whether the file was in its place by then
+
+    def fsync(descriptor: int) -> None:
+        synced.setdefault(os.fstat(descriptor).st_ino, bool(list(tmp_path.rglob(SHARD))))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    HuggingFaceSource("some/text", [SHARD], VALIDATION).fetch(tmp_path)
+    [file] = tmp_path.rglob(SHARD)
+    assert synced[file.stat().st_ino] is False
+    assert file.parent.stat().st_ino in synced
+
+
+def test_what_has_no_strong_tag_is_never_put_together_of_parts(hub: Hub, tmp_path: Path) -> None:
+    hub.tag = 'W/"one"'
+    hub.faults[SHARD].extend([Fault(drop_after=700), Fault(drop_after=800)])
+    source().fetch(tmp_path)
+    assert fetched(tmp_path) == FILES
+    assert {wanted for _, wanted, _ in hub.asked} == {""}
 
 
 def test_what_is_refused_says_what_to_do(

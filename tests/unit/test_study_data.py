@@ -4,15 +4,26 @@ The bundled task's own packing runs here, as a real process, on small real files
 failures are meant, a task of two lines stands in for it.
 """
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agent.source import read_constants
 from scheduler.errors import StudyError, UsageError
 from scheduler.study.bundled import bundled_task
 from scheduler.study.config import Config
-from scheduler.study.data import PackedData, baseline_files, prepare_data, task_folder
+from scheduler.study.data import (
+    PackedData,
+    baseline_files,
+    prepare_data,
+    task_folder,
+    windows_asked,
+    windows_at_most,
+)
+from train_template import probes
+from train_template.job import Settings
 
 ROW = "It was the best of times, it was the worst of times.\n"
 
@@ -112,6 +123,33 @@ def test_more_validation_tokens_than_there_are_are_refused(tmp_path: Path) -> No
     (tmp_path / "a.txt").write_text(ROW * 400)
     with pytest.raises(UsageError, match=r"set data.validation_tokens to at most \d+ or"):
         pack(tmp_path, str(tmp_path / "a.txt"), tokens=10**6)
+
+
+def test_as_many_windows_are_scored_as_are_reckoned_with() -> None:
+    for length in (1, 5, 16, 64):
+        for tokens in (*range(0, 60 * (length + 1), 7), 2 * length + 1, 2 * length + 2):
+            most = probes.windows_at_most(tokens, length)
+            assert windows_at_most(tokens, length) == most
+            for asked in (length + 1, 500, 20 * (length + 1) - 1, tokens):
+                wanted = windows_asked(asked, length)
+                assert wanted == probes.windows_asked(asked, length)
+    text = np.arange(40 * 17 + 5, dtype=np.uint16)
+    plan = probes.make_plan(text, Settings(16, 10**6, 64), 4, secret=1)
+    assert plan.scored.sum() == windows_at_most(len(text), 16) == 37
+
+
+def test_what_the_message_says_is_enough_and_one_window_more_is_too_much(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(ROW * 400)
+    with pytest.raises(UsageError) as refused:
+        pack(tmp_path, str(tmp_path / "a.txt"), tokens=1050)
+    most = int(re.search(r"at most (\d+)", str(refused.value))[1])  # type: ignore[index]
+    packed = pack(tmp_path, str(tmp_path / "a.txt"), tokens=most)
+    with packed.folder.joinpath("validation.bin").open("rb") as file:
+        tokens = np.fromfile(file, dtype="<u2")
+    plan = probes.make_plan(tokens, Settings(16, most, 64), 4, secret=1)
+    assert plan.scored.sum() == most // 17
+    with pytest.raises(UsageError, match=f"at most {most}"):
+        pack(tmp_path, str(tmp_path / "a.txt"), tokens=most + 17)
 
 
 @pytest.mark.parametrize(

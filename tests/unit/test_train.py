@@ -173,6 +173,20 @@ def test_muon_takes_matrices_that_lie_in_one_parameter_as_it_takes_them_singly()
     assert not torch.allclose(together[0].data, weights)
 
 
+def test_what_an_edit_leaves_unused_stands_still_and_the_rest_learns() -> None:
+    torch.manual_seed(0)
+    for kind in (train.Muon, lambda parameters: train.AdamW(parameters, 0.1, 0.0)):
+        used, unused = (torch.nn.Parameter(torch.randn(16, 16)) for _ in range(2))
+        before = used.detach().clone(), unused.detach().clone()
+        optimizer = kind([unused, used])
+        for _ in range(2):
+            used.square().sum().backward()  # type: ignore[no-untyped-call]
+            optimizer.step(1.0, 1.0)  # at its end nothing decays
+        assert torch.equal(unused, before[1])
+        assert used.isfinite().all()
+        assert not torch.allclose(used, before[0])
+
+
 def test_a_token_is_seen_with_the_one_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"DEPTH": 1, "HEADS": 1, "HEAD_WIDTH": 8}.items():
         monkeypatch.setattr(train, name, value)

@@ -2,22 +2,26 @@
 
 In: addresses and the files that they become. Out: the files, each there whole or not at all; what
 came before a connection broke stays beside it (`NAME.TAG.part`) and is gone on from, in the same
-process or in a later one. How far it is stands on stderr. HTTP itself is httpx's; whose
-files these are, and what to do without them, is the caller's to say.
+process or in a later one, where the server says by a strong ETag or a hash that it is the same file
+still. What is whole has a note of its size and, where known, its hash beside it (`.NAME.whole`),
+and is held against that before every use. How far it is stands on stderr. HTTP
+itself is httpx's; whose files these are, and what to do without them, is the caller's to say.
 """
 
 import hashlib
+import json
 import re
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from train_template.errors import DataError
+from train_template.lasting import replace_lasting, sync
 
 if TYPE_CHECKING:
     import httpx
@@ -49,17 +53,23 @@ class _Facts:
 
     tag: str  # its ETag, "" where it has none
     size: int | None  # bytes of the whole file
+    is_strong: bool  # whether the same tag means the same bytes
+
+    @property
+    def sha256(self) -> str:
+        """What the hub gives for the content of large files, as their tag; else empty."""
+        return self.tag if SHA256.fullmatch(self.tag) else ""
 
 
 def download(files: Mapping[str, Path], headers: Mapping[str, str]) -> None:
-    """Get each address of `files` that is not there yet into its place.
+    """Get each address of `files` that is not there yet, or damaged since, into its place.
 
-    Raises RefusedError or UnreachableError for the first one that can't be had, DataError where
-    one arrives damaged time and again, and OSError where the disk does not take it.
+    As soon as one can't be had it raises RefusedError or UnreachableError, the latter also where
+    one arrives damaged time and again, or OSError where the disk does not take it; the others stop.
     """
     import httpx
 
-    missing = {url: file for url, file in files.items() if not file.is_file()}
+    missing = {url: file for url, file in files.items() if not _is_whole(file)}
     if not missing:
         return
     progress = _Progress(len(missing))
@@ -77,7 +87,7 @@ def download(files: Mapping[str, Path], headers: Mapping[str, str]) -> None:
             for url, file in missing.items()
         ]
         try:
-            for each in began:
+            for each in as_completed(began):
                 each.result()
         finally:
             stop.set()  # the others end at their next block, and keep what they have
@@ -124,17 +134,30 @@ class _File:
             if each.name.startswith(start) and each.name.endswith(".part")
         ]
 
+    def _part(self, tag: str) -> Path:
+        return self._file.with_name(f"{self._file.name}.{_short(tag)}.part")
+
+    def _resumable(self, parts: list[Path]) -> int:
+        """The byte to ask from, or 0 for all of it.
+
+        The last byte that is here is asked for again: behind the end of what is whole there is
+        nothing, and what servers say to that (416) tells not always which file they mean.
+        """
+        if not parts or parts[0] == self._part(""):  # nobody knows what it is a part of
+            return 0
+        return max(0, parts[0].stat().st_size - 1)
+
     def _received(self) -> int:
         return max((part.stat().st_size for part in self._parts()), default=0)
 
     def _go_on(self) -> None:
         """Take one answer to its end; raises what says whether another may do better."""
         parts = self._parts()
-        size = parts[0].stat().st_size if parts else 0
-        ask = {"Range": f"bytes={size}-"} if size else {}
+        start = self._resumable(parts)
+        ask = {"Range": f"bytes={start}-"} if start else {}
         with self._client.stream("GET", self._url, headers=ask) as answer:
             facts = _facts(answer)
-            part = self._file.with_name(f"{self._file.name}.{_short(facts.tag)}.part")
+            part = self._part(facts.tag if facts.is_strong else "")
             if answer.status_code == 416 or (answer.status_code == 206 and [part] != parts):
                 # More is here than there, or it is another file by now.
                 for each in parts:
@@ -142,18 +165,19 @@ class _File:
                 raise _TryAgain(f"{self._file.name} has changed on the server")
             _check_status(answer.status_code)
             resumes = answer.status_code == 206
-            if resumes and _range_start(answer) != size:
+            if resumes and _range_start(answer) != start:
                 raise _TryAgain("the server sent another part than was asked for")
             for each in parts:
                 if each != part:
                     each.unlink()
-            self._progress.expect(self._url, facts.size, size if resumes else 0)
-            with part.open("ab" if resumes else "wb") as file:
+            self._progress.expect(self._url, facts.size, start if resumes else 0)
+            with part.open("r+b" if resumes else "wb") as file:
+                file.seek(start if resumes else 0)
                 # As it comes: blocks of a size would be lost with what they lack.
                 for block in answer.iter_bytes():
                     file.write(block)
                     self._progress.add(len(block))
-                    if self._stop.is_set():
+                    if self._stop.is_set() and file.tell() != facts.size:
                         return
         self._accept(part, facts)
 
@@ -164,14 +188,16 @@ class _File:
         damage = ""
         if facts.size is not None and size > facts.size:
             damage = f"has {size} bytes instead of {facts.size}"
-        elif SHA256.fullmatch(facts.tag):  # what the hub gives for the content of large files
-            with part.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != facts.tag:
-                    damage = "is not what its hash says"
+        elif facts.sha256 and _sha256(part) != facts.sha256:
+            damage = "is not what its hash says"
         if damage:
             part.unlink()
             raise _TryAgain(f"{self._file.name} {damage}")
+        note = {"size": size, "sha256": facts.sha256}
+        replace_lasting(_note(self._file), json.dumps(note).encode())
+        sync(part)
         part.rename(self._file)
+        sync(self._file.parent)
         self._progress.done()
 
 
@@ -199,12 +225,35 @@ def _facts(answer: "httpx.Response") -> _Facts:
         if answer.status_code == 200:
             whole = answer.headers.get("Content-Length", "")
         size = int(whole) if whole.isdigit() else None
-    return _Facts(tag.removeprefix("W/").strip('"'), size)
+    bare = tag.removeprefix("W/").strip('"')
+    return _Facts(
+        bare, size, bool(bare) and (bare == tag.strip('"') or bool(SHA256.fullmatch(bare)))
+    )
 
 
 def _range_start(answer: "httpx.Response") -> int | None:
     found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
     return int(found[1]) if found else None
+
+
+def _note(file: Path) -> Path:
+    return file.with_name(f".{file.name}.whole")
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a file is there as it came; it is read whole, as it will be by whoever wants it."""
+    try:
+        note = json.loads(_note(file).read_bytes())
+        if file.stat().st_size != note["size"]:
+            return False
+        return not note["sha256"] or _sha256(file) == note["sha256"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _short(tag: str) -> str:

@@ -15,8 +15,9 @@ from train_template.errors import DataError
 from train_template.sources.records import holds_records, rows
 from train_template.sources.source import SPLITS, Document, Split
 
-WITHHELD_SHARE = 0.05  # of the documents or the text of a path source, for each withheld split
-FEW_DOCUMENTS = 20  # below this, the text is cut by position: 5 % of 19 documents is none
+WITHHELD_SHARE = 0.05  # of the text of a path source, for each withheld split
+WHOLE_SHARE = 4 * WITHHELD_SHARE  # of the text that files must hold to withhold some of them whole
+FEW_DOCUMENTS = 20  # below this, the text is cut by position: 5 % of 19 like ones is none
 PIECE_BYTES = 1 << 26  # of one file that are in memory at a time; a larger one is several documents
 
 
@@ -44,10 +45,10 @@ class PathSource:
 
     def documents(self) -> Iterator[Document]:
         """Plain files by a hash of their names, or cut where they are few; rows by their text's."""
-        if len(self._texts) < FEW_DOCUMENTS:
+        split_of = self._splits()
+        if not split_of:
             yield from self._cut()
         else:
-            split_of = self._splits()
             for name, file in self._texts.items():
                 for piece in _pieces(file, 0, file.stat().st_size):
                     yield Document(name, piece, split_of[name])
@@ -58,8 +59,8 @@ class PathSource:
     def sample(self) -> Iterator[bytes]:
         """Training text, files in the order of their hashes, so that every folder is in it."""
         ranked = sorted((*self._texts, *self._records), key=_hash)
-        split_of = self._splits() if len(self._texts) >= FEW_DOCUMENTS else {}
-        if self._texts and not split_of:
+        split_of = self._splits()
+        if not split_of:
             yield from (each.text for each in self._cut() if each.split == "train")
         for name in ranked:
             if name in self._records:
@@ -83,13 +84,28 @@ class PathSource:
         return ()
 
     def _splits(self) -> dict[str, Split]:
-        # The documents with the lowest hashes are withheld: a choice that depends on names alone,
-        # moves at most the document at the border when a file is added, and is never empty.
-        ranked = sorted(self._texts, key=_hash)
-        count = round(WITHHELD_SHARE * len(ranked))
-        split_of: dict[str, Split] = dict.fromkeys(ranked, "train")
-        split_of.update(dict.fromkeys(ranked[:count], "validation"))
-        split_of.update(dict.fromkeys(ranked[count : 2 * count], "audit"))
+        """Which file goes where, whole; empty where too few are small enough for that.
+
+        Those with the lowest hashes are withheld until they hold the share, so that the choice
+        hangs on names and sizes alone and moves little when a file is added. A file larger than
+        the share is never withheld: so no split holds less than it or, of a text of which four
+        times as much lies in smaller files, more than twice as much.
+        """
+        sizes = {name: file.stat().st_size for name, file in self._texts.items()}
+        total = sum(sizes.values())
+        share = WITHHELD_SHARE * total
+        ranked = sorted((name for name, size in sizes.items() if size <= share), key=_hash)
+        held = sum(sizes[name] for name in ranked)
+        if len(sizes) < FEW_DOCUMENTS or not total or held < WHOLE_SHARE * total:
+            return {}
+        split_of: dict[str, Split] = dict.fromkeys(sizes, "train")
+        left = iter(ranked)
+        for split in SPLITS[1:]:
+            withheld = 0
+            while withheld < share:
+                name = next(left)
+                split_of[name] = split
+                withheld += sizes[name]
         return split_of
 
     def _cut(self) -> Iterator[Document]:
