@@ -113,6 +113,7 @@ def run_trial(
         node=socket.gethostname(),
         log=log,
         sandbox=run.level or "",
+        warm=run.warm,
         judge=JUDGE if verdict.metric is not None else "",
         audit_metric=verdict.audit_metric,
     )
