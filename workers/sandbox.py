@@ -31,6 +31,7 @@ of later trials in test_spares.py, test_compile_cache.py and tests/unit/test_tok
     opens a GPU that is another trial's                       covered       not covered
     reaches the process that is started for a later trial     covered       there is none
     tells a later trial something by the training data's file covered       covered
+    tells it something by where the pages of that lie         64 MB: covered (tokens.py says more)
     gives a later trial weights of its training in its compile cache covered   there is none
     gives anything in it to a trial that decides              covered       there is none
     hands on what it got in one                               covered       there is none
