@@ -15,10 +15,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 
+from benchmarks.goals import Figure
 from scheduler.session import Materials, gather_materials
 from scheduler.study.config import Config
 from scheduler.study.config_file import load_config
@@ -33,6 +35,7 @@ from workers.tokens import TrainingTokens
 
 RUNS, FULL_RUNS, SECONDS = 3, 7, 4.0
 PHASES = ("startup", "warm_up", "eval", "teardown")
+BUDGET = 300.0  # of the trials whose number in an hour is computed
 VOCABULARIES = {257: 65_536, 8192: 4_096}  # and tokens to score: some 30 million logits each
 
 
@@ -57,24 +60,40 @@ def trial_of(
     )
 
 
-def run(level: Level, number: int, lasting: Lasting) -> Outcome:
+@dataclass(frozen=True)
+class Run:
+    """A trial that is over."""
+
+    outcome: Outcome
+    held: float  # seconds by the clock of whoever ran it
+
+    @property
+    def outside(self) -> float:
+        """Seconds for which its slot was held beside the budget."""
+        return self.held - SECONDS
+
+
+def run(level: Level, number: int, lasting: Lasting) -> Run:
     """Run one at this level."""
     config = load_config("local", [f"budget.seconds={SECONDS}"], {})
     materials = gather_materials(config)
     packed = materials.packed
     assert packed is not None
-    return run_trial(
+    task = unpack(materials.bundles.task, cache_folder()).parent
+    began = time.monotonic()
+    outcome = run_trial(
         trial_of(config, materials, number, level),
-        task=unpack(materials.bundles.task, cache_folder()).parent,
+        task=task,
         data=packed.folder,
         exam=(packed.folder / "validation.bin").read_bytes,
         report=lambda _: None,
         lasting=lasting,
     )
+    return Run(outcome, time.monotonic() - began)
 
 
-def main(*, full: bool = False) -> None:
-    """Print a table for each level that this machine allows."""
+def main(*, full: bool = False) -> list[Figure]:
+    """Print a table for each level that this machine allows; the figures are of the best one."""
     best, why = probe_level()
     levels = [Level.STRICT, Level.BASIC] if best is Level.STRICT else [Level.BASIC]
     if why:
@@ -82,8 +101,7 @@ def main(*, full: bool = False) -> None:
     load = f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     runs = FULL_RUNS if full else RUNS
     print(f"{runs} trials of {SECONDS:g} s each; seconds, median (least to most); {load}")
-    for level in levels:
-        report(level, runs, str(level))
+    tables = [report(level, runs, str(level)) for level in levels]
     busy = (os.cpu_count() or 1) + 1
     with processes_that_spin(busy):
         report(levels[0], runs, f"{levels[0]}, beside {busy} busy processes")
@@ -96,17 +114,44 @@ def main(*, full: bool = False) -> None:
         for precision in (Precision.FLOAT32, Precision.BFLOAT16):
             for threads in (1, 2):
                 scoring(vocabulary, tokens, precision, threads)
+    return figures(*tables[0])
 
 
-def report(level: Level, runs: int, title: str) -> None:
-    """Run trials at a level, cold and warm in turn, and print what came of them.
+def figures(cold: list[Run], warm: list[Run]) -> list[Figure]:
+    """What has a goal; of warm trials only where there were some."""
+    every = cold + warm
+    if not every:
+        return []
+    found = [Figure("a CPU trial outside of its budget, cold", median_outside(cold), "s", 3)]
+    if warm:
+        found.append(
+            Figure("a CPU trial outside of its budget, warm", median_outside(warm), "s", 3)
+        )
+    over = [100 * (each.outcome.timings.train / SECONDS - 1) for each in every]
+    hour = 3600 / (BUDGET + median_outside(warm or cold))
+    words = f"trials per slot-hour at {BUDGET:g} s, computed from these phases"
+    return [
+        *found,
+        Figure(f"a trial's overrun of its budget of {SECONDS:g} s", median(over), "%", 1),
+        Figure(words, hour, "", 11.5, "at least"),
+    ]
+
+
+def median_outside(runs: list[Run]) -> float:
+    """Seconds."""
+    return median(each.outside for each in runs)
+
+
+def report(level: Level, runs: int, title: str) -> tuple[list[Run], list[Run]]:
+    """Run trials at a level, cold and warm in turn, and print and return what came of them.
 
     Of each three trials the first is cold, the second is the first of a worker, whose start is cold
     too, and the third runs in the process that was started while the second was scored: it has
-    paid for its own successor as well, and it alone counts as warm.
+    paid for its own successor as well, and it alone counts as warm. Each follows at once on the one
+    before it.
     """
-    cold: list[Outcome] = []
-    warm: list[Outcome] = []
+    cold: list[Run] = []
+    warm: list[Run] = []
     for number in range(1, runs + 1):
         cold.append(run(level, number, Lasting()))
         if level is not Level.STRICT:  # there is no warm start at the basic level
@@ -116,21 +161,29 @@ def report(level: Level, runs: int, title: str) -> None:
         run(level, number, lasting)
         warm.append(run(level, number, lasting))
         spares.close()
-    failed = [outcome.reason for outcome in cold + warm if outcome.metric is None]
+    failed = [each.outcome.reason for each in cold + warm if each.outcome.metric is None]
     if failed:
         print(f"{title}: {failed[0]}")
-        return
-    print(f"{title}, {'cold and warm in turn' if warm else 'cold'}:")
+        return [], []
+    print(f"{title}, {'cold and warm in turn, each at once after another' if warm else 'cold'}:")
     both = (cold, warm) if warm else (cold,)
     for phase in (*PHASES, "outside_budget"):
-        columns = [spread([getattr(o.timings, phase) for o in each]) for each in both]
+        columns = [spread([getattr(o.outcome.timings, phase) for o in each]) for each in both]
         print(f"  {phase:<14} {'   '.join(columns)}")
-    every = [outcome for each in both for outcome in each]
+    print(f"  {'held':<14} {'   '.join(spread([o.held for o in each]) for each in both)}")
+    every = [each.outcome for each in cold + warm]
     over = [100 * (o.timings.train / SECONDS - 1) for o in every]
     step = [100 * o.timings.train / SECONDS / o.steps for o in every]
     print(f"  budget         {spread(over)} % over, where a step is {median(step):.2f} % of it")
-    rates = [[o.tokens / o.timings.train for o in each] for each in both]
+    rates = [[o.outcome.tokens / o.outcome.timings.train for o in each] for each in both]
     print(f"  tokens/s       {'   '.join(f'{median(each):,.0f}' for each in rates)}")
+    if any(
+        each.outcome.warm is not expected
+        for expected, some in ((False, cold), (True, warm))
+        for each in some
+    ):
+        print("  not every warm trial found its process ready")
+    return cold, warm
 
 
 def scoring(vocabulary: int, tokens: int, precision: Precision, threads: int) -> None:

@@ -58,6 +58,11 @@ class Bundles:
     data: Bundle | None = None  # what is trained on; None for a repository of one's own
     exam: Bundle | None = None  # what is measured on
 
+    @property
+    def size(self) -> int:
+        """Bytes of all of them: what a node's object store has to hold."""
+        return sum(each.size for each in (self.task, self.data, self.exam) if each is not None)
+
 
 class RayExecutor:
     """Runs trials as Ray tasks."""

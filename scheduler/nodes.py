@@ -6,11 +6,15 @@ trial and no actor: `cluster.py` does.
 
 import logging
 import os
+import shutil
 import socket
+import sys
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 from ray import exceptions as errors
 from ray._private.authentication.authentication_token_setup import (
@@ -24,7 +28,10 @@ from workers import Resources
 CONNECT_SECONDS = 5.0
 AUTH_NOTICE = "ray._private.authentication.authentication_token_setup"
 TYPE = "accelerator_type:"  # of a resource that each node of that type has
-OBJECT_STORE_BYTES = 256 * 1024 * 1024  # bundles only; Ray's default is 30 % of the memory
+LEAST_STORE = 256 * 1024 * 1024  # bytes of the object store; Ray's default is 30 % of the memory
+STORE_ROOM = 1.25  # times as much as the bundles of a study
+MOST_STORE_MACOS = 2**31  # more is slow there, and Ray refuses it
+SHARED = Path("/dev/shm")  # noqa: S108 - looked at, not written to
 
 DAEMONS = {
     # Without a niceness of its own a worker's child would train at nice 15, behind everything
@@ -49,10 +56,31 @@ class Connection:
     address: str
 
 
-def connect(environ: dict[str, str] | None = None) -> Connection:
+def store_bytes(bundles: int, shared: int | None, memory: int) -> int:
+    """How large an object store of our own is to be, for bundles of so many bytes.
+
+    Somewhat more than they need, but no more than half of the shared memory that there is (None:
+    it is not limited by itself) and a quarter of all memory: what does not fit lies on the disk.
+    """
+    bounds = [round(STORE_ROOM * bundles), memory // 4]
+    if shared is not None:
+        bounds.append(shared // 2)
+    return max(LEAST_STORE, min(bounds))
+
+
+def _store_here(bundles: int) -> int:
+    memory = psutil.virtual_memory().total
+    if sys.platform == "darwin":
+        return min(store_bytes(bundles, None, memory), MOST_STORE_MACOS)
+    shared = shutil.disk_usage(SHARED).total if SHARED.is_dir() else None
+    return store_bytes(bundles, shared, memory)
+
+
+def connect(environ: dict[str, str] | None = None, *, bundles: int = 0) -> Connection:
     """Connect to the cluster that RAY_ADDRESS names, or start Ray on this machine.
 
-    Raises UsageError where the named cluster can't be reached, StudyError where Ray can't start.
+    `bundles`: bytes that a study puts into the object store, where it is ours to size. Raises
+    UsageError where the named cluster can't be reached, StudyError where Ray can't start.
     """
     address = (environ or dict(os.environ)).get("RAY_ADDRESS")
     if ray.is_initialized():
@@ -80,7 +108,7 @@ def connect(environ: dict[str, str] | None = None) -> Connection:
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.WARNING,
-            object_store_memory=OBJECT_STORE_BYTES,
+            object_store_memory=_store_here(bundles),
         )
     except Exception as error:
         raise StudyError(

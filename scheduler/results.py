@@ -27,6 +27,7 @@ from scheduler.memory import Memory
 from scheduler.rules import checks
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
+from scheduler.rules.noise import SCREENING
 from scheduler.rules.state import State, TrialEntry
 from scheduler.rules.states import TrialKind, TrialState
 from scheduler.study.artifacts import Artifacts
@@ -202,17 +203,30 @@ class Results:
             progress_seconds=max(1.0, self._state.slots / REPORTS_PER_SECOND),
             sandbox=self._config.workers.sandbox,
             prestart=self._config.workers.prestart,
-            compile_cache=self._config.workers.compile_cache,
-            compiled_by=self._compiled_by(),
+            compile_cache=self._caches,
+            compiled_by=self._compiled_by(record),
             audit=checks.audit_range(self._state, entry) if entry and self._plan.audits else None,
             command=self._config.trial_command(record.kind, may_change=self._plan.may_change),
             limits=self._config.task.limits(),
         )
 
-    def _compiled_by(self) -> str:
-        """The name of the compile cache that trials begin with: the champion's."""
+    @property
+    def _caches(self) -> bool:
+        """Whether caches are made and used: only where more than the screening trial decides."""
+        return self._config.workers.compile_cache and self._config.keep.most_seeds > 0
+
+    def _compiled_by(self, record: TrialRecord) -> str:
+        """The name of the compile cache that a trial begins with: the champion's, or "".
+
+        Only a screening trial has one, which alone wins nothing: a cache is what the champion's
+        start-up left, and no decision may rest on a trial that profits from it.
+        """
         champion = self._state.champion
-        if champion is None or not self._config.workers.compile_cache:
+        screening = record.number == SCREENING and record.kind is TrialKind.USUAL
+        if champion is None or not (self._caches and screening):
+            return ""
+        experiment = self._reader.experiment(record.experiment)
+        if experiment is None or experiment.parent is None:  # a baseline's first trial counts
             return ""
         if self._compiled[0] != champion.experiment:
             name = name_of(self._plan.task, self._reader.files(champion.experiment))

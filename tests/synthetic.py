@@ -268,7 +268,9 @@ class World:
         status, reason = _ending(chance)
         done = status is OutcomeStatus.DONE
         reached = 1.0 if done else self.luck.random() * 0.5
-        timings = Timings(4.0, 11.0, BUDGET * reached, 7.5 if done else 0.0, 0.4)
+        warm = trial > 2
+        startup = 0.5 if warm else 4.0
+        timings = Timings(startup, 11.0, BUDGET * reached, 7.5 if done else 0.0, 0.4)
         metric = self._metrics.get(experiment, BASELINE_METRIC) + self.luck.gauss(0, SIGMA)
         return Outcome(
             trial=trial,
@@ -288,6 +290,7 @@ class World:
             precision="bfloat16",
             gpu_ids=(str(self.course.state.trials[trial].slot),),
             node="node-1",
+            warm=warm,
             log="step 0 loss 5.5\n" + (f"Traceback ...\n{reason}\n" if reason else "done\n"),
         )
 

@@ -34,6 +34,11 @@ class Bundle:
     hash: str  # SHA-256 over names and contents, hexadecimal
     files: tuple[tuple[str, Content], ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all contents."""
+        return sum(len(content) for _, content in self.files)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Large contents as buffers: Ray puts them into its store, and takes them out, as such."""
         files = tuple(

@@ -6,8 +6,15 @@ by the code that made it, and the scheduler names kept code only: caches of othe
 here too, pending, until they are kept or dropped for age or size, and are given to nobody.
 
 To us a cache is so many bytes: it is unpacked in a sandbox (`train_template/compiled.py`). It is
-sealed before its trial gets any training data, so that no weights can travel in it. What it does
-carry is code: a champion's cache runs in the processes of those who challenge it.
+sealed before its trial gets any training data, so that nothing learned from those can travel in it.
+What a start-up can make without them can: weights trained on the libraries' sources, and code,
+which runs in the processes of those who challenge the champion. Three rules bound that:
+
+- the scheduler gives a cache to screening trials alone, and only where more trials than that one
+  decide (`keep.most_seeds`): repeats, baselines, ablations and long trials begin with none;
+- a trial that began with a cache keeps none: what passes on is one start-up's work at most, and
+  never goes on from champion to champion;
+- the first cache of a code stays, until it is dropped: no later trial of it can replace it.
 """
 
 import contextlib
@@ -53,17 +60,19 @@ class CompileStore:
         return descriptor
 
     def put(self, name: str, content: bytes) -> None:
-        """Keep a cache as pending, and drop what is old or too much; without room, do nothing."""
+        """Keep a cache as pending, unless there is one of this name, and drop what is old or too
+        much; without room, do nothing.
+        """
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".new-", delete=False) as new:
                 try:
                     new.write(content)
                     new.flush()
-                    os.replace(new.name, self._folder / name)  # noqa: PTH105 - named by the file
-                except OSError:
-                    os.unlink(new.name)  # noqa: PTH108
-                    raise
+                    with contextlib.suppress(FileExistsError):
+                        os.link(new.name, self._folder / name)  # unlike a rename, never in place of
+                finally:
+                    os.unlink(new.name)  # noqa: PTH108 - named by the file
             self._drop()
 
     def _drop(self) -> None:
@@ -91,8 +100,13 @@ class TrialCache:
             self.descriptors["compiled_before"] = before
 
     @property
+    def begun_with(self) -> bool:
+        """Whether it had another's cache at its start."""
+        return "compiled_before" in self.descriptors
+
+    @property
     def made(self) -> bool:
-        """Whether the candidate has compiled anything that is worth keeping."""
+        """Whether the candidate has compiled anything."""
         return self._made is not None
 
     def seal(self) -> None:
@@ -104,8 +118,11 @@ class TrialCache:
                 self._made = descriptor
 
     def keep(self) -> None:
-        """Put what was made into the store, in a thread of its own: nobody waits for the disk."""
-        if self._store is None or self._made is None:
+        """Put what was made into the store, in a thread of its own: nobody waits for the disk.
+
+        Not what was made of another's cache: it could hold, and hand on, all that was in that.
+        """
+        if self._store is None or self._made is None or self.begun_with:
             return
         content = os.pread(self._made, MOST_BYTES, 0)
         name = name_of(self._trial.task, self._trial.files)

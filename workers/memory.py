@@ -7,9 +7,11 @@ a disk would work for every process of the same user. macOS has neither memfd no
 is a file without a name.
 """
 
+import errno
 import fcntl
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 _NAMELESS = hasattr(os, "memfd_create")
@@ -28,16 +30,23 @@ def shared(name: str, size: int) -> int:
     return descriptor
 
 
-def sealed(name: str, content: bytes | Path) -> int:
+def never() -> bool:
+    """Nobody stops it."""
+    return False
+
+
+def sealed(name: str, content: bytes | Path, stopped: Callable[[], bool] = never) -> int:
     """A file with this content, or with that of the file at a path, that nobody can change.
 
-    Raises OSError.
+    `stopped` is asked before each block of a file's. Raises OSError; ECANCELED where it says so.
     """
     descriptor = _create(name)
     try:
         if isinstance(content, Path):
             with content.open("rb") as source:
                 while block := source.read(COPY_BYTES):
+                    if stopped():
+                        raise OSError(errno.ECANCELED, "the copy was stopped", str(content))
                     _write(descriptor, block)
         else:
             _write(descriptor, content)

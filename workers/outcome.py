@@ -98,6 +98,7 @@ class Outcome:
     node: str = ""
     log: str = ""  # what it printed: head and tail, cleaned of terminal escapes
     sandbox: str = ""  # the level in force: "strict" or "basic"
+    warm: bool = False  # it ran in a process that was started before it came
     judge: str = ""  # which path computed the metric: "referee, host memory", "self-reported"
     audit_metric: float | None = None  # of the same model on the audit split, where it was asked
     metrics: Mapping[str, float] = field(default_factory=dict)  # beside the one that ranks

@@ -31,16 +31,23 @@ of later trials in test_spares.py, test_compile_cache.py and tests/unit/test_tok
     opens a GPU that is another trial's                       covered       not covered
     reaches the process that is started for a later trial     covered       there is none
     tells a later trial something by the training data's file covered       covered
-    gives a later trial weights in its compile cache          covered       there is none
-    gives one code in it, once its own code is kept           not covered   there is none
+    tells it something by where the pages of that lie         64 MB: covered (tokens.py says more)
+    gives a later trial weights of its training in its compile cache covered   there is none
+    gives anything in it to a trial that decides              covered       there is none
+    hands on what it got in one                               covered       there is none
+    gives it what its own start-up made, once it is champion  not covered   there is none
 
 (*) Only what it forked within 0.2 s before it killed its keeper.
 
 A process for a later trial (`spares.py`) has the sandbox that its candidate would have had: the
 same mounts, masks and limits, before any candidate ran in it. At the basic level a candidate could
 trace it as it can the worker, so none is started. A compile cache is taken before training begins,
-and given to no trial but those after its code became champion; what it holds is loaded by their
-compiler, so a champion could hinder its challengers with it (workers.compile_cache=false).
+and only of a trial that began with none. It is given to screening trials of those that challenge
+its code, once that is champion, and only where repeats decide, which begin with none. Their
+compiler loads what it holds, and they may read it: code, which runs in their sandbox and could
+hinder or help them, or weights of one start-up's training on the libraries' sources. So whether a
+challenger is repeated may depend on it; what comes of the repeats does not. For studies that want
+none of it: workers.compile_cache=false.
 
 Not covered at either level: a hole in the kernel or in the GPU's driver; memory that no process
 shows (files in memory that it never maps, System V segments: they end with it); a burst of memory

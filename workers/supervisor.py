@@ -27,6 +27,7 @@ from workers.interruption import Interruption
 from workers.judge import Judge
 from workers.lasting import Lasting
 from workers.launch import level_for, start
+from workers.lending import Lending
 from workers.limits import kept_to
 from workers.listener import Listener
 from workers.log import BoundedLog, last_error, last_seen, sentence
@@ -34,7 +35,6 @@ from workers.outcome import Outcome, OutcomeStatus, Phase, Progress
 from workers.process import Process, Program
 from workers.referee import JUDGE, Exam, Meta, read_meta
 from workers.sandbox import SCRATCH_BYTES, Level
-from workers.tokens import TrainingTokens
 from workers.tree import kernel_kills
 from workers.trial import Trial
 from workers.wire import Message
@@ -113,6 +113,7 @@ def run_trial(
         node=socket.gethostname(),
         log=log,
         sandbox=run.level or "",
+        warm=run.warm,
         judge=JUDGE if verdict.metric is not None else "",
         audit_metric=verdict.audit_metric,
     )
@@ -153,6 +154,7 @@ class _Run:
         self._orphaned = orphaned
         self._lasting = lasting
         self._prepared = False
+        self._early: Message | None = None  # READY, while the training tokens are being copied
         self._reported: tuple[Phase | None, float] = (None, 0.0)
         self._looked_at = 0.0
 
@@ -172,11 +174,8 @@ class _Run:
             stack.enter_context(contextlib.closing(candidate))
             self._exam.hand_over()
             # While the candidate imports: what it can't change for others, nor keep.
-            lent = self._lasting.tokens or TrainingTokens()
-            self._tokens = lent.lend(data / "train.bin", trial.data)
-            if not self._lasting.tokens:
-                lent.close()
-            stack.callback(os.close, self._tokens)
+            self._tokens = Lending(self._lasting.tokens, data / "train.bin", trial.data)
+            stack.enter_context(contextlib.closing(self._tokens))
             with selectors.DefaultSelector() as selector:
                 self._candidate = Listener(selector, candidate, self.log)
                 self._referee: Listener | None = None
@@ -261,6 +260,7 @@ class _Run:
         while True:
             self.interruption.raise_if_due()
             now = time.monotonic()
+            self._look_at_tokens(now)
             self.judge.tick(now)
             self._look_at_usage(now)
             if why := self._orphaned():
@@ -278,7 +278,19 @@ class _Run:
 
     def _patience(self) -> float:
         waits = self.judge.phase is Phase.EVAL and not self._exam.begun
-        return HURRY_SECONDS if waits else POLL_SECONDS
+        return HURRY_SECONDS if waits or self._early else POLL_SECONDS
+
+    def _look_at_tokens(self, now: float) -> None:
+        """Take up READY once the training tokens are there; without them, nobody is to blame."""
+        if error := self._tokens.error:
+            self.judge.rule(OutcomeStatus.LOST, f"can't run here: {error}", now)
+        elif self._early and self._tokens.ready:
+            early, self._early = self._early, None
+            self._take(early, now)
+        elif self._early and now > self.judge.deadline:
+            limit = self._trial.budget.startup_seconds
+            why = f"the training data were not in memory within {limit:g} s"
+            self.judge.rule(OutcomeStatus.LOST, why, now)
 
     def _hear_candidate(self, ready: set[int]) -> None:
         heard = self._candidate
@@ -291,6 +303,7 @@ class _Run:
                 return
             self._take(message, now)
         if heard.hung_up:
+            self._early = None  # it waits no more
             self.judge.hear_hangup(time.monotonic())
         if heard.just_ended:
             status = heard.process.ended()
@@ -312,6 +325,11 @@ class _Run:
 
     def _take(self, message: Message, now: float) -> None:
         before, open_still = self.judge.phase, not self.judge.verdict
+        if message.kind is wire.Kind.READY and before is Phase.WARM_UP and not self._tokens.ready:
+            if self._early:
+                self.judge.hear_nonsense("READY twice", now)
+            self._early = message
+            return
         self.judge.hear(message, now)
         if open_still and message.kind is wire.Kind.FAILED:
             self.quiet = False
@@ -320,7 +338,7 @@ class _Run:
                 self._cache.seal()
                 # If nobody listens any more, the lifeline says so. The buffer is empty: it fits.
                 with contextlib.suppress(ConnectionError):
-                    wire.send_go(self._candidate.process.channel, self._tokens)
+                    wire.send_go(self._candidate.process.channel, self._tokens.descriptor)
             self._report_progress(now)
 
     def _hear_referee(self, heard: Listener, ready: set[int]) -> None:

@@ -94,7 +94,8 @@ class Trial:
     # The audit split is measured too where the metric lies between these two; None: never.
     audit: tuple[float, float] | None = None
     compile_cache: bool = False  # what it compiles is kept on its node until its fate is known
-    compiled_by: str = ""  # the kept code whose compile cache it begins with; "": none
+    # The kept code whose compile cache it begins with; "": none. It then keeps none of its own.
+    compiled_by: str = ""
     prestart: bool = False  # a process that was started before may run it, and one is for the next
     command: Command | None = None  # of a repository of one's own; None: the bundled task's way
     limits: tuple[Limit, ...] = ()  # on what it may cost beside its metric

@@ -77,7 +77,7 @@ def run(
     with stage.wait("reading the task and packing the data (once for this machine)"):
         materials = session.gather_materials(opening.config, stage.say, secrets.hub)
     with stage.wait("starting Ray"):
-        local = connect().local
+        local = connect(bundles=materials.bundles.size).local
         capacity = session.measure_capacity(opening.config, nodes(), local=local)
     with stage.wait("setting the task up on every node"):
         session.prepare_task(opening.config, materials, capacity, nodes(), stage.say)

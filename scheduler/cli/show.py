@@ -224,7 +224,10 @@ def _trials(trials: "Sequence[TrialRecord]") -> "Fitted":
                 seconds = (took.startup, took.warm_up, took.train, took.eval, took.teardown)
                 by_phase = dict(zip(phases, seconds, strict=True))
                 row = [outcome.status.value, texts.metric(outcome.metric)]
-                row += [f"{by_phase[phase]:.1f} s" for phase in shown]
+                words = {phase: f"{by_phase[phase]:.1f} s" for phase in shown}
+                if outcome.warm and "startup" in words:  # in a process that was started before
+                    words["startup"] += " warm"
+                row += [words[phase] for phase in shown]
             table.add_row(str(trial.id), *row)
         return table
 

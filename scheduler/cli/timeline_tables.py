@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scheduler.cli import texts
-from scheduler.rules.throughput import Costs, Pace, Spread, paces
+from scheduler.rules.throughput import Costs, Pace, Spread, Startups, paces
 from scheduler.rules.timeline import RAY, WITHOUT_TRIAL, Kind, Line, occupancy
 from scheduler.study.timeline import Timeline
 
@@ -165,9 +165,17 @@ def _costs(found: Timeline, width: int) -> Table:
     table.add_row("trials", *(str(each.trials) for each in shown))
     for title, name in PHASES.items():
         table.add_row(title, *(_spread(each.phases[name]) for each in shown))
+        if name == "startup" and found.costs[0].warm is not None:
+            table.add_row("  cold", *(_startups(each.cold) for each in shown))
+            table.add_row("  warm", *(_startups(each.warm) for each in shown))
     table.add_row("held", *(_spread(each.slot) for each in shown))
     table.add_row("outside", *(_spread(each.outside) for each in shown))
     return table
+
+
+def _startups(figures: Startups | None) -> str:
+    """Nothing where all of its trials began alike: the row above has it."""
+    return "" if figures is None else f"{figures.trials}: {_spread(figures.seconds)}"
 
 
 def _paces(found: Timeline, figures: Sequence[Pace]) -> Table:

@@ -33,6 +33,7 @@ class Trained:
     slot: float  # for which it held its slot
     phases: Mapping[str, float]  # of these; training is among them as `train`
     budget: float | None = None  # of training; None: it was told in steps
+    warm: bool = False  # in a process that was started before
 
     @property
     def outside(self) -> float:
@@ -51,6 +52,14 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Startups:
+    """The start-ups of trials that began alike."""
+
+    trials: int
+    seconds: Spread
+
+
+@dataclass(frozen=True)
 class Costs:
     """Of the trials of one kind of edit, or of all."""
 
@@ -59,6 +68,9 @@ class Costs:
     slot: Spread  # seconds for which one held its slot
     phases: Mapping[str, Spread]
     outside: Spread
+    # Of those in a process that was started before, and of the others: where both occur, else None.
+    warm: Startups | None = None
+    cold: Startups | None = None
 
 
 @dataclass(frozen=True)
@@ -98,12 +110,18 @@ def _per_hour(outside: Spread, budget: float) -> Spread:
 
 
 def _costs(edit: Edit | None, held: Sequence[Trained]) -> Costs:
+    warm, cold = (
+        [each.phases["startup"] for each in held if each.warm is wanted] for wanted in (True, False)
+    )
+    both = bool(warm and cold)
     return Costs(
         edit=edit,
         trials=len(held),
         slot=spread([each.slot for each in held]),
         phases={name: spread([each.phases[name] for each in held]) for name in held[0].phases},
         outside=spread([each.outside for each in held]),
+        warm=Startups(len(warm), spread(warm)) if both else None,
+        cold=Startups(len(cold), spread(cold)) if both else None,
     )
 
 

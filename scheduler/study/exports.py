@@ -77,6 +77,7 @@ TRIAL_COLUMNS = (
     "audit_metric",
     "precision",
     "metrics",
+    "warm",
 )
 
 
@@ -211,6 +212,7 @@ def _trial(reader: Reader, experiment: int) -> tuple[object, ...]:
         outcome.audit_metric,
         outcome.precision,
         json.dumps(dict(outcome.metrics)),
+        int(outcome.warm),
     )
 
 

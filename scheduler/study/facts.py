@@ -250,7 +250,7 @@ def _(fact: ev.InstructionMoved, db: Connection, event: ev.Event, contents: Cont
 def _write_outcome(db: Connection, outcome: Outcome) -> None:
     timings = outcome.timings
     db.execute(
-        "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             outcome.trial,
             outcome.status,
@@ -278,6 +278,7 @@ def _write_outcome(db: Connection, outcome: Outcome) -> None:
             outcome.audit_metric,
             outcome.precision,
             json.dumps(dict(outcome.metrics)),
+            outcome.warm,
         ),
     )
 

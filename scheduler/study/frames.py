@@ -73,6 +73,7 @@ TRIALS: Mapping[str, str] = {
     "precision": "category",
     "node": "category",
     "sandbox": "category",
+    "warm": "boolean",
     "judge": "category",
     "reason": "str",
 }

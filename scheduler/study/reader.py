@@ -577,4 +577,5 @@ def _outcome(row: sqlite3.Row) -> Outcome:
         log=row["log_tail"],
         audit_metric=row["audit_metric"],
         metrics=json.loads(row["metrics"]),
+        warm=bool(row["warm"]),
     )

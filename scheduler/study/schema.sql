@@ -118,7 +118,8 @@ CREATE TABLE outcome (        -- at most one for each trial: its id is the idemp
     log_tail    TEXT NOT NULL,  -- the whole log lies in experiments/ID/run.log
     audit_metric REAL,          -- of the same model on the audit split, where that was asked
     precision   TEXT NOT NULL DEFAULT '',  -- of the arithmetic on the device
-    metrics     TEXT NOT NULL DEFAULT '{}'  -- JSON: figures beside the metric, name -> number
+    metrics     TEXT NOT NULL DEFAULT '{}',  -- JSON: figures beside the metric, name -> number
+    warm        INTEGER NOT NULL DEFAULT 0  -- it ran in a process that was started before
 );
 
 CREATE TABLE champion (       -- the line of the best; a later one overtakes, none is revoked

@@ -372,8 +372,10 @@ class WorkersSection(Section):
     compile_cache: bool = Field(
         default=True,
         description="Whether what the champion's code compiled with torch.compile is given, as a "
-        "private copy, to the trials after it that run on a node that has it. Taken before "
-        "training begins, and from no code that was not kept. At the strict level only.",
+        "private copy, to the first trial of each later experiment that runs on a node that has "
+        "it. Taken before training begins, and only of a trial that began without one. Repeats, "
+        "which decide, begin without, so only where keep.most_seeds is above 0. It is code of the "
+        "champion's that runs in the sandbox of its challengers. At the strict level only.",
     )
     prestart: bool = Field(
         default=True,

@@ -42,6 +42,7 @@ class TrialTime:
     assigned_at: float
     ended_at: float | None
     phases: Mapping[str, float]  # seconds; empty without an outcome
+    warm: bool = False  # in a process that was started before; False without an outcome
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _trials(
     """The trials that held a slot; from when on these are all that did; and whether that is so."""
     query = (
         "SELECT trial.id, trial.experiment, trial.number, trial.slot, trial.state, trial.kind,"
-        " assigned_at, ended_at, started_at, startup, warm_up, train, eval, teardown, status,"
+        " assigned_at, ended_at, started_at, startup, warm_up, train, eval, teardown, status, warm,"
         " outcome.metric, coalesce(node, '') AS node, own.title, own.parent,"
         " own.skeleton = parent.skeleton AS alike"
         " FROM trial JOIN experiment AS own ON own.id = trial.experiment"
@@ -236,6 +237,7 @@ def _trial_time(row: sqlite3.Row) -> TrialTime:
         assigned_at=row["assigned_at"],
         ended_at=row["ended_at"],
         phases={name: row[name] for name in COLUMNS} if done else {},
+        warm=bool(row["warm"]),
     )
 
 
@@ -255,6 +257,7 @@ def _trained(
             slot=row["ended_at"] - row["assigned_at"],
             phases={name: row[name] for name in COLUMNS},
             budget=budget,
+            warm=bool(row["warm"]),
         )
         for row in rows
         if row["status"] == OutcomeStatus.DONE

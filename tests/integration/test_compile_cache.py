@@ -1,7 +1,12 @@
-"""What a trial compiled reaches the trials that build on it, and no others; weights never do."""
+"""What a trial compiled reaches those that are given it, and nobody through them.
+
+It holds nothing that was learned from the training data; what a start-up learned of other things,
+it may, and so it goes one step and no further.
+"""
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +58,13 @@ def run(tmp_path: Path) -> Run:
     return run_one
 
 
+def settle() -> None:
+    """Until nothing is being put into a store any more."""
+    for thread in threading.enumerate():
+        if thread.name == "compiled":
+            thread.join()
+
+
 def pending(tmp_path: Path) -> list[bytes]:
     folder = tmp_path / "compiled"
     return [path.read_bytes() for path in folder.iterdir()] if folder.exists() else []
@@ -68,6 +80,20 @@ def test_only_a_trial_that_is_given_kept_code_begins_with_its_cache(
     assert run(SHOWS + "honest(1.0)").log == "None\n"  # nothing is kept yet, for nobody
     assert run(SHOWS + "honest(1.1)", by=champion).log == "b'made'\n"
     assert run(SHOWS + "honest(1.2)", by="other code").log == "None\n"
+
+
+@needs_bubblewrap
+def test_what_a_trial_got_in_a_cache_it_can_not_hand_on(run: Run) -> None:
+    """Else each champion's start-up goes on from where that of the one before it ended."""
+    first, second = MAKES + "honest()", MAKES + "honest(1.0)"
+    run(first)
+    settle()
+    assert run(second, by=first).log == "b'made'\n"
+    settle()
+    assert run(SHOWS + "honest(1.1)", by=second).log == "None\n"
+    run(second)  # a repeat, which begins with none: its own is kept
+    settle()
+    assert run(SHOWS + "honest(1.1)", by=second).log == "b'made'\n"
 
 
 @needs_bubblewrap

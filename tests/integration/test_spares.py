@@ -79,12 +79,13 @@ def waits() -> psutil.Process:
 
 
 def test_the_next_trial_runs_in_the_process_that_was_started_for_it(run: Run) -> None:
-    run(scripted_trial(SHOWS))
+    assert not run(scripted_trial(SHOWS)).warm
     spare = waits()
     files = {"more/notes.txt": "x"}
     script = "print(open('more/notes.txt').read())\n" + SHOWS
     outcome = run(replace(scripted_trial(script, files=files), seed=9))
     assert outcome.status is OutcomeStatus.DONE, outcome
+    assert outcome.warm
     assert outcome.log == "x\n2 9 ['more', 'train.py']\n"
     assert not alive([spare])
     assert waits().pid != spare.pid  # one ran in it: the next has another

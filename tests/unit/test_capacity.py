@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from scheduler.errors import UsageError
-from scheduler.nodes import count_kinds
+from scheduler.nodes import LEAST_STORE, count_kinds, store_bytes
 from scheduler.session import measure_capacity
 from scheduler.study.config import Config
 from scheduler.study.config_file import load_config
@@ -63,3 +63,11 @@ def test_without_types_or_gpus_there_is_one_kind_without_a_name() -> None:
     assert count_kinds([node(64, 8, GB), node(64, 4, GB)], claims) == ()
     on_cpus = gpu_config("workers.gpus_per_trial=0").trial_resources(0, 1)
     assert count_kinds([of_type("H200", 8), of_type("A100", 4)], on_cpus) == ()
+
+
+def test_an_object_store_of_our_own_is_as_large_as_the_data_needs_and_the_machine_has() -> None:
+    assert store_bytes(1_400_000_000, int(64 * GB), int(128 * GB)) == 1_750_000_000
+    assert store_bytes(13_000_000, int(64 * GB), int(128 * GB)) == LEAST_STORE
+    assert store_bytes(1_400_000_000, int(2 * GB), int(128 * GB)) == GB  # half of /dev/shm
+    assert store_bytes(1_400_000_000, None, int(4 * GB)) == GB  # a quarter of the memory
+    assert store_bytes(1_400_000_000, 64_000_000, int(128 * GB)) == LEAST_STORE  # as Docker gives

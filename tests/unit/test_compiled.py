@@ -102,3 +102,15 @@ def test_a_disk_that_takes_nothing_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "compiled").write_text("a file where the folder should be")
     CompileStore(tmp_path).put("name", b"content")
     assert CompileStore(tmp_path).open("name") is None
+
+
+def test_the_first_cache_of_a_code_stays(tmp_path: Path) -> None:
+    """A repeat of a champion can't replace what its challengers are given."""
+    store = CompileStore(tmp_path)
+    store.put("a" * 64, b"first")
+    store.put("a" * 64, b"second")
+    descriptor = store.open("a" * 64)
+    assert descriptor is not None
+    assert os.read(descriptor, 10) == b"first"
+    os.close(descriptor)
+    assert [path.name for path in (tmp_path / "compiled").iterdir()] == ["a" * 64]

@@ -58,6 +58,7 @@ def test_the_csv_holds_every_experiment_in_full_precision(database: Path, tmp_pa
     assert float(table[0]["train_seconds"]) == first.timings.train
     assert int(table[0]["steps"]) == first.steps
     assert table[0]["device"] == first.device
+    assert (table[0]["warm"], table[-1]["warm"]) == ("0", "1")
 
 
 def test_text_stays_in_its_field(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from scheduler.study.config_file import load_config
 from tests.fixtures.kuberay import SCHEMAS
 
 TOP = Path(__file__).resolve().parents[2]
@@ -417,3 +418,35 @@ def test_options_of_slurm_stand_before_the_first_command() -> None:
     options = [n for n, line in enumerate(lines) if line.startswith("#SBATCH")]
     assert options
     assert options[-1] < commands[0]
+
+
+# ---- the object store -----------------------------------------------------------------------
+
+SHARD_TOKENS, TOKEN_BYTES = 43_000_000, 2  # of the GPU presets, as docs/data.md reckons them
+STORE = re.compile(r"object-store-memory(?:=|: \")(\d+)|OBJECT_STORE=(\d+)")
+
+
+@pytest.mark.parametrize(
+    ("path", "stores"),
+    [
+        ("docker/kubernetes/raycluster.yaml", 2),
+        ("docker/kubernetes/rayjob.yaml", 2),
+        ("docker/slurm/autoresearch.sbatch", 2),
+        ("docker/compose.gpu.yaml", 1),
+        ("docs/cluster.md", 3),
+    ],
+)
+def test_object_stores_hold_what_the_gpu_presets_pack(path: str, stores: int) -> None:
+    shards = 16
+    assert load_config("cluster", [], {}).data.files == (
+        f"shard_{{00000..{shards - 1:05}}}.parquet",
+    )
+    found = [int(one or other) for one, other in STORE.findall((TOP / path).read_text("utf-8"))]
+    assert len(found) == stores
+    assert min(found) > 1.25 * shards * SHARD_TOKENS * TOKEN_BYTES
+
+
+def test_the_gpu_compose_file_names_what_the_other_reads() -> None:
+    for service in ("head", "worker"):
+        command = load(DOCKER / "compose.yaml")["services"][service]["command"]
+        assert any(each.startswith("--object-store-memory=${OBJECT_STORE:-") for each in command)

@@ -93,6 +93,19 @@ def test_show_says_why_an_experiment_failed(folder: Path, crash: int, capsys: Ou
     assert "NVIDIA H100" in text
 
 
+def test_show_says_which_start_up_was_of_a_process_that_was_there(
+    folder: Path, capsys: Output
+) -> None:
+    with Reader(folder / "study.db") as reader:
+        trials = reader.trials()
+    cold, warm = trials[0], trials[-1]
+    for trial, words in ((cold, "4.0 s"), (warm, "0.5 s warm")):
+        call("show", trial.experiment, "-s", folder)
+        lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+        row = next(line for line in lines if line.startswith(f"{trial.id} "))
+        assert f" {words} 11.0 s" in row
+
+
 def test_show_names_the_constants_that_differ_from_the_parent(folder: Path, capsys: Output) -> None:
     with Reader(folder / "study.db") as reader:
         found = next(e for e in reader.experiments() if e.origin == "tuner")

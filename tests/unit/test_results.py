@@ -33,9 +33,10 @@ NOW = 1_750_000_000.0
 class Desk:
     """A study whose driver is the test."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *settings: str) -> None:
         self.folder = StudyFolder(path)
-        self.config = load_config("local", ["stop.max_experiments=100000", "keep.most_seeds=0"], {})
+        settings = ("stop.max_experiments=100000", "keep.most_seeds=0", *settings)
+        self.config = load_config("local", settings, {})
         if not self.folder.exists:
             self.folder.create(self.config, "# Find what scores lowest")
         self.number = 0
@@ -127,18 +128,43 @@ def test_an_event_that_is_repeated_is_answered_from_the_outbox(desk: Desk) -> No
     assert desk.results.handle(desk.number, ev.SlotsCounted(NOW, 2)) == actions
 
 
-def test_trials_begin_with_what_the_champion_compiled_and_no_other_code(desk: Desk) -> None:
+def test_screening_trials_alone_begin_with_what_the_champion_compiled(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "study", "keep.most_seeds=2", "keep.baseline_repeats=2")
+    named: dict[str, set[str]] = {}
+    running = [each for each in desk.begin(1) if isinstance(each, ev.StartTrial)]
+    answered = False
+    for _ in range(20):
+        actions: list[ev.Action] = []
+        for each in running:
+            trial = desk.results.trial(each.trial)
+            kind = f"{trial.files['train.py']}, {'first' if trial.number == 1 else 'repeat'}"
+            named.setdefault(kind, set()).add(trial.compiled_by)
+            score = float(trial.files["train.py"].removeprefix("honest(").removesuffix(")"))
+            actions += desk.send(done(each.trial, score + trial.number / 1000))
+        if not answered and desk.results._state.champion and desk.results._state.asked:
+            answered = True
+            request = min(desk.results._state.asked)
+            actions += desk.send(answer(request, "honest(2.5)", "honest(1.0)", "honest(1.5)"))
+        running = [each for each in actions if isinstance(each, ev.StartTrial)]
+    desk.results.close()
+    baseline, better = (name_of("task", {"train.py": f"honest({n})"}) for n in ("2.0", "1.0"))
+    assert named == {
+        "honest(2.0), first": {""},
+        "honest(2.0), repeat": {""},
+        "honest(2.5), first": {baseline},
+        "honest(1.0), first": {baseline},
+        "honest(1.0), repeat": {""},
+        "honest(1.5), first": {better},
+    }
+
+
+def test_where_a_first_trial_decides_nobody_begins_with_anything(desk: Desk) -> None:
     desk.begin(1)
-    assert desk.results.trial(1).compiled_by == ""  # the baseline has nobody before it
     desk.send(done(1, 2.0))
-    desk.send(answer(1, "honest(2.5)", "honest(1.0)", "honest(1.5)"))
-    named = []
-    for trial, metric in ((2, 2.5), (3, 1.0), (4, 1.5)):
-        named.append(desk.results.trial(trial).compiled_by)
-        desk.send(done(trial, metric))
-    files = [{"train.py": f"honest({score})"} for score in ("2.0", "2.0", "1.0")]
-    # After the baseline; after one that was discarded; after a new champion.
-    assert named == [name_of("task", each) for each in files]
+    desk.send(answer(1, "honest(1.0)"))
+    assert desk.results._state.champion is not None
+    trial = desk.results.trial(2)
+    assert (trial.compile_cache, trial.compiled_by) == (False, "")
 
 
 # ---- the lock -------------------------------------------------------------------------------

@@ -176,6 +176,29 @@ def test_edits_are_told_apart_by_what_is_recorded(tmp_path: Path) -> None:
     assert night.costs[0].trials == sum(each.trials for each in night.costs[1:])
 
 
+def test_start_ups_of_processes_that_were_started_before_are_told_apart(
+    folder: Path, night: Timeline, capsys: Output
+) -> None:
+    everything = night.costs[0]
+    assert everything.warm is not None
+    assert everything.cold is not None
+    assert everything.warm.trials + everything.cold.trials == everything.trials
+    assert (everything.warm.seconds.median, everything.cold.seconds.median) == (0.5, 4.0)
+    assert {each.id: each.warm for each in night.trials if each.phases} == {
+        each.id: each.id > 2 for each in night.trials if each.phases
+    }
+    call("timeline", folder, "--json")
+    found = document(capsys)["costs"][0]
+    assert (found["warm"]["seconds"]["median"], found["cold"]["seconds"]["median"]) == (0.5, 4.0)
+    call("timeline", folder)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    told = {line[0]: line[1:3] for line in lines if line[:1] in (["cold"], ["warm"])}
+    assert told == {
+        "cold": [f"{everything.cold.trials}:", "4.0"],
+        "warm": [f"{everything.warm.trials}:", "0.5"],
+    }
+
+
 # ---- the trace ------------------------------------------------------------------------------
 
 

@@ -1,10 +1,12 @@
 """What trials cost beside their training, and how many of them fit into an hour."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.rules.throughput import Edit, Trained, costs, paces, spread
+from scheduler.rules.throughput import Edit, Startups, Trained, costs, paces, spread
 
 
 def trained(outside: float, edit: Edit = Edit.CONSTANTS, train: float = 20.5) -> Trained:
@@ -41,6 +43,16 @@ def test_at_five_minutes_what_is_outside_of_the_budget_stays_as_it_was_measured(
     assert code.per_hour.median == pytest.approx(3600 / 330)
     assert code.per_hour.low < code.per_hour.median < code.per_hour.high
     assert everything.trials == 3
+
+
+def test_where_all_trials_began_alike_no_start_ups_are_told_apart() -> None:
+    cold, warm = trained(8.0), replace(trained(2.0), warm=True)
+    for some in ([cold, cold], [warm, warm]):
+        (everything, _) = costs(some)
+        assert (everything.warm, everything.cold) == (None, None)
+    (everything, _) = costs([cold, warm, warm])
+    assert everything.warm == Startups(2, spread([1.0, 1.0]))
+    assert everything.cold == Startups(1, spread([4.0]))
 
 
 def test_without_trials_there_are_no_figures() -> None:

@@ -1,4 +1,4 @@
-"""One copy of the training tokens serves every trial of a worker, and carries no message."""
+"""One copy of large training tokens serves every trial of a worker, and carries no message."""
 
 import fcntl
 import os
@@ -32,7 +32,7 @@ def lend(tokens: TrainingTokens, file: Path, data: str = "hash") -> tuple[int, i
 
 
 def test_it_is_copied_once_and_lent_with_an_offset_of_its_own(file: Path) -> None:
-    tokens = TrainingTokens()
+    tokens = TrainingTokens(copied=0)
     (first, inode), (second, same) = lend(tokens, file), lend(tokens, file)
     assert (os.read(first, 3), os.read(second, 5), inode) == (b"123", b"12345", same)
     fcntl.flock(first, fcntl.LOCK_EX)
@@ -43,7 +43,7 @@ def test_it_is_copied_once_and_lent_with_an_offset_of_its_own(file: Path) -> Non
 
 
 def test_it_is_copied_anew_where_the_data_are_others(file: Path) -> None:
-    tokens = TrainingTokens()
+    tokens = TrainingTokens(copied=0)
     old, before = lend(tokens, file)
     file.write_bytes(b"54321!")
     new, after = lend(tokens, file)
@@ -52,6 +52,33 @@ def test_it_is_copied_anew_where_the_data_are_others(file: Path) -> None:
     assert len({before, after, again}) == 3
     for descriptor in (old, new, other):
         os.close(descriptor)
+    tokens.close()
+
+
+def test_of_a_small_file_each_has_a_copy_of_its_own(file: Path) -> None:
+    """So not even where its pages lie can tell the next trial anything."""
+    tokens = TrainingTokens(copied=5)
+    (first, inode), (second, other) = lend(tokens, file), lend(tokens, file)
+    assert (os.read(second, 9), inode != other) == (b"12345", True)
+    os.close(first)
+    os.close(second)
+    file.write_bytes(b"123456")
+    (first, inode), (second, other) = lend(tokens, file), lend(tokens, file)
+    assert inode == other
+    os.close(first)
+    os.close(second)
+    tokens.close()
+
+
+def test_a_copy_that_is_stopped_leaves_nothing(file: Path) -> None:
+    tokens = TrainingTokens(copied=0)
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208 - the names alone
+    with pytest.raises(OSError, match="stopped"):
+        tokens.lend(file, "hash", lambda: True)
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+    descriptor, _ = lend(tokens, file)
+    assert os.read(descriptor, 9) == b"12345"
+    os.close(descriptor)
     tokens.close()
 
 
@@ -76,7 +103,7 @@ DEEDS = {
 @pytest.mark.parametrize("deed", DEEDS.values(), ids=DEEDS)
 def test_what_one_candidate_does_to_the_file_the_next_can_not_see(file: Path, deed: object) -> None:
     assert callable(deed)
-    tokens = TrainingTokens()
+    tokens = TrainingTokens(copied=0)
     descriptor, _ = lend(tokens, file)
     untouched = state(descriptor)
     try:
@@ -93,7 +120,7 @@ def test_what_one_candidate_does_to_the_file_the_next_can_not_see(file: Path, de
 
 
 def test_nobody_can_change_what_is_in_it(file: Path) -> None:
-    tokens = TrainingTokens()
+    tokens = TrainingTokens(copied=0)
     descriptor, _ = lend(tokens, file)
     os.fchmod(descriptor, 0o700)
     writable = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR)

@@ -45,6 +45,7 @@ def add_trial(trial: TrialRecord) -> None:
         memory = max(outcome.peak_device_memory_bytes, outcome.peak_memory_bytes)
         figures = {
             **{name.replace("_", " "): f"{value:.2f} s" for name, value in seconds.items()},
+            "process": "started before" if outcome.warm else "started for it",
             "metric": words.metric(outcome.metric),
             "on the audit split": words.metric(outcome.audit_metric),
             "steps": f"{outcome.steps:,}",

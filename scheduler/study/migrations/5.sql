@@ -56,3 +56,6 @@ DROP TABLE held;
 
 -- Figures that a repository of one's own reports beside its metric.
 ALTER TABLE outcome ADD COLUMN metrics TEXT NOT NULL DEFAULT '{}';
+
+-- Whether a trial ran in a process that was started before: none did.
+ALTER TABLE outcome ADD COLUMN warm INTEGER NOT NULL DEFAULT 0;
