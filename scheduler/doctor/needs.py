@@ -14,8 +14,8 @@ from scheduler.doctor.machine import disk
 from scheduler.errors import SchedulerError
 from scheduler.study.config import Config
 from scheduler.study.data import baseline_files, task_folder
+from scheduler.study.data_section import DataSection
 from scheduler.study.repository import read_repository, source_folder
-from scheduler.study.sections import DataSection
 from scheduler.study.task_section import TaskSection
 from workers.sandbox import Level, probe_level
 

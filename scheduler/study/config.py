@@ -14,10 +14,10 @@ from agent.ledger import Limits
 from scheduler.rules.evidence import Criteria
 from scheduler.rules.state import Policy
 from scheduler.rules.states import TrialKind
+from scheduler.study.agent_section import AgentSection
+from scheduler.study.data_section import DataSection
 from scheduler.study.sections import (
-    AgentSection,
     BudgetSection,
-    DataSection,
     KeepSection,
     NotifySection,
     Section,

@@ -24,7 +24,7 @@ from agent.source import constants_of, edit_constants, read_constants
 from scheduler.errors import StudyError, UsageError
 from scheduler.study.bundled import BUNDLED_TASK, bundled_task
 from scheduler.study.config import Config
-from scheduler.study.sections import DataSection
+from scheduler.study.data_section import DataSection
 
 TOKENS = ("HF_TOKEN",)  # that a task's packing may need, and nobody else
 PROGRESS = "data: "  # how lines of a task's packing begin that tell how far it is
