@@ -13,7 +13,7 @@ from workers.command import Limit, Mount, fill
 
 OWN = (
     *("task.source=/repo", "task.command={python} train.py --seed {seed}"),
-    "task.metric.pattern=loss: ([0-9.]+)",
+    r"task.metric.pattern=loss: ([-+.\w]+)",
 )
 
 
@@ -41,7 +41,7 @@ def test_a_command_is_a_line_for_the_shell_or_a_list(tmp_path: Path) -> None:
 def test_a_configuration_of_ones_own_survives_its_file(tmp_path: Path) -> None:
     config = configured(
         tmp_path,
-        *("task.env.TIME_BUDGET={seconds}", "task.metrics.acc.pattern=acc ([0-9.]+)"),
+        *("task.env.TIME_BUDGET={seconds}", r"task.metrics.acc.pattern=acc ([-+.\w]+)"),
         *("task.metrics.acc.min=0.5", "task.metrics.memory_gb={max: 40}", "task.mounts=[/d:/e:rw]"),
         "task.editable=[src/**/*.py]",
     )
@@ -108,7 +108,7 @@ def test_agents_are_told_the_command_the_metric_and_the_limits(tmp_path: Path) -
     said = guide(config, ["data.txt"])
     for words in (
         "    {python} train.py --seed {seed}",
-        "what the last line of its output that matches 'loss: ([0-9.]+)' says",
+        r"what the last line of its output that matches 'loss: ([-+.\\w]+)' says",
         "memory_gb must be at most 40, whatever the metric",
         "Files that fit *.py can be edited",
         "can't be edited: data.txt.",
