@@ -71,6 +71,7 @@ class Command:
     network: bool = False
     enforced: bool = False  # the supervisor ends it when the budget's seconds are over
     deadline_seconds: float = 600.0  # of the whole run; what is longer is a timeout
+    most_seconds: float | None = None  # of a run that is told its budget: the baseline's and grace
     artifacts: tuple[str, ...] = ()  # globs of files to keep from the work folder
     artifact_bytes: int = 10_000_000  # of all of them together
     setup: Setup | None = None

@@ -247,12 +247,12 @@ class _Run:
         if self.verdict:
             return False
         assert self._clock.started is not None
-        ran, deadline = now - self._clock.started, self._command.deadline_seconds
-        if ran > deadline:
+        ran = now - self._clock.started
+        if why := self._too_long(ran):
+            last = sentence(self._scanner.last_line, 200)
             self.rule(
                 OutcomeStatus.TIMEOUT,
-                f"it ran for more than {deadline:g} s, its deadline (task.deadline); "
-                f"the last that it printed: {sentence(self._scanner.last_line, 200)!r}",
+                f"it ran for more than {why}; the last that it printed: {last!r}",
             )
             return False
         budget = self._trial.budget.seconds
@@ -262,6 +262,22 @@ class _Run:
                 _ask_to_end(process)
             return now < self._asked_to_end + TERM_SECONDS
         return True
+
+    def _too_long(self, ran: float) -> str:
+        """The limit that a run of so many seconds has broken, or "".
+
+        When it began to train is not known here. So a script that is told its budget may take as
+        long in all as the baseline did, which was told the same, and the grace of its budget.
+        """
+        deadline, most = self._command.deadline_seconds, self._command.most_seconds
+        if most is not None and most < min(ran, deadline):
+            told = self._trial.budget.seconds or 0.0
+            return (
+                f"{most:.1f} s, which are what the baseline took and "
+                f"{self._trial.budget.grace_seconds:g} s of grace; it was told a budget of "
+                f"{told:g} s (budget.seconds)"
+            )
+        return f"{deadline:g} s, its deadline (task.deadline)" if ran > deadline else ""
 
     def _look_at_usage(self, process: Process, now: float) -> None:
         if now < self._looked_at + USAGE_SECONDS:

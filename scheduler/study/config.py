@@ -175,6 +175,18 @@ class Config(Section):
             return self.task.deadline + budget.train_limit_seconds - usual.train_limit_seconds
         return budget.startup_seconds + budget.train_limit_seconds + budget.eval_seconds
 
+    def most_seconds(
+        self, baseline: float | None, kind: TrialKind = TrialKind.USUAL
+    ) -> float | None:
+        """How long a run may take that is told its seconds: as long as the baseline, with grace.
+
+        `baseline`: seconds of its run, which was told the usual budget; None: not known yet.
+        """
+        budget, usual = self.trial_budget(kind), self.trial_budget()
+        if baseline is None or budget.seconds is None or usual.seconds is None:
+            return None
+        return max(baseline, usual.seconds) + budget.seconds - usual.seconds + budget.grace_seconds
+
     def trial_settings(self) -> dict[str, int]:
         """What the harness of the task is told, beside the budget and the seed."""
         patience = max(2, round(0.02 * (self.budget.seconds or 0.0)))

@@ -37,7 +37,7 @@ class MetricSection(Section):
     pattern: Text | None = Field(
         default=None,
         description="With task.command: a regular expression for the line of output that has it, "
-        r"such as 'val_loss: ([-+.\w]+)', which takes 9.8e-05 and nan whole. The last match counts; "
+        r"such as 'val_loss: ([-+.\w]+)', which takes 9.8e-05 and nan too. The last match counts; "
         "its group `value`, else its first. With task.metric.file, it is looked for there.",
     )
     file: Text | None = Field(
@@ -227,8 +227,16 @@ class TaskSection(Section):
     @property
     def told(self) -> bool:
         """Whether the script is told its budget."""
-        texts = [*command_line(self.command or ()), *self.env.values()]
-        return bool(used_placeholders(texts) & {"seconds", "steps"})
+        return bool(self._placeholders & {"seconds", "steps"})
+
+    @property
+    def told_seconds(self) -> bool:
+        """Whether it is told a budget that is a clock's, and keeps that clock itself."""
+        return self.budget == "script" and "seconds" in self._placeholders
+
+    @property
+    def _placeholders(self) -> frozenset[str]:
+        return used_placeholders([*command_line(self.command or ()), *self.env.values()])
 
     def readings(self) -> tuple[Reading, ...]:
         """The figures that are read beside the metric."""

@@ -303,3 +303,13 @@ def test_a_link_out_of_the_work_folder_is_no_metric_and_no_artifact(
     )
     assert outcome.status is OutcomeStatus.CRASH
     assert not outcome.artifacts
+
+
+def test_a_script_that_is_told_its_budget_is_no_clock_of_its_own(run: Run) -> None:
+    outcome = run(
+        "import time\nprint('loss: 1', flush=True)\ntime.sleep(20)\n",
+        budget=1.0,
+        most_seconds=1.5,
+    )
+    assert outcome.status is OutcomeStatus.TIMEOUT
+    assert "more than 1.5 s, which are what the baseline took and 5 s of grace" in outcome.reason

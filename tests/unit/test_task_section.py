@@ -114,3 +114,15 @@ def test_agents_are_told_the_command_the_metric_and_the_limits(tmp_path: Path) -
         "can't be edited: data.txt.",
     ):
         assert words in said
+
+
+def test_a_run_that_is_told_its_seconds_may_take_as_long_as_the_baseline_and_grace(
+    tmp_path: Path,
+) -> None:
+    told = configured(tmp_path, "task.env.S={seconds}", "budget.seconds=100", "keep.long_budget=3")
+    assert told.task.told_seconds
+    assert told.most_seconds(None) is None
+    assert told.most_seconds(130.0) == 140.0
+    assert told.most_seconds(130.0, TrialKind.LONG) == 130.0 + 200.0 + 30.0
+    assert not configured(tmp_path, "task.budget=enforced").task.told_seconds
+    assert not configured(tmp_path, "task.env.S={steps}").task.told_seconds
