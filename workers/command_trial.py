@@ -17,11 +17,12 @@ import os
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.command import JUDGE, Command, Setup, fill
+from workers.command import JUDGE, Command, Reading, Setup, fill
 from workers.command_end import failure
 from workers.command_program import CommandProgram, Ended, attend, mounted
 from workers.cores import claim_cores
@@ -44,6 +45,7 @@ from workers.trial import Trial
 from workers.workspace import Workspace
 
 TERM_SECONDS = 10.0  # for a program to end by itself once its budget is over
+COUNT_SECONDS = 2.0  # of these, in which what it reports still counts: what is on its way
 DISK_SECONDS = 1.0  # between two looks at the work folder
 DISK_LIMIT = 32 << 30  # of the work folder: a few checkpoints of a large model
 
@@ -71,6 +73,11 @@ def run_command(
     except (OSError, SetupError, ValueError) as error:
         run.node_fault = isinstance(error, SetupError)
         run.rule(OutcomeStatus.LOST, f"can't run here: {error}")
+    except Exception as error:  # noqa: BLE001 - what it left made us stumble: its fault, not the study's
+        said = sentence(f"{type(error).__name__}: {error}")
+        run.rule(OutcomeStatus.CRASH, f"what it left can't be looked at: {said}")
+        run.log.counts = False
+        run.log.write(traceback.format_exc().encode("utf-8", "replace"))
     return kept_to(run.outcome(), trial.limits)
 
 
@@ -101,11 +108,13 @@ class _ScannedLog(BoundedLog):
     def __init__(self, scanner: Scanner) -> None:
         super().__init__()
         self._scanner = scanner
+        self.counts = True  # False: what comes is kept, and is no metric any more
 
     def write(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
         super().write(data)
-        self._scanner.write(data)
+        if self.counts:
+            self._scanner.write(data)
 
 
 @dataclass
@@ -150,6 +159,8 @@ class _Run:
         self._started_at = time.time()
         self._kernel_kills = kernel_kills()
         self._asked_to_end: float | None = None
+        self._asked_at: float | None = None  # the same, Unix seconds
+        self._count_seconds = min(COUNT_SECONDS, trial.budget.grace_seconds)
         self._told: tuple[Phase | None, float] = (None, 0.0)
         self._looked_at = self._weighed_at = 0.0
         self._peak_memory = self._peak_device = 0
@@ -259,7 +270,10 @@ class _Run:
         if self._command.enforced and budget is not None and ran >= budget:
             if self._asked_to_end is None:
                 self._asked_to_end = now
+                self._asked_at = time.time()
                 _ask_to_end(process)
+            if now > self._asked_to_end + self._count_seconds:
+                self.log.counts = False
             return now < self._asked_to_end + TERM_SECONDS
         return True
 
@@ -318,10 +332,7 @@ class _Run:
             return
         try:
             for reading in self._readings:
-                from_file = bool(reading.file)
-                self._found[reading.name] = (
-                    read_file(reading, space.folder) if from_file else self._scanner.value(reading)
-                )
+                self._found[reading.name] = self._read(reading, space.folder)
         except ReadingError as error:
             over = " in its budget" if self._asked_to_end is not None else ""
             self.rule(OutcomeStatus.CRASH, f"it ended{over} without its metric: {error}")
@@ -331,6 +342,21 @@ class _Run:
                 self.rule(OutcomeStatus.REJECTED, f"its {name} is {value}, which is no score")
                 return
         self.rule(OutcomeStatus.DONE, "", self._found.pop(self._command.metric.name))
+
+    def _read(self, reading: Reading, folder: Path) -> float:
+        """The number; raises ReadingError, also for a file of after the budget."""
+        if not reading.file:
+            return self._scanner.value(reading)
+        path = inside(folder, reading.file)
+        if path is not None and self._asked_at is not None:
+            # Not `st_mtime`, which a program can set as it likes.
+            late = path.stat().st_ctime - self._asked_at
+            if late > self._count_seconds:
+                raise ReadingError(
+                    f"{reading.file} was changed {late:.1f} s after its budget was over, and "
+                    f"{self._count_seconds:g} s are what it has to report in"
+                )
+        return read_file(reading, folder)
 
     def _failure(self, ended: Ended) -> tuple[OutcomeStatus, str] | None:
         """Why it failed, as its wait status says; None where it ended well."""

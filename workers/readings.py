@@ -22,6 +22,8 @@ from workers.log import clean, sentence
 LINE_BYTES = 4 * 1024  # of one line; what comes after them is not looked at
 FILE_BYTES = 16 * 1024 * 1024  # of a file that holds a metric
 LINE_SECONDS = 0.1  # for a pattern on one line; a fair one takes microseconds
+SLOW_SECONDS = 0.001  # a line that takes longer counts to the next
+ALL_SLOW_SECONDS = 10.0  # for a pattern on all slow lines of a stream; then it is given up
 FILE_SECONDS = 10.0  # for a pattern on all of a file
 CHUNK = 64 * 1024
 _ENDS = re.compile(rb"[\r\n]")  # a progress bar's carriage return ends a line too
@@ -55,6 +57,7 @@ class Scanner:
             for reading in readings
             if reading.pattern and not reading.file
         }
+        self._slow = dict.fromkeys(self._patterns, 0.0)  # seconds
         self._pending = bytearray()
         self._found: dict[str, _Found] = {}
         self.last_line = ""  # the newest that says anything
@@ -82,9 +85,16 @@ class Scanner:
         if not line.strip():
             return
         self.last_line = line
-        for name, pattern in self._patterns.items():
+        for name, pattern in tuple(self._patterns.items()):
+            begun = time.thread_time()
             if (found := _last(pattern, line)) is not None:
                 self._found[name] = found
+            if (took := time.thread_time() - begun) > SLOW_SECONDS:
+                self._slow[name] += took
+            if self._slow[name] > ALL_SLOW_SECONDS:
+                why = f"its pattern took longer than {ALL_SLOW_SECONDS:g} s on slow lines"
+                self._found[name] = _Found("", why)
+                del self._patterns[name]
 
     def value(self, reading: Reading, where: str = "the output") -> float:
         """The last match of a reading's pattern as a number. Raises ReadingError."""

@@ -112,6 +112,14 @@ def test_a_pattern_that_takes_for_ever_is_given_up_and_said(tmp_path: Path) -> N
         read_file(Reading("loss", pattern=slow.pattern, file="out"), tmp_path)
 
 
+def test_many_slow_lines_together_have_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.readings.ALL_SLOW_SECONDS", 0.15)
+    slow = Reading("loss", pattern=r"loss (x+x+)+y|loss (?P<value>\d)")
+    lines = (b"y loss " + b"x" * 4000 + b"\n") * 1000 + b"loss 1\n"
+    with pytest.raises(ReadingError, match=r"longer than 0\.15 s on slow lines"):
+        scanned(lines, slow, piece=len(lines)).value(slow)
+
+
 def test_a_long_line_is_cut_and_never_through_a_number() -> None:
     reading = Reading("loss", pattern=r"loss ([-+.\w]+)")
     start = b"loss 7 " + b"x" * (LINE_BYTES - 7 - 8) + b" loss 1"
