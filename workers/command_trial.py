@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from workers.artifacts import collect
 from workers.command import JUDGE, Command, Reading, Setup, fill
 from workers.command_end import failure
 from workers.command_program import CommandProgram, Ended, attend, mounted
@@ -212,7 +213,7 @@ class _Run:
             self._peak_device = watch.peak
             self._tell(Phase.TEARDOWN, time.monotonic())
             self._judge(ended, space)
-            self._artifacts = _collect(space.folder, command)
+            self._keep(space.folder)
 
     def _prepare(self, setup: Setup | None, repository: Path, cache: Path) -> Prepared | None:
         if setup is None:
@@ -358,6 +359,14 @@ class _Run:
                 )
         return read_file(reading, folder)
 
+    def _keep(self, folder: Path) -> None:
+        """Take the artifacts, and say in the log what is left out."""
+        kept = collect(folder, self._command.artifacts, self._command.artifact_bytes)
+        self._artifacts = kept.files
+        if kept.left_out:
+            self.log.counts = False
+            self.log.write(f"\n[{kept.left_out}]\n".encode())
+
     def _failure(self, ended: Ended) -> tuple[OutcomeStatus, str] | None:
         """Why it failed, as its wait status says; None where it ended well."""
         last = last_error(self.log.text()) or sentence(self._scanner.last_line, 300)
@@ -413,19 +422,3 @@ def _ask_to_end(process: Process) -> None:
         for pid in (main, *descendants(main)):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGTERM)
-
-
-def _collect(folder: Path, command: Command) -> tuple[tuple[str, bytes], ...]:
-    """The files that the globs name, as far as they fit into the limit."""
-    kept: dict[str, bytes] = {}
-    room = command.artifact_bytes
-    for pattern in command.artifacts:
-        for path in sorted(folder.glob(pattern)):
-            name = path.relative_to(folder).as_posix()
-            if name in kept or inside(folder, name) is None or path.is_symlink():
-                continue
-            with contextlib.suppress(OSError):
-                if path.stat().st_size <= room:
-                    kept[name] = path.read_bytes()
-                    room -= len(kept[name])
-    return tuple(kept.items())

@@ -22,13 +22,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from workers.command import Mount, Setup, fill
+from workers.command_end import exit_words
 from workers.command_program import CommandProgram, attend, mounted
 from workers.environment import visible_gpus
 from workers.errors import SetupError
 from workers.launch import start
 from workers.log import BoundedLog, last_error, sentence
 from workers.sandbox import WORK, Level
-from workers.workspace import copy_tree, remove
+from workers.scratch import remove
+from workers.workspace import copy_tree, link
 
 LOCK_POLL_SECONDS = 0.5  # so soon is a cancellation heard by who waits for another's set-up
 SCRATCH_BYTES = 4 << 30  # of /tmp: wheels are unpacked there
@@ -96,7 +98,7 @@ def prepare(
             variables=variables,
             folder=folder,
             network=setup.network,
-            mounts=mounted(mounts, level, lambda name, host: _link(folder / name, host)),
+            mounts=mounted(mounts, level, lambda name, host: link(folder / name, host)),
             gpus=visible_gpus(os.environ) if gpus else (),
             cpus=cpus,
             scratch_bytes=SCRATCH_BYTES,
@@ -133,13 +135,8 @@ def _run(
     if not ended.by_itself:
         raise SetupError(f"{where}: it took longer than {seconds:g} s{said} (log: {log_file})")
     if ended.status != 0:
-        code = "was killed" if ended.status is None else _exit_words(ended.status)
+        code = "was killed" if ended.status is None else exit_words(ended.status)
         raise SetupError(f"{where}, {code}{said} (log: {log_file})")
-
-
-def _exit_words(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
 
 
 def _key(setup: Setup, content: str, level: Level, variables: Mapping[str, str]) -> str:
@@ -147,12 +144,6 @@ def _key(setup: Setup, content: str, level: Level, variables: Mapping[str, str])
     parts = [content, setup.argv, setup.network, level, sorted(variables.items())]
     parts += [sys.version, sys.executable, platform.machine()]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
-
-
-def _link(path: Path, target: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not (path.exists() or path.is_symlink()):
-        path.symlink_to(target)
 
 
 def _files(folder: Path) -> frozenset[str]:
