@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.artifacts import collect
-from workers.command import JUDGE, Command, Reading, Setup, fill
+from workers.command import SELF_REPORTED, Command, Reading, Setup, Values, fill, fill_line
 from workers.command_end import failure
 from workers.command_program import CommandProgram, Ended, attend, mounted
 from workers.cores import claim_cores
@@ -36,7 +36,7 @@ from workers.limits import kept_to
 from workers.log import BoundedLog, last_error, sentence
 from workers.machine import MemoryWatch, device_of
 from workers.outcome import Outcome, OutcomeStatus, Phase, Progress, Timings
-from workers.preparation import Prepared, prepare
+from workers.preparation import Prepared, prepare, setup_variables
 from workers.process import Process
 from workers.readings import Scanner, inside, read_file
 from workers.sandbox import SCRATCH_BYTES, Level
@@ -84,7 +84,6 @@ def run_command(
 
 def prepare_node(
     command: Command, *, repository: Path, content: str, cache: Path, sandbox: str, cpus: float,
-    gpus: bool,
 ) -> None:  # fmt: skip
     """Do on this node what must be done before the first trial. Raises SetupError, OSError."""
     level = level_for(sandbox)
@@ -96,10 +95,9 @@ def prepare_node(
             content,
             cache=cache,
             level=level,
-            variables=_setup_variables(command),
+            variables=setup_variables(command.environment),
             mounts=command.mounts,
             cpus=cpus,
-            gpus=gpus,
         )
 
 
@@ -188,14 +186,14 @@ class _Run:
             elif prepared:
                 for name in prepared.names:
                     space.link(name, prepared.folder / name)
-            memory = trial.resources.memory_bytes
+            memory, values = trial.resources.memory_bytes, self._values()
             program = CommandProgram(
                 name="command",
                 job={},
                 task=repository,
                 environment=os.environ,
-                words=tuple(map(self._filled, command.argv)),
-                variables={n: self._filled(v) for n, v in command.environment.items()},
+                words=fill_line(command.argv, values),
+                variables={n: fill(v, values) for n, v in command.environment.items()},
                 folder=space.folder,
                 mounts=shown,
                 network=command.network,
@@ -231,21 +229,20 @@ class _Run:
             self._trial.task,
             cache=cache,
             level=self.level,
-            variables=_setup_variables(self._command),
+            variables=setup_variables(self._command.environment),
             mounts=self._command.mounts,
             cpus=self._trial.resources.cpus,
-            gpus=bool(self._gpus),
             turn=turn,
         )
 
-    def _filled(self, text: str) -> str:
-        trial = self._trial
-        return fill(
-            text,
-            seed=trial.seed,
+    def _values(self) -> Values:
+        """What stands in the place of the placeholders."""
+        budget = self._trial.budget
+        return Values(
+            seed=self._trial.seed,
             gpus=max(1, len(self._gpus)) if self._gpus else 0,
-            seconds=trial.budget.seconds,
-            steps=trial.budget.steps,
+            seconds=budget.seconds,
+            steps=budget.steps,
         )
 
     def _turn(self, process: Process, space: Workspace, now: float) -> bool:
@@ -404,16 +401,11 @@ class _Run:
             node=socket.gethostname(),
             log=self.log.text(),
             sandbox=self.level or "",
-            judge=JUDGE if verdict.metric is not None else "",
+            judge=SELF_REPORTED if verdict.metric is not None else "",
             metrics=dict(self._found),
             node_fault=self.node_fault,
             artifacts=self._artifacts,
         )
-
-
-def _setup_variables(command: Command) -> dict[str, str]:
-    """The task's own variables; those with a trial's values in them are not for set-up."""
-    return {name: value for name, value in command.environment.items() if "{" not in value}
 
 
 def _ask_to_end(process: Process) -> None:

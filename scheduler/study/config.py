@@ -69,6 +69,13 @@ class Config(Section):
             )
         if task.budget == "enforced" and self.budget.seconds is None:
             raise key_error("budget.steps", "task.budget: enforced needs budget.seconds instead")
+        least = self.trial_budget().train_limit_seconds
+        if task.budget == "enforced" and task.deadline is not None and task.deadline < least:
+            raise key_error(
+                "task.deadline",
+                f"{task.deadline:g} s are over before the enforced budget of "
+                f"{self.budget.seconds:g} s and its grace are: set {least:g} or more",
+            )
         return self
 
     def policy(self) -> Policy:

@@ -9,7 +9,7 @@ from scheduler.rules.states import TrialKind
 from scheduler.study.config import Config
 from scheduler.study.config_file import dump_config, load_config, read_config
 from scheduler.study.task_words import guide
-from workers.command import Limit, Mount, fill
+from workers.command import Limit, Mount, Values, command_line, fill, fill_line
 
 OWN = (
     *("task.source=/repo", "task.command={python} train.py --seed {seed}"),
@@ -99,7 +99,7 @@ def test_the_deadline_follows_the_budget_unless_it_is_given(tmp_path: Path) -> N
 
 def test_placeholders_are_the_trials_and_all_else_stays() -> None:
     text = "{python} {seed} {gpus} {seconds} {steps} {other} ${seed} {{}}"
-    filled = fill(text, seed=3, gpus=2, seconds=1.5, steps=None)
+    filled = fill(text, Values(seed=3, gpus=2, seconds=1.5))
     assert filled.endswith(" 3 2 1.5  {other} ${seed} {{}}")
 
 
@@ -126,3 +126,26 @@ def test_a_run_that_is_told_its_seconds_may_take_as_long_as_the_baseline_and_gra
     assert told.most_seconds(130.0, TrialKind.LONG) == 130.0 + 200.0 + 30.0
     assert not configured(tmp_path, "task.budget=enforced").task.told_seconds
     assert not configured(tmp_path, "task.env.S={steps}").task.told_seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1_234_567.0, "1234567"), (0.000025, "0.000025"), (1.5, "1.5"), (0, "0")]
+)
+def test_seconds_are_told_as_a_plain_decimal(seconds: float, text: str) -> None:
+    assert fill("{seconds}", Values(seconds=seconds)) == text
+
+
+def test_a_python_with_a_blank_in_its_path_stays_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/my tools/python")
+    line = fill_line(command_line("{python} a.py && {python} b.py"), Values())
+    assert line[-1] == "'/my tools/python' a.py && '/my tools/python' b.py"
+    assert fill_line(["{python}", "a.py"], Values()) == ("/my tools/python", "a.py")
+
+
+def test_a_deadline_before_the_end_of_an_enforced_budget_is_refused(tmp_path: Path) -> None:
+    enforced = ("task.budget=enforced", "budget.seconds=100")
+    said = refused(tmp_path, *enforced, "task.deadline=105")
+    assert "task.deadline: 105 s are over before" in said
+    assert "set 110 or more" in said
+    configured(tmp_path, *enforced, "task.deadline=110")
+    configured(tmp_path, "budget.seconds=100", "task.deadline=105")
