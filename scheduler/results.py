@@ -42,7 +42,7 @@ from scheduler.study.reader import Reader
 from scheduler.study.records import Live, SlotView, TrialRecord
 from scheduler.study.room import full, rest
 from scheduler.study.store import Session, Store
-from workers import Outcome, Progress, Resources, Trial
+from workers import Command, Outcome, OutcomeStatus, Progress, Resources, Trial
 from workers.compiled import name_of
 
 REPORTS_PER_SECOND = 50  # of all running trials together, however many there are
@@ -112,6 +112,7 @@ class Results:
         self._progress: dict[int, Progress] = {}
         self._assigned: dict[int, float] = {}  # trial -> when it was given its slot
         self._titles: dict[int, str] = {}  # of undecided experiments
+        self._baseline_seconds: float | None = None  # of its first run, once it is decided
         self._compiled = (-1, "")  # an experiment, and the name of its compile cache
         self._briefed: dict[int, _Briefed] = {}  # by request
         self._mailbox = Mailbox(self._folder.inbox)
@@ -206,9 +207,26 @@ class Results:
             compile_cache=self._caches,
             compiled_by=self._compiled_by(record),
             audit=checks.audit_range(self._state, entry) if entry and self._plan.audits else None,
-            command=self._config.trial_command(record.kind, may_change=self._plan.may_change),
+            command=self._command(record),
             limits=self._config.task.limits(),
         )
+
+    def _command(self, record: TrialRecord) -> Command | None:
+        """How it is run; where it is told its seconds, the baseline's run says what these are."""
+        command = self._config.trial_command(record.kind, may_change=self._plan.may_change)
+        if command is None or not self._config.task.told_seconds:
+            return command
+        if self._baseline_seconds is None and (champions := self._reader.champions()):
+            self._baseline_seconds = self._ran(champions[0].experiment)
+        # Until the baseline is decided, its own repeats are all that runs.
+        took = self._baseline_seconds or self._ran(record.experiment)
+        most = self._config.most_seconds(took, record.kind)
+        return replace(command, most_seconds=most)
+
+    def _ran(self, experiment: int) -> float | None:
+        """Seconds of an experiment's first run that ended well."""
+        ended = (each.outcome for each in self._reader.trials(experiment) if each.outcome)
+        return next((e.timings.train for e in ended if e.status is OutcomeStatus.DONE), None)
 
     @property
     def _caches(self) -> bool:

@@ -6,11 +6,12 @@ none: there the harness trains and the referee measures.
 """
 
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-JUDGE = "self-reported"  # who computed the metric, as every view shows it
+SELF_REPORTED = "self-reported"  # who computed the metric, as every view shows it
 SHELL = "/bin/sh"
 PLACEHOLDERS = ("seed", "gpus", "seconds", "steps", "python")
 # Not after a dollar sign: `${seed}` is the shell's own.
@@ -71,9 +72,20 @@ class Command:
     network: bool = False
     enforced: bool = False  # the supervisor ends it when the budget's seconds are over
     deadline_seconds: float = 600.0  # of the whole run; what is longer is a timeout
+    most_seconds: float | None = None  # of a run that is told its budget: the baseline's and grace
     artifacts: tuple[str, ...] = ()  # globs of files to keep from the work folder
     artifact_bytes: int = 10_000_000  # of all of them together
     setup: Setup | None = None
+
+
+@dataclass(frozen=True)
+class Values:
+    """What stands in the place of the placeholders; those of set-up are empty."""
+
+    seed: int = 0
+    gpus: int = 0
+    seconds: float | None = None
+    steps: int | None = None
 
 
 def command_line(command: str | Sequence[str]) -> tuple[str, ...]:
@@ -86,15 +98,27 @@ def used_placeholders(texts: Sequence[str]) -> frozenset[str]:
     return frozenset(found for text in texts for found in _PLACEHOLDER.findall(text))
 
 
-def fill(
-    text: str, *, seed: int, gpus: int, seconds: float | None, steps: int | None
-) -> str:  # fmt: skip
-    """The text with the trial's own values in the place of its placeholders."""
+def fill(text: str, trial: Values, *, shell: bool = False) -> str:
+    """The text with the trial's own values in the place of its placeholders.
+
+    `shell`: it is a line for one, and what is put in stays one word there.
+    """
     values = {
-        "seed": str(seed),
-        "gpus": str(gpus),
-        "seconds": "" if seconds is None else f"{seconds:g}",
-        "steps": "" if steps is None else str(steps),
-        "python": sys.executable,
+        "seed": str(trial.seed),
+        "gpus": str(trial.gpus),
+        "seconds": "" if trial.seconds is None else _decimal(trial.seconds),
+        "steps": "" if trial.steps is None else str(trial.steps),
+        "python": shlex.quote(sys.executable) if shell else sys.executable,
     }
     return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
+
+
+def fill_line(argv: Sequence[str], trial: Values) -> tuple[str, ...]:
+    """The same for a whole command line."""
+    shell = tuple(argv[:-1]) == (SHELL, "-c")
+    return tuple(fill(each, trial, shell=shell) for each in argv)
+
+
+def _decimal(number: float) -> str:
+    """Without an exponent, which a script's own parser may not know, to the microsecond."""
+    return f"{number:.6f}".rstrip("0").rstrip(".")

@@ -36,5 +36,11 @@ def failure(
         )
     if code == NOT_FOUND:
         return OutcomeStatus.CRASH, f"the command can't be started (task.command){said}"
-    how = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
+    how = exit_words(status)
     return OutcomeStatus.CRASH, f"{last} ({how})" if last else f"ended with {how}, silently"
+
+
+def exit_words(status: int) -> str:
+    """A wait status for a person."""
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit code {code}" if code >= 0 else f"killed by signal {-code}"

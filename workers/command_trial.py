@@ -17,11 +17,13 @@ import os
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.command import JUDGE, Command, Setup, fill
+from workers.artifacts import collect
+from workers.command import SELF_REPORTED, Command, Reading, Setup, Values, fill, fill_line
 from workers.command_end import failure
 from workers.command_program import CommandProgram, Ended, attend, mounted
 from workers.cores import claim_cores
@@ -34,7 +36,7 @@ from workers.limits import kept_to
 from workers.log import BoundedLog, last_error, sentence
 from workers.machine import MemoryWatch, device_of
 from workers.outcome import Outcome, OutcomeStatus, Phase, Progress, Timings
-from workers.preparation import Prepared, prepare
+from workers.preparation import Prepared, prepare, setup_variables
 from workers.process import Process
 from workers.readings import Scanner, inside, read_file
 from workers.sandbox import SCRATCH_BYTES, Level
@@ -44,6 +46,7 @@ from workers.trial import Trial
 from workers.workspace import Workspace
 
 TERM_SECONDS = 10.0  # for a program to end by itself once its budget is over
+COUNT_SECONDS = 2.0  # of these, in which what it reports still counts: what is on its way
 DISK_SECONDS = 1.0  # between two looks at the work folder
 DISK_LIMIT = 32 << 30  # of the work folder: a few checkpoints of a large model
 
@@ -71,12 +74,16 @@ def run_command(
     except (OSError, SetupError, ValueError) as error:
         run.node_fault = isinstance(error, SetupError)
         run.rule(OutcomeStatus.LOST, f"can't run here: {error}")
+    except Exception as error:  # noqa: BLE001 - what it left made us stumble: its fault, not the study's
+        said = sentence(f"{type(error).__name__}: {error}")
+        run.rule(OutcomeStatus.CRASH, f"what it left can't be looked at: {said}")
+        run.log.counts = False
+        run.log.write(traceback.format_exc().encode("utf-8", "replace"))
     return kept_to(run.outcome(), trial.limits)
 
 
 def prepare_node(
     command: Command, *, repository: Path, content: str, cache: Path, sandbox: str, cpus: float,
-    gpus: bool,
 ) -> None:  # fmt: skip
     """Do on this node what must be done before the first trial. Raises SetupError, OSError."""
     level = level_for(sandbox)
@@ -88,10 +95,9 @@ def prepare_node(
             content,
             cache=cache,
             level=level,
-            variables=_setup_variables(command),
+            variables=setup_variables(command.environment),
             mounts=command.mounts,
             cpus=cpus,
-            gpus=gpus,
         )
 
 
@@ -101,11 +107,13 @@ class _ScannedLog(BoundedLog):
     def __init__(self, scanner: Scanner) -> None:
         super().__init__()
         self._scanner = scanner
+        self.counts = True  # False: what comes is kept, and is no metric any more
 
     def write(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
         super().write(data)
-        self._scanner.write(data)
+        if self.counts:
+            self._scanner.write(data)
 
 
 @dataclass
@@ -150,6 +158,8 @@ class _Run:
         self._started_at = time.time()
         self._kernel_kills = kernel_kills()
         self._asked_to_end: float | None = None
+        self._asked_at: float | None = None  # the same, Unix seconds
+        self._count_seconds = min(COUNT_SECONDS, trial.budget.grace_seconds)
         self._told: tuple[Phase | None, float] = (None, 0.0)
         self._looked_at = self._weighed_at = 0.0
         self._peak_memory = self._peak_device = 0
@@ -176,14 +186,14 @@ class _Run:
             elif prepared:
                 for name in prepared.names:
                     space.link(name, prepared.folder / name)
-            memory = trial.resources.memory_bytes
+            memory, values = trial.resources.memory_bytes, self._values()
             program = CommandProgram(
                 name="command",
                 job={},
                 task=repository,
                 environment=os.environ,
-                words=tuple(map(self._filled, command.argv)),
-                variables={n: self._filled(v) for n, v in command.environment.items()},
+                words=fill_line(command.argv, values),
+                variables={n: fill(v, values) for n, v in command.environment.items()},
                 folder=space.folder,
                 mounts=shown,
                 network=command.network,
@@ -201,7 +211,7 @@ class _Run:
             self._peak_device = watch.peak
             self._tell(Phase.TEARDOWN, time.monotonic())
             self._judge(ended, space)
-            self._artifacts = _collect(space.folder, command)
+            self._keep(space.folder)
 
     def _prepare(self, setup: Setup | None, repository: Path, cache: Path) -> Prepared | None:
         if setup is None:
@@ -219,21 +229,20 @@ class _Run:
             self._trial.task,
             cache=cache,
             level=self.level,
-            variables=_setup_variables(self._command),
+            variables=setup_variables(self._command.environment),
             mounts=self._command.mounts,
             cpus=self._trial.resources.cpus,
-            gpus=bool(self._gpus),
             turn=turn,
         )
 
-    def _filled(self, text: str) -> str:
-        trial = self._trial
-        return fill(
-            text,
-            seed=trial.seed,
+    def _values(self) -> Values:
+        """What stands in the place of the placeholders."""
+        budget = self._trial.budget
+        return Values(
+            seed=self._trial.seed,
             gpus=max(1, len(self._gpus)) if self._gpus else 0,
-            seconds=trial.budget.seconds,
-            steps=trial.budget.steps,
+            seconds=budget.seconds,
+            steps=budget.steps,
         )
 
     def _turn(self, process: Process, space: Workspace, now: float) -> bool:
@@ -247,21 +256,40 @@ class _Run:
         if self.verdict:
             return False
         assert self._clock.started is not None
-        ran, deadline = now - self._clock.started, self._command.deadline_seconds
-        if ran > deadline:
+        ran = now - self._clock.started
+        if why := self._too_long(ran):
+            last = sentence(self._scanner.last_line, 200)
             self.rule(
                 OutcomeStatus.TIMEOUT,
-                f"it ran for more than {deadline:g} s, its deadline (task.deadline); "
-                f"the last that it printed: {sentence(self._scanner.last_line, 200)!r}",
+                f"it ran for more than {why}; the last that it printed: {last!r}",
             )
             return False
         budget = self._trial.budget.seconds
         if self._command.enforced and budget is not None and ran >= budget:
             if self._asked_to_end is None:
                 self._asked_to_end = now
+                self._asked_at = time.time()
                 _ask_to_end(process)
+            if now > self._asked_to_end + self._count_seconds:
+                self.log.counts = False
             return now < self._asked_to_end + TERM_SECONDS
         return True
+
+    def _too_long(self, ran: float) -> str:
+        """The limit that a run of so many seconds has broken, or "".
+
+        When it began to train is not known here. So a script that is told its budget may take as
+        long in all as the baseline did, which was told the same, and the grace of its budget.
+        """
+        deadline, most = self._command.deadline_seconds, self._command.most_seconds
+        if most is not None and most < min(ran, deadline):
+            told = self._trial.budget.seconds or 0.0
+            return (
+                f"{most:.1f} s, which are what the baseline took and "
+                f"{self._trial.budget.grace_seconds:g} s of grace; it was told a budget of "
+                f"{told:g} s (budget.seconds)"
+            )
+        return f"{deadline:g} s, its deadline (task.deadline)" if ran > deadline else ""
 
     def _look_at_usage(self, process: Process, now: float) -> None:
         if now < self._looked_at + USAGE_SECONDS:
@@ -302,10 +330,7 @@ class _Run:
             return
         try:
             for reading in self._readings:
-                from_file = bool(reading.file)
-                self._found[reading.name] = (
-                    read_file(reading, space.folder) if from_file else self._scanner.value(reading)
-                )
+                self._found[reading.name] = self._read(reading, space.folder)
         except ReadingError as error:
             over = " in its budget" if self._asked_to_end is not None else ""
             self.rule(OutcomeStatus.CRASH, f"it ended{over} without its metric: {error}")
@@ -315,6 +340,29 @@ class _Run:
                 self.rule(OutcomeStatus.REJECTED, f"its {name} is {value}, which is no score")
                 return
         self.rule(OutcomeStatus.DONE, "", self._found.pop(self._command.metric.name))
+
+    def _read(self, reading: Reading, folder: Path) -> float:
+        """The number; raises ReadingError, also for a file of after the budget."""
+        if not reading.file:
+            return self._scanner.value(reading)
+        path = inside(folder, reading.file)
+        if path is not None and self._asked_at is not None:
+            # Not `st_mtime`, which a program can set as it likes.
+            late = path.stat().st_ctime - self._asked_at
+            if late > self._count_seconds:
+                raise ReadingError(
+                    f"{reading.file} was changed {late:.1f} s after its budget was over, and "
+                    f"{self._count_seconds:g} s are what it has to report in"
+                )
+        return read_file(reading, folder)
+
+    def _keep(self, folder: Path) -> None:
+        """Take the artifacts, and say in the log what is left out."""
+        kept = collect(folder, self._command.artifacts, self._command.artifact_bytes)
+        self._artifacts = kept.files
+        if kept.left_out:
+            self.log.counts = False
+            self.log.write(f"\n[{kept.left_out}]\n".encode())
 
     def _failure(self, ended: Ended) -> tuple[OutcomeStatus, str] | None:
         """Why it failed, as its wait status says; None where it ended well."""
@@ -353,16 +401,11 @@ class _Run:
             node=socket.gethostname(),
             log=self.log.text(),
             sandbox=self.level or "",
-            judge=JUDGE if verdict.metric is not None else "",
+            judge=SELF_REPORTED if verdict.metric is not None else "",
             metrics=dict(self._found),
             node_fault=self.node_fault,
             artifacts=self._artifacts,
         )
-
-
-def _setup_variables(command: Command) -> dict[str, str]:
-    """The task's own variables; those with a trial's values in them are not for set-up."""
-    return {name: value for name, value in command.environment.items() if "{" not in value}
 
 
 def _ask_to_end(process: Process) -> None:
@@ -371,19 +414,3 @@ def _ask_to_end(process: Process) -> None:
         for pid in (main, *descendants(main)):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGTERM)
-
-
-def _collect(folder: Path, command: Command) -> tuple[tuple[str, bytes], ...]:
-    """The files that the globs name, as far as they fit into the limit."""
-    kept: dict[str, bytes] = {}
-    room = command.artifact_bytes
-    for pattern in command.artifacts:
-        for path in sorted(folder.glob(pattern)):
-            name = path.relative_to(folder).as_posix()
-            if name in kept or inside(folder, name) is None or path.is_symlink():
-                continue
-            with contextlib.suppress(OSError):
-                if path.stat().st_size <= room:
-                    kept[name] = path.read_bytes()
-                    room -= len(kept[name])
-    return tuple(kept.items())

@@ -6,20 +6,18 @@ behind is told in `keeper.py`.
 """
 
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 
 from workers.environment import trial_environment
 from workers.files import write_files
 from workers.process import KILL_SECONDS, Process, Program, spawn_kept
+from workers.scratch import Scratch
 from workers.tree import Usage, children, descendants, stored
 
 START_SECONDS = 30.0  # for the keeper (20 ms when idle): a loaded node is slow to fork
@@ -32,8 +30,9 @@ class KeptProcess(Process):
 
     def _launch(self, program: Program, channel: int, log: int) -> None:
         self._seen: set[psutil.Process] = set()
-        folder = Path(tempfile.mkdtemp(prefix="trial-"))
-        self._undo.callback(_remove, folder)
+        scratch = Scratch()
+        self._undo.callback(scratch.close)
+        folder = scratch.path
         self._folder, self._disk, self._weighed_at = folder, 0, time.monotonic()
         work, data, temporary = (folder / name for name in ("work", "data", "tmp"))
         for each in (work, data, temporary):
@@ -130,14 +129,3 @@ class KeptProcess(Process):
             self._launcher.kill()
             self._launcher.wait()
         psutil.wait_procs(self._seen, timeout=KILL_SECONDS)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder whatever was put into it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():  # folders without permissions, made by a candidate of this same user
-        for parent, _, _ in os.walk(folder):
-            for each in Path(parent).iterdir():
-                if each.is_dir() and not each.is_symlink():
-                    each.chmod(0o700)
-        shutil.rmtree(folder, ignore_errors=True)

@@ -4,7 +4,8 @@ In: the command, the repository's fixed files. Out: the folder in which it ran a
 there, such as `.deps` or `.venv`. It runs as trials do (the same sandbox, with the network where
 that is allowed), under the same path as they, and never sees a file that an agent may edit: an
 edit could else reach the network, or what other trials import. What it made is read-only for them
-at the strict level, and the others of the node wait while one runs it.
+at the strict level, and the others of the node wait while one runs it. It sees no GPU, whoever runs
+it: what it makes would else depend on whether that is a trial or the start of a study.
 """
 
 import hashlib
@@ -16,19 +17,20 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from workers.command import Mount, Setup, fill
+from workers.command import Mount, Setup, Values, fill, fill_line, used_placeholders
+from workers.command_end import exit_words
 from workers.command_program import CommandProgram, attend, mounted
-from workers.environment import visible_gpus
 from workers.errors import SetupError
 from workers.launch import start
 from workers.log import BoundedLog, last_error, sentence
 from workers.sandbox import WORK, Level
-from workers.workspace import copy_tree, remove
+from workers.scratch import remove
+from workers.workspace import copy_tree, link
 
 LOCK_POLL_SECONDS = 0.5  # so soon is a cancellation heard by who waits for another's set-up
 SCRATCH_BYTES = 4 << 30  # of /tmp: wheels are unpacked there
@@ -59,7 +61,6 @@ def prepare(
     variables: Mapping[str, str],
     mounts: Sequence[Mount] = (),
     cpus: float = 1.0,
-    gpus: bool = False,
     turn: Callable[[], None] = lambda: None,
 ) -> Prepared:
     """What the set-up has made, run now if this node has not done so with the same files.
@@ -67,7 +68,7 @@ def prepare(
     `content` is the hash of the fixed files; `turn` is called all the while and may raise. Raises
     SetupError with the line that proves it, and OSError.
     """
-    key = _key(setup, content, level, variables)
+    key = _key(setup, content, level, variables, mounts)
     place = cache / "setup" / key
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(place.with_suffix(".lock"))
@@ -92,12 +93,11 @@ def prepare(
             job={},
             task=folder,
             environment=os.environ,
-            words=tuple(map(_filled, setup.argv)),
+            words=fill_line(setup.argv, Values()),
             variables=variables,
             folder=folder,
             network=setup.network,
-            mounts=mounted(mounts, level, lambda name, host: _link(folder / name, host)),
-            gpus=visible_gpus(os.environ) if gpus else (),
+            mounts=mounted(mounts, level, lambda name, host: link(folder / name, host)),
             cpus=cpus,
             scratch_bytes=SCRATCH_BYTES,
         )
@@ -109,9 +109,13 @@ def prepare(
         lock.release()
 
 
-def _filled(text: str) -> str:
-    """Only {python} means anything before there is a trial."""
-    return fill(text, seed=0, gpus=0, seconds=None, steps=None)
+def setup_variables(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The task's own variables; those with a trial's values in them are not for set-up."""
+    return {
+        name: fill(value, Values())
+        for name, value in environment.items()
+        if used_placeholders([value]) <= {"python"}
+    }
 
 
 def _run(
@@ -133,26 +137,25 @@ def _run(
     if not ended.by_itself:
         raise SetupError(f"{where}: it took longer than {seconds:g} s{said} (log: {log_file})")
     if ended.status != 0:
-        code = "was killed" if ended.status is None else _exit_words(ended.status)
+        code = "was killed" if ended.status is None else exit_words(ended.status)
         raise SetupError(f"{where}, {code}{said} (log: {log_file})")
 
 
-def _exit_words(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
-
-
-def _key(setup: Setup, content: str, level: Level, variables: Mapping[str, str]) -> str:
+def _key(
+    setup: Setup, content: str, level: Level, variables: Mapping[str, str],
+    mounts: Sequence[Mount],
+) -> str:  # fmt: skip
     """Paths differ between the levels, and with them what is written into an environment."""
-    parts = [content, setup.argv, setup.network, level, sorted(variables.items())]
+    parts = [
+        content,
+        setup.argv,
+        setup.network,
+        level,
+        sorted(variables.items()),
+        [astuple(m) for m in mounts],
+    ]
     parts += [sys.version, sys.executable, platform.machine()]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
-
-
-def _link(path: Path, target: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not (path.exists() or path.is_symlink()):
-        path.symlink_to(target)
 
 
 def _files(folder: Path) -> frozenset[str]:

@@ -66,7 +66,6 @@ def _prepare(preparation: Preparation, task: Any, receive: Callable[..., Any]) -
             cache=cache.root,
             sandbox=preparation.sandbox,
             cpus=resources.cpus,
-            gpus=False,
         )
     except (SetupError, BundleError, OSError, RayError, ValueError) as error:
         return str(error)

@@ -5,16 +5,15 @@ in which everything may be written, and afterwards the name of a protected file 
 was. Copies, never hard links: a script that opens a linked file for writing would change the cache.
 """
 
-import contextlib
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from workers.errors import BundleError
 from workers.files import check_names, write_files
+from workers.scratch import Scratch
 
 CHUNK = 1 << 20
 SCRIPT = b"#!"
@@ -29,11 +28,9 @@ class Workspace:
         check_names(files)
         self._repository = repository
         self._edited = frozenset(files)
-        self._top = Path(tempfile.mkdtemp(prefix="trial-"))
-        self.folder = self._top / NAME
-        self.temporary = self._top / "tmp"
+        self._top = Scratch()
+        self.folder = self._top.path / NAME
         try:
-            self.temporary.mkdir()
             copy_tree(repository, self.folder)
             encoded = [(n, t.encode("utf-8", "surrogatepass")) for n, t in files.items()]
             try:
@@ -49,10 +46,7 @@ class Workspace:
 
     def link(self, name: str, target: Path) -> None:
         """Let a name in the work folder lead to a path of the node. Raises OSError."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not (path.exists() or path.is_symlink()):
-            path.symlink_to(target)
+        link(self.folder / name, target)
 
     def changed(self, may_change: Collection[str] = ()) -> str | None:
         """The first file of the repository that the run has altered or removed; or None."""
@@ -64,7 +58,14 @@ class Workspace:
 
     def close(self) -> None:
         """Remove the folder, whatever was put into it."""
-        remove(self._top)
+        self._top.close()
+
+
+def link(path: Path, target: Path) -> None:
+    """Let a path lead to another, unless something is there. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not (path.exists() or path.is_symlink()):
+        path.symlink_to(target)
 
 
 def copy_tree(source: Path, target: Path) -> None:
@@ -81,17 +82,6 @@ def _copy(source: str, target: str) -> None:
         while block:
             b.write(block)
             block = a.read(CHUNK)
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder, also where a program has taken the permissions of folders in it away."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        for parent, folders, _ in os.walk(folder):
-            for each in folders:
-                with contextlib.suppress(OSError):
-                    Path(parent, each).chmod(0o700, follow_symlinks=False)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _names(folder: Path) -> Iterable[str]:

@@ -7,6 +7,8 @@ their own scripts and styles may run. Everything else is data, of which a browse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from workers.command import SELF_REPORTED
+
 HEAD = "autoresearch.head"  # in a scope: the request is a HEAD, and a body would go nowhere
 SOURCE = "Metric-Source"
 """Who says what the metrics in an answer are, where that is no referee."""
@@ -39,7 +41,7 @@ class Headers:
 
     def __init__(self, app: ASGIApp, *, self_reported: bool = False) -> None:
         self._app = app
-        self._more = {SOURCE: "self-reported"} if self_reported else {}
+        self._more = {SOURCE: SELF_REPORTED} if self_reported else {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. The server keeps its own scope: it leaves out the body of a HEAD."""

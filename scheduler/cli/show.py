@@ -251,7 +251,7 @@ def _kin(experiment: "Experiment") -> dict[str, str]:
 def _details(trial: "TrialRecord") -> str:
     """What stands in no column of the table, in one line."""
     from scheduler.rules.states import TrialKind
-    from workers.command import JUDGE as SELF_REPORTED
+    from workers.command import SELF_REPORTED
 
     parts = [f"trial {trial.id}: seed {trial.seed}"]
     if trial.kind is not TrialKind.USUAL:

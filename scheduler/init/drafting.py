@@ -137,7 +137,7 @@ def choose_metric(found: Sequence[Metric], wishes: Wishes) -> Metric | None:
 
 def _no_metric(found: Found, script: str | None, wishes: Wishes) -> str:
     there = ", ".join(m.name for m in found.metrics(script)[:8])
-    flags = "--metric NAME --pattern 'val_loss: ([0-9.]+)', or --file FILE --key KEY"
+    flags = r"--metric NAME --pattern 'val_loss: ([-+.\w]+)', or --file FILE --key KEY"
     what = f"{script} reports nothing" if script else "nothing tells what the command reports"
     if wishes.metric is not None:
         listed = f" (found: {there})" if there else ""

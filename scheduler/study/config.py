@@ -69,6 +69,13 @@ class Config(Section):
             )
         if task.budget == "enforced" and self.budget.seconds is None:
             raise key_error("budget.steps", "task.budget: enforced needs budget.seconds instead")
+        least = self.trial_budget().train_limit_seconds
+        if task.budget == "enforced" and task.deadline is not None and task.deadline < least:
+            raise key_error(
+                "task.deadline",
+                f"{task.deadline:g} s are over before the enforced budget of "
+                f"{self.budget.seconds:g} s and its grace are: set {least:g} or more",
+            )
         return self
 
     def policy(self) -> Policy:
@@ -174,6 +181,18 @@ class Config(Section):
         if self.task.deadline is not None:
             return self.task.deadline + budget.train_limit_seconds - usual.train_limit_seconds
         return budget.startup_seconds + budget.train_limit_seconds + budget.eval_seconds
+
+    def most_seconds(
+        self, baseline: float | None, kind: TrialKind = TrialKind.USUAL
+    ) -> float | None:
+        """How long a run may take that is told its seconds: as long as the baseline, with grace.
+
+        `baseline`: seconds of its run, which was told the usual budget; None: not known yet.
+        """
+        budget, usual = self.trial_budget(kind), self.trial_budget()
+        if baseline is None or budget.seconds is None or usual.seconds is None:
+            return None
+        return max(baseline, usual.seconds) + budget.seconds - usual.seconds + budget.grace_seconds
 
     def trial_settings(self) -> dict[str, int]:
         """What the harness of the task is told, beside the budget and the seed."""

@@ -15,7 +15,7 @@ from scheduler.study.folder import StudyFolder
 from scheduler.study.names import resolve_study
 from scheduler.study.reader import Reader
 from scheduler.study.records import TrialRecord
-from scheduler.study.trackers.run import SELF_REPORTED
+from workers.command import SELF_REPORTED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from scheduler.study.sections import PositiveNumber, Section, key_error
 from workers.command import Limit, Mount, Reading, command_line, used_placeholders
 from workers.limits import MEASURED
+from workers.readings import compiled
 
 BUNDLED = "bundled"
 Text = Annotated[str, Field(min_length=1)]
@@ -36,8 +37,8 @@ class MetricSection(Section):
     pattern: Text | None = Field(
         default=None,
         description="With task.command: a regular expression for the line of output that has it, "
-        "such as 'val_loss: ([0-9.]+)'. The last match counts; its group `value`, else its first. "
-        "With task.metric.file, it is looked for there.",
+        r"such as 'val_loss: ([-+.\w]+)', which takes 9.8e-05 and nan too. The last match counts; "
+        "its group `value`, else its first. With task.metric.file, it is looked for there.",
     )
     file: Text | None = Field(
         default=None,
@@ -100,8 +101,8 @@ def check_reading(pattern: str | None, file: str | None, key: str | None) -> Non
         raise key_error("file", f"{file!r} is not a file name inside the task's folder")
     if pattern is not None:
         try:
-            re.compile(pattern)
-        except re.error as error:
+            compiled(pattern)
+        except ValueError as error:
             raise key_error("pattern", f"{pattern!r} is no regular expression: {error}") from error
 
 
@@ -226,8 +227,16 @@ class TaskSection(Section):
     @property
     def told(self) -> bool:
         """Whether the script is told its budget."""
-        texts = [*command_line(self.command or ()), *self.env.values()]
-        return bool(used_placeholders(texts) & {"seconds", "steps"})
+        return bool(self._placeholders & {"seconds", "steps"})
+
+    @property
+    def told_seconds(self) -> bool:
+        """Whether it is told a budget that is a clock's, and keeps that clock itself."""
+        return self.budget == "script" and "seconds" in self._placeholders
+
+    @property
+    def _placeholders(self) -> frozenset[str]:
+        return used_placeholders([*command_line(self.command or ()), *self.env.values()])
 
     def readings(self) -> tuple[Reading, ...]:
         """The figures that are read beside the metric."""
@@ -291,7 +300,7 @@ def _of_a_command(task: TaskSection) -> Iterator[tuple[str, str]]:
     if not task.is_url and task.revision is not None:
         yield "revision", "only for the address of a git repository; a folder is taken as it is"
     if task.metric.pattern is None and task.metric.file is None:
-        example = "'val_loss: ([0-9.]+)', or task.metric.file"
+        example = r"'val_loss: ([-+.\w]+)', or task.metric.file"
         yield "metric", f"says not where it stands: set task.metric.pattern, such as {example}"
     first = command_line(task.command or "")[0]
     if "=" in first or first.startswith("-"):

@@ -303,3 +303,63 @@ def test_a_link_out_of_the_work_folder_is_no_metric_and_no_artifact(
     )
     assert outcome.status is OutcomeStatus.CRASH
     assert not outcome.artifacts
+
+
+def test_a_script_that_is_told_its_budget_is_no_clock_of_its_own(run: Run) -> None:
+    outcome = run(
+        "import time\nprint('loss: 1', flush=True)\ntime.sleep(20)\n",
+        budget=1.0,
+        most_seconds=1.5,
+    )
+    assert outcome.status is OutcomeStatus.TIMEOUT
+    assert "more than 1.5 s, which are what the baseline took and 5 s of grace" in outcome.reason
+
+
+LATE = """
+import os, signal, time
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+print("loss: 3", flush=True)
+open("score", "w").write("3")
+while not asked:
+    time.sleep(0.05)
+time.sleep(1)
+print("loss: 1", flush=True)
+open("score", "w").write("1")
+os.utime("score", (0, 0))
+"""
+
+
+def test_what_is_reported_long_after_an_enforced_budget_does_not_count(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.command_trial.COUNT_SECONDS", 0.3)
+    outcome = run(LATE, enforced=True, budget=1.0)
+    assert (outcome.status, outcome.metric) == (OutcomeStatus.DONE, 3.0)
+    assert "loss: 1" in outcome.log
+    outcome = run(LATE, enforced=True, budget=1.0, metric=Reading("loss", file="score"))
+    assert outcome.status is OutcomeStatus.CRASH
+    assert "score was changed" in outcome.reason
+
+
+def test_a_number_of_400_digits_is_a_crash_with_its_reason(run: Run) -> None:
+    outcome = run(
+        "open('m.json', 'w').write('{\"a\": ' + '9' * 400 + '}')\n",
+        metric=Reading("loss", file="m.json", key="a"),
+    )
+    assert outcome.status is OutcomeStatus.CRASH
+    assert "a in m.json is no score" in outcome.reason
+
+
+def test_what_nobody_thought_of_is_a_crash_with_its_log(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> float:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr("workers.command_trial.read_file", stumble)
+    outcome = run(metric=Reading("loss", file="m.json", key="a"))
+    assert outcome.status is OutcomeStatus.CRASH
+    assert "RecursionError: too deep" in outcome.reason
+    assert "loss: 0.5" in outcome.log
+    assert "Traceback" in outcome.log

@@ -44,7 +44,7 @@ COMMON = (
 SCRIPT = {
     "task.command": "{python} train.py --seed {seed}",
     "task.metric.name": "val_loss",
-    "task.metric.pattern": "val_loss: ([0-9.]+)",
+    "task.metric.pattern": r"val_loss: ([-+.\w]+)",
 }
 MODEL = "openai/scripted"
 
@@ -217,7 +217,7 @@ DIGITS = {
     "task.command": "{python} train.py {seed}",
     "task.metric.name": "accuracy",
     "task.metric.goal": "maximize",
-    "task.metric.pattern": "accuracy = (?P<value>[0-9.]+) %",
+    "task.metric.pattern": r"accuracy = (?P<value>[-+.\w]+) %",
     "task.metrics.memory_gb.max": "4",
 }
 

@@ -13,7 +13,7 @@ from workers.outcome import Timings
 
 
 def config(command: str = "python train.py", **keys: object) -> Config:
-    metric = MetricSection(name="val_loss", pattern="val_loss: ([0-9.]+)")
+    metric = MetricSection(name="val_loss", pattern=r"val_loss: ([-+.\w]+)")
     task = TaskSection(source=".", command=command, metric=metric, **keys)  # type: ignore[arg-type]
     return Config(task=task, budget=BudgetSection(seconds=300.0))
 

@@ -10,7 +10,7 @@ from workers.command import Reading
 from workers.errors import ReadingError
 from workers.readings import LINE_BYTES, Scanner, read_file
 
-LOSS = Reading("loss", pattern=r"loss ([0-9.]+)")
+LOSS = Reading("loss", pattern=r"loss ([-+.\w]+)")
 
 # How the two print, in their own order: nanoGPT as it evaluates, autoresearch at its end, after a
 # progress line that is written over itself.
@@ -55,6 +55,86 @@ def test_the_presets_read_what_their_repositories_print(
     assert {each.name: scanner.value(each) for each in command.metrics} == more
 
 
+@pytest.mark.parametrize("preset", ["nanogpt", "autoresearch"])
+@pytest.mark.parametrize("number", ["nan", "9.8e-05", "-inf", "1e+02"])
+def test_a_preset_reads_the_last_number_whatever_it_looks_like(preset: str, number: str) -> None:
+    command = load_config(preset, [], {}).trial_command()
+    assert command is not None
+    said = {
+        "nanogpt": f"{NANOGPT.decode()}step 500: train loss {number}, val loss {number}\n",
+        "autoresearch": AUTORESEARCH.decode().replace("0.997900", number),
+    }[preset]
+    assert str(scanned(said.encode(), command.metric).value(command.metric)) == str(float(number))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line", "whole"),
+    [
+        (r"loss ([0-9.]+)", "loss 9.8e-05", "9.8e-05"),
+        (r"loss (\d)", "loss 12.5", "12.5"),
+        (r"loss .*([0-9.]+)", "loss 12.5", "2.5|.5|5"),
+        (r"loss -([0-9.]+)", "loss -0.5", "-0.5"),
+    ],
+)
+def test_a_piece_of_a_number_is_no_metric(
+    tmp_path: Path, pattern: str, line: str, whole: str
+) -> None:
+    reading = Reading("loss", pattern=pattern)
+    with pytest.raises(ReadingError, match="of a number that is longer") as error:
+        scanned(f"loss 3\n{line}\n".encode(), reading).value(reading)
+    assert any(f"({each!r})" in str(error.value) for each in whole.split("|"))
+    (tmp_path / "out").write_text(f"{line}\n")
+    with pytest.raises(ReadingError, match="of a number that is longer"):
+        read_file(Reading("loss", pattern=pattern, file="out"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        (r"loss=([0-9.]+)s", "loss=0.5s"),
+        (r"loss-([0-9.]+)", "loss-0.5"),
+        (r"(\S+)$", "epoch 3 loss 0.5"),
+        (r"([0-9.]+),", "x 0.5, y 7"),
+    ],
+)
+def test_a_whole_number_beside_other_signs_is_one(pattern: str, line: str) -> None:
+    reading = Reading("loss", pattern=pattern)
+    assert scanned(line.encode(), reading).value(reading) == 0.5
+
+
+def test_a_pattern_that_takes_for_ever_is_given_up_and_said(tmp_path: Path) -> None:
+    slow = Reading("loss", pattern=r"loss (x+x+)+y")
+    line = b"y loss " + b"x" * 4000 + b"\n"
+    with pytest.raises(ReadingError, match=r"took longer than 0\.1 s on the line 'y loss"):
+        scanned(line, slow).value(slow)
+    (tmp_path / "out").write_bytes(line)
+    with pytest.raises(ReadingError, match="took longer than"):
+        read_file(Reading("loss", pattern=slow.pattern, file="out"), tmp_path)
+
+
+def test_many_slow_lines_together_have_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.readings.ALL_SLOW_SECONDS", 0.15)
+    slow = Reading("loss", pattern=r"loss (x+x+)+y|loss (?P<value>\d)")
+    lines = (b"y loss " + b"x" * 4000 + b"\n") * 1000 + b"loss 1\n"
+    with pytest.raises(ReadingError, match=r"longer than 0\.15 s on slow lines"):
+        scanned(lines, slow, piece=len(lines)).value(slow)
+
+
+def test_a_long_line_is_cut_and_never_through_a_number() -> None:
+    reading = Reading("loss", pattern=r"loss ([-+.\w]+)")
+    start = b"loss 7 " + b"x" * (LINE_BYTES - 7 - 8) + b" loss 1"
+    assert scanned(start + b"25\n", reading, piece=1000).value(reading) == 7.0
+
+
+@pytest.mark.parametrize("text", ['{"a": ' + "9" * 400 + "}", '{"a": ' + "[" * 9000 + "}"])
+def test_a_number_that_is_too_large_or_nested_too_deeply_is_no_metric(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "m.json").write_text(text)
+    with pytest.raises(ReadingError, match="is no"):
+        read_file(Reading("loss", file="m.json", key="a"), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("output", "value"),
     [
@@ -73,12 +153,12 @@ def test_the_last_match_counts_however_it_comes(output: bytes, value: float) -> 
 
 
 def test_a_named_group_goes_before_the_first() -> None:
-    named = Reading("acc", pattern=r"(\w+) (?P<value>[0-9.]+)")
+    named = Reading("acc", pattern=r"(\w+) (?P<value>[-+.\w]+)")
     assert scanned(b"top 0.75\n", named).value(named) == 0.75
 
 
 def test_what_was_there_instead_is_quoted() -> None:
-    with pytest.raises(ReadingError, match=r"'loss \(\[0-9\.\]\+\)'; its last line was 'bye'"):
+    with pytest.raises(ReadingError, match=r"'loss .*'; its last line was 'bye'"):
         scanned(b"hello\nbye\n\n", LOSS).value(LOSS)
     with pytest.raises(ReadingError, match="it printed nothing"):
         scanned(b"", LOSS).value(LOSS)

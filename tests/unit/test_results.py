@@ -24,7 +24,7 @@ from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
 from tests.fixtures.books import check_books
 from tests.fixtures.lab import proposal
-from workers import Outcome, OutcomeStatus, Resources
+from workers import Outcome, OutcomeStatus, Resources, Timings
 from workers.compiled import name_of
 
 NOW = 1_750_000_000.0
@@ -318,3 +318,24 @@ def count(path: Path) -> int:
     with suppress(UsageError), Reader(path / "study.db") as reader:
         return reader.count()
     return 0  # it is being made
+
+
+def test_a_run_that_is_told_its_budget_is_held_to_what_the_baseline_took(tmp_path: Path) -> None:
+    desk = Desk(
+        tmp_path / "study",
+        *("task.source=/repo", "task.command=python train.py {seconds}", "budget.seconds=20"),
+        r"task.metric.pattern=loss ([-+.\w]+)",
+    )
+    desk.begin(1)
+    command = desk.results.trial(1).command
+    assert command is not None
+    assert command.most_seconds is None
+    outcome = Outcome(1, OutcomeStatus.DONE, metric=2.0, timings=Timings(startup=90.0, train=23.0))
+    desk.send(Ended(NOW, outcome))
+    actions = desk.send(answer(1, "honest(1.5)"))
+    later = [each for each in actions if isinstance(each, ev.StartTrial)]
+    assert later
+    command = desk.results.trial(later[0].trial).command
+    desk.results.close()
+    assert command is not None
+    assert command.most_seconds == 23.0 + 5.0

@@ -9,11 +9,11 @@ from scheduler.rules.states import TrialKind
 from scheduler.study.config import Config
 from scheduler.study.config_file import dump_config, load_config, read_config
 from scheduler.study.task_words import guide
-from workers.command import Limit, Mount, fill
+from workers.command import Limit, Mount, Values, command_line, fill, fill_line
 
 OWN = (
     *("task.source=/repo", "task.command={python} train.py --seed {seed}"),
-    "task.metric.pattern=loss: ([0-9.]+)",
+    r"task.metric.pattern=loss: ([-+.\w]+)",
 )
 
 
@@ -41,7 +41,7 @@ def test_a_command_is_a_line_for_the_shell_or_a_list(tmp_path: Path) -> None:
 def test_a_configuration_of_ones_own_survives_its_file(tmp_path: Path) -> None:
     config = configured(
         tmp_path,
-        *("task.env.TIME_BUDGET={seconds}", "task.metrics.acc.pattern=acc ([0-9.]+)"),
+        *("task.env.TIME_BUDGET={seconds}", r"task.metrics.acc.pattern=acc ([-+.\w]+)"),
         *("task.metrics.acc.min=0.5", "task.metrics.memory_gb={max: 40}", "task.mounts=[/d:/e:rw]"),
         "task.editable=[src/**/*.py]",
     )
@@ -99,7 +99,7 @@ def test_the_deadline_follows_the_budget_unless_it_is_given(tmp_path: Path) -> N
 
 def test_placeholders_are_the_trials_and_all_else_stays() -> None:
     text = "{python} {seed} {gpus} {seconds} {steps} {other} ${seed} {{}}"
-    filled = fill(text, seed=3, gpus=2, seconds=1.5, steps=None)
+    filled = fill(text, Values(seed=3, gpus=2, seconds=1.5))
     assert filled.endswith(" 3 2 1.5  {other} ${seed} {{}}")
 
 
@@ -108,9 +108,44 @@ def test_agents_are_told_the_command_the_metric_and_the_limits(tmp_path: Path) -
     said = guide(config, ["data.txt"])
     for words in (
         "    {python} train.py --seed {seed}",
-        "what the last line of its output that matches 'loss: ([0-9.]+)' says",
+        r"what the last line of its output that matches 'loss: ([-+.\\w]+)' says",
         "memory_gb must be at most 40, whatever the metric",
         "Files that fit *.py can be edited",
         "can't be edited: data.txt.",
     ):
         assert words in said
+
+
+def test_a_run_that_is_told_its_seconds_may_take_as_long_as_the_baseline_and_grace(
+    tmp_path: Path,
+) -> None:
+    told = configured(tmp_path, "task.env.S={seconds}", "budget.seconds=100", "keep.long_budget=3")
+    assert told.task.told_seconds
+    assert told.most_seconds(None) is None
+    assert told.most_seconds(130.0) == 140.0
+    assert told.most_seconds(130.0, TrialKind.LONG) == 130.0 + 200.0 + 30.0
+    assert not configured(tmp_path, "task.budget=enforced").task.told_seconds
+    assert not configured(tmp_path, "task.env.S={steps}").task.told_seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1_234_567.0, "1234567"), (0.000025, "0.000025"), (1.5, "1.5"), (0, "0")]
+)
+def test_seconds_are_told_as_a_plain_decimal(seconds: float, text: str) -> None:
+    assert fill("{seconds}", Values(seconds=seconds)) == text
+
+
+def test_a_python_with_a_blank_in_its_path_stays_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/my tools/python")
+    line = fill_line(command_line("{python} a.py && {python} b.py"), Values())
+    assert line[-1] == "'/my tools/python' a.py && '/my tools/python' b.py"
+    assert fill_line(["{python}", "a.py"], Values()) == ("/my tools/python", "a.py")
+
+
+def test_a_deadline_before_the_end_of_an_enforced_budget_is_refused(tmp_path: Path) -> None:
+    enforced = ("task.budget=enforced", "budget.seconds=100")
+    said = refused(tmp_path, *enforced, "task.deadline=105")
+    assert "task.deadline: 105 s are over before" in said
+    assert "set 110 or more" in said
+    configured(tmp_path, *enforced, "task.deadline=110")
+    configured(tmp_path, "budget.seconds=100", "task.deadline=105")

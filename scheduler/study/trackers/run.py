@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-SELF_REPORTED = "self-reported"
-"""How a judge's name begins where the edited code itself said what its metric is."""
+from workers.command import SELF_REPORTED
 
 
 @dataclass(frozen=True)
