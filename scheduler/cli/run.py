@@ -75,7 +75,9 @@ def run(
     stage.say(f"study   {opening.shown} ({'resumed' if opening.before else 'new'})")
     sandbox = session.sandbox_level(opening.config)
     with stage.wait("reading the task and packing the data (once for this machine)"):
-        materials = session.gather_materials(opening.config, stage.say, secrets.hub)
+        materials = session.gather_materials(
+            opening.config, stage.say, secrets.hub, opening.folder.path
+        )
     with stage.wait("starting Ray"):
         local = connect().local
         capacity = session.measure_capacity(opening.config, nodes(), local=local)

@@ -8,7 +8,8 @@ import pytest
 
 from agent.globs import Editable, matches
 from scheduler.errors import UsageError
-from scheduler.study.repository import list_files, read_repository, source_folder
+from scheduler.study.listing import list_files
+from scheduler.study.repository import read_repository, source_folder
 from scheduler.study.task_section import MetricSection, TaskSection
 
 FILES = {
@@ -63,6 +64,22 @@ def as_checkout(folder: Path) -> None:
 def test_what_gitignore_names_stays_behind(folder: Path, prepare: Callable[[Path], None]) -> None:
     prepare(folder)
     assert list_files(folder) == KEPT
+
+
+@pytest.mark.parametrize("prepare", [as_folder, as_checkout])
+def test_studies_inside_a_repository_are_no_part_of_it(
+    folder: Path, prepare: Callable[[Path], None]
+) -> None:
+    prepare(folder)
+    for name in ("studies/mine/study.db", "studies/mine/best/train.py", "studies/next/config.yaml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    assert list_files(folder, folder / "studies" / "next") == KEPT
+    # One that has not begun is known only to its own run.
+    assert list_files(folder) == sorted([*KEPT, "studies/next/config.yaml"])
+    # A repository that is a study's folder by name is no study of itself.
+    (folder / "study.db").touch()
+    assert "train.py" in list_files(folder, folder)
 
 
 def test_globs_choose_what_is_edited_and_protected_wins(folder: Path) -> None:
