@@ -26,6 +26,11 @@ LONGER = {
     StopReason.MAX_CALLS: "--set agent.max_calls={}",
 }
 
+UNSEEDED = (
+    "seed    {seed} stands neither in task.command nor in task.env: the script is not told its",
+    "        seed, so that repeats differ by chance alone, or not at all",
+)
+
 
 def forecast(
     config: Config,
@@ -71,6 +76,7 @@ def _what(config: Config, materials: Materials) -> list[str]:
         f"task    {task.source}: {files} ({size / 1e6:.1f} MB)",
         f"budget  {config.budget_words()} a trial, {how}; {most}",
         f"metric  {task.label}: what the script says of itself, checked by nobody",
+        *([] if task.told_seed else UNSEEDED),
     ]
 
 

@@ -1,104 +1,140 @@
-"""Which files of a repository travel: what git has and what is new, without what is no part of it.
+"""Lists of a study, page by page: with filters, in an order, and with marks that stay where they
+are while the study goes on.
 
-In: a folder, and the study's own where it lies inside. Out: a `Listing`: names relative to the
-folder, sorted, and which were left out as secrets. What `.gitignore` names stays behind: git itself
-is asked in a checkout, else its rules are followed. Submodules are part of a repository; studies
-are not, though they are kept in it. Nothing of the repository is run here.
+In: a Reader, what is wanted, and the mark where the last page ended. Out: the next page's records.
+A mark is the value of the last record in the list's order, with its id, and not a count of
+records: what is added meanwhile neither moves a record into two pages nor out of all of them.
+Sorted by metric, or by when they were decided, only those are listed that have one: a failure has
+no metric and no rank.
 """
 
-import os
-import subprocess
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from enum import StrEnum
 
-from pathspec import GitIgnoreSpec
+from scheduler.rules.states import ExperimentState, InstructionState
+from scheduler.study.calls import CallRecord, read_call
+from scheduler.study.reader import Reader
+from scheduler.study.records import Experiment, InstructionRecord
 
-from scheduler.study.folder import DATABASE
 
-NEVER = frozenset({".git", ".hg", ".svn", "__pycache__"})
-GIT_SECONDS = 600.0  # for a clone
-GITLINK = "160000"  # the mode of a submodule in git's index
+class Order(StrEnum):
+    """What experiments are sorted by; ties go by id."""
+
+    ID = "id"
+    METRIC = "metric"
+    DECIDED_AT = "decided_at"
 
 
 @dataclass(frozen=True)
-class Listing:
-    """The files of a repository."""
+class Mark:
+    """Where a page ended: the last record's value, and its id."""
 
-    names: tuple[str, ...]  # that travel
+    value: float
+    id: int
 
-
-def list_files(folder: Path, study: Path | None = None) -> list[str]:
-    """The files of a repository that travel, sorted: tracked and new ones, never ignored ones."""
-    return list(look(folder, study).names)
-
-
-def look(folder: Path, study: Path | None = None) -> Listing:
-    """List a repository; `study`: the folder of the study that is to run. Raises UsageError."""
-    listed = _listed_by_git(folder)
-    names = [*_walked(folder)] if listed is None else listed
-    kept = (name for name in names if NEVER.isdisjoint(name.split("/")))
-    found = sorted({name for name in kept if os.path.lexists(folder / name)})
-    return Listing(tuple(_without_studies(folder, found, study)))
+    @property
+    def is_sound(self) -> bool:
+        """Whether it can stand in a query: it came from outside."""
+        return math.isfinite(self.value) and -(2**63) <= self.id < 2**63
 
 
-def _without_studies(folder: Path, names: Sequence[str], study: Path | None) -> Iterator[str]:
-    """Those that lie in no study: what a study writes would change the task that it began with."""
-    known: dict[str, bool] = {"": False}
-    own = None if study is None else study.resolve()
+@dataclass(frozen=True)
+class Filter:
+    """Which experiments are wanted. What is not given does not matter."""
 
-    def is_study(relative: str) -> bool:
-        if relative not in known:
-            path = folder / relative
-            known[relative] = (
-                is_study(relative.rpartition("/")[0])
-                or (path / DATABASE).is_file()
-                or path.resolve() == own
-            )
-        return known[relative]
+    states: Collection[ExperimentState] = ()
+    origin: str | None = None  # baseline, tuner, person, or a model's name
+    instruction: int | None = None  # the one that they serve
+    since: float | None = None  # decided at this time or later
+    text: str = ""  # in the title or the hypothesis, whatever the case of ASCII letters
 
-    return (name for name in names if not is_study(name.rpartition("/")[0]))
-
-
-def _listed_by_git(folder: Path) -> list[str] | None:
-    """What git lists; None where there is no git, or this is no checkout."""
-    command = ["git", "-C", str(folder), "ls-files", "-z", "-co", "--exclude-standard"]
-    try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=GIT_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode != 0:
-        return None
-    names = done.stdout.decode("utf-8", "surrogateescape").split("\0")
-    return [name for name in names if name and not (folder / name / ".git").exists()]
-
-
-def _walked(folder: Path) -> Iterator[str]:
-    """The same without git: `.gitignore` files count from their own folder down."""
-    rules: list[tuple[str, GitIgnoreSpec]] = []
-    for parent, folders, names in os.walk(folder):
-        here = Path(parent).relative_to(folder).as_posix()
-        prefix = "" if here == "." else f"{here}/"
-        if ".gitignore" in names:
-            lines = Path(parent, ".gitignore").read_text("utf-8", "replace").splitlines()
-            rules.append((prefix, GitIgnoreSpec.from_lines(lines)))
-        folders[:] = sorted(
-            each
-            for each in folders
-            if each not in NEVER
-            and not Path(parent, each).is_symlink()
-            and not _ignored(f"{prefix}{each}/", rules)
-        )
-        links = [each.name for each in Path(parent).iterdir() if each.is_symlink()]
-        for each in sorted({*names, *links}):
-            if not _ignored(f"{prefix}{each}", rules):
-                yield f"{prefix}{each}"
+    def clauses(self) -> tuple[list[str], list[object]]:
+        """As conditions of SQL, with their values."""
+        clauses: list[str] = []
+        values: list[object] = []
+        if self.states:
+            clauses.append(f"state IN ({', '.join('?' * len(self.states))})")
+            values += sorted(self.states)
+        for name, value in (("origin", self.origin), ("instruction", self.instruction)):
+            if value is not None:
+                clauses.append(f"{name} = ?")
+                values.append(value)
+        if self.since is not None:
+            clauses.append("decided_at >= ?")
+            values.append(self.since)
+        if self.text:
+            clauses.append("(title LIKE ? ESCAPE '!' OR hypothesis LIKE ? ESCAPE '!')")
+            escaped = "".join(f"!{each}" if each in "!%_" else each for each in self.text)
+            values += [f"%{escaped}%"] * 2
+        return clauses, values
 
 
-def _ignored(name: str, rules: Sequence[tuple[str, GitIgnoreSpec]]) -> bool:
-    verdict = False
-    for prefix, spec in rules:
-        if name.startswith(prefix):
-            found = spec.check_file(name[len(prefix) :]).include
-            verdict = verdict if found is None else found
-    return verdict
+def experiments(
+    reader: Reader,
+    wanted: Filter,
+    order: Order = Order.ID,
+    *,
+    descending: bool = False,
+    after: Mark | None = None,
+    limit: int,
+) -> list[Experiment]:
+    """The next experiments in this order."""
+    clauses, values = wanted.clauses()
+    way, beyond = ("DESC", "<") if descending else ("ASC", ">")
+    if order is Order.ID:
+        by = f"id {way}"
+        if after is not None:
+            clauses.append(f"id {beyond} ?")
+            values.append(after.id)
+    else:
+        by = f"{order} {way}, id {way}"
+        clauses.append(f"{order} IS NOT NULL")
+        if after is not None:
+            clauses.append(f"({order}, id) {beyond} (?, ?)")
+            values += [after.value, after.id]
+    where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
+    # The rest of a query is all that differs from the questions that the Reader asks itself.
+    return list(reader._experiments(f"{where} ORDER BY {by} LIMIT ?", (*values, limit)))
+
+
+def mark_of(experiment: Experiment, order: Order) -> Mark:
+    """Where a page ends whose last experiment this is."""
+    value = {Order.METRIC: experiment.metric, Order.DECIDED_AT: experiment.decided_at}.get(order)
+    return Mark(0.0 if value is None else value, experiment.id)
+
+
+def by_numbers(reader: Reader, numbers: Sequence[int]) -> dict[int, Experiment]:
+    """These experiments, as far as there are such."""
+    marks = ", ".join("?" * len(numbers))
+    return {each.id: each for each in reader._experiments(f"WHERE id IN ({marks})", tuple(numbers))}
+
+
+def instructions(
+    reader: Reader, states: Collection[InstructionState] = (), *, after: int, limit: int
+) -> list[InstructionRecord]:
+    """The next instructions after a number."""
+    chosen = f"AND state IN ({', '.join('?' * len(states))})" if states else ""
+    rows = reader.db.execute(
+        f"SELECT * FROM instruction WHERE id > ? {chosen} ORDER BY id LIMIT ?",  # noqa: S608
+        (after, *sorted(states), limit),
+    ).fetchall()
+    return [reader._instruction(row) for row in rows]
+
+
+def instruction(reader: Reader, number: int) -> InstructionRecord | None:
+    """One instruction, or None where there is no such number."""
+    row = reader.db.execute("SELECT * FROM instruction WHERE id = ?", (number,)).fetchone()
+    return None if row is None else reader._instruction(row)
+
+
+def calls_of(reader: Reader, experiment: Experiment) -> list[CallRecord]:
+    """The calls to models that an experiment came from, its repairs too, in their order."""
+    if experiment.call is None or (first := reader.call(experiment.call)) is None:
+        return []
+    rows = reader.db.execute(
+        "SELECT * FROM call WHERE request = ? AND model = ? ORDER BY id",
+        (first.request, first.model),
+    )
+    return [read_call(row) for row in rows]

@@ -2,7 +2,7 @@
 
 In: the task's section of the configuration, a cache folder. Out: the text of the editable files,
 and one bundle of all others that travels to the nodes by its hash. Which files these
-are, `listing.py` says. Nothing of the repository is run here.
+are, `repository_files.py` says. Nothing of the repository is run here.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from agent.errors import SourceError
 from agent.globs import Editable, is_glob, matches
 from agent.source import constants_of, edit_constants, read_constants
 from scheduler.errors import UsageError
-from scheduler.study.listing import GIT_SECONDS, list_files
+from scheduler.study.repository_files import GIT_SECONDS, list_files
 from scheduler.study.task_section import TaskSection
 from workers.bundle import Bundle, content_hash
 from workers.errors import BundleError

@@ -229,6 +229,12 @@ class TaskSection(Section):
         texts = [*command_line(self.command or ()), *self.env.values()]
         return bool(used_placeholders(texts) & {"seconds", "steps"})
 
+    @property
+    def told_seed(self) -> bool:
+        """Whether the command or its environment has the trial's seed in it."""
+        texts = [*command_line(self.command or ()), *self.env.values()]
+        return "seed" in used_placeholders(texts)
+
     def readings(self) -> tuple[Reading, ...]:
         """The figures that are read beside the metric."""
         return tuple(

@@ -8,8 +8,8 @@ import pytest
 
 from agent.globs import Editable, matches
 from scheduler.errors import UsageError
-from scheduler.study.listing import list_files
 from scheduler.study.repository import read_repository, source_folder
+from scheduler.study.repository_files import list_files
 from scheduler.study.task_section import MetricSection, TaskSection
 
 FILES = {
