@@ -56,6 +56,7 @@ class Materials:
     packed: PackedData | None  # None for a repository of one's own, which brings its data
     guide: str  # the task's own words on its contract
     may_change: tuple[str, ...] = ()  # fixed files that a run may alter
+    notes: tuple[str, ...] = ()  # what a person should know of the repository
 
 
 def sandbox_level(config: Config) -> str:
@@ -103,7 +104,7 @@ def _gather_repository(config: Config, study: Path | None) -> Materials:
     found = read_repository(config.task, folder, study)
     words = guide(config, [name for name, _ in found.fixed.files])
     baseline = _baseline(found.files)
-    return Materials(baseline, Bundles(found.fixed), None, words, found.may_change)
+    return Materials(baseline, Bundles(found.fixed), None, words, found.may_change, found.notes)
 
 
 def _baseline(files: Mapping[str, str]) -> Proposal:

@@ -77,6 +77,7 @@ def _what(config: Config, materials: Materials) -> list[str]:
         f"budget  {config.budget_words()} a trial, {how}; {most}",
         f"metric  {task.label}: what the script says of itself, checked by nobody",
         *([] if task.told_seed else UNSEEDED),
+        *(f"note    {note}" for note in materials.notes),
     ]
 
 

@@ -20,7 +20,7 @@ from agent.errors import SourceError
 from agent.globs import Editable, is_glob, matches
 from agent.source import constants_of, edit_constants, read_constants
 from scheduler.errors import UsageError
-from scheduler.study.repository_files import GIT_SECONDS, list_files
+from scheduler.study.repository_files import GIT_SECONDS, look
 from scheduler.study.task_section import TaskSection
 from workers.bundle import Bundle, content_hash
 from workers.errors import BundleError
@@ -40,6 +40,7 @@ class Repository:
     files: Mapping[str, str]  # the editable ones
     fixed: Bundle  # all others
     may_change: tuple[str, ...]  # of those, what a run may alter
+    notes: tuple[str, ...] = ()  # what a person should know of it
 
 
 def editable_of(task: TaskSection) -> Editable:
@@ -61,10 +62,16 @@ def source_folder(task: TaskSection, cache: Path) -> Path:
 
 def read_repository(task: TaskSection, folder: Path, study: Path | None = None) -> Repository:
     """List and read it, without the study's own folder. Raises UsageError that says what to do."""
-    names = list_files(folder, study)
+    listing = look(folder, study)
+    names = listing.names
     editable = editable_of(task)
     chosen = [name for name in names if editable.allows(name)]
     _check_globs(task, names, chosen, folder)
+    if pointers := [name for name in chosen if name in listing.pointers]:
+        raise UsageError(
+            f"task.editable: {', '.join(pointers[:SHOWN])}: git LFS has not fetched what is to be "
+            f"edited; fetch it with: git -C {folder} lfs pull"
+        )
     files = {name: _text(folder, name) for name in chosen}
     if (size := sum(map(len, files.values()))) > MOST_EDITABLE:
         raise UsageError(
@@ -77,7 +84,7 @@ def read_repository(task: TaskSection, folder: Path, study: Path | None = None) 
     may_change: tuple[str, ...] = ()
     if task.protected is not None:
         may_change = tuple(name for name in rest if not matches(name, task.protected))
-    return Repository(_with_constants(task, files), fixed, may_change)
+    return Repository(_with_constants(task, files), fixed, may_change, listing.notes(folder))
 
 
 def _check_globs(
@@ -190,6 +197,9 @@ def _clone(address: str, revision: str, cache: Path) -> Path:
             commit = _commit(fresh, revision)
             quiet = ("-c", "advice.detachedHead=false", "checkout", "--quiet")
             _git("-C", str(fresh), *quiet, commit, what=f"{address}, revision {revision}")
+            if (fresh / ".gitmodules").is_file():
+                parts = ("submodule", "--quiet", "update", "--init", "--recursive")
+                _git("-C", str(fresh), *parts, what=f"{address}, its submodules")
             fresh.rename(place)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)

@@ -10,15 +10,23 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from scheduler.errors import UsageError
 from scheduler.study.folder import DATABASE
 
 NEVER = frozenset({".git", ".hg", ".svn", "__pycache__"})
 GIT_SECONDS = 600.0  # for a clone
 GITLINK = "160000"  # the mode of a submodule in git's index
+SECRETS = (".env*", "*.pem", "id_rsa*", "id_ed25519*", ".netrc", "credentials*")
+"""Names of files that stay here unless git has them already: every node and trial could read them,
+and the study keeps them."""
+POINTER = b"version https://git-lfs.github.com/spec/v1"
+POINTER_BYTES = 1024  # a pointer is always smaller
+SHOWN = 5  # names in a sentence
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,28 @@ class Listing:
     """The files of a repository."""
 
     names: tuple[str, ...]  # that travel
+    secrets: tuple[str, ...] = ()  # new ones that look like keys and stay here
+    pointers: tuple[str, ...] = ()  # that travel, and only stand for a file of git LFS
+
+    def notes(self, folder: Path) -> tuple[str, ...]:
+        """What a person should know of it, each in a line."""
+        lines = []
+        if self.secrets:
+            lines.append(
+                f"left out, as they look like secrets and git does not have them: "
+                f"{_some(self.secrets)}"
+            )
+        if self.pointers:
+            lines.append(
+                f"git LFS has not fetched {_some(self.pointers)}: trials get a few lines of text "
+                f"in their place. Fetch them with: git -C {folder} lfs pull"
+            )
+        return tuple(lines)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def list_files(folder: Path, study: Path | None = None) -> list[str]:
@@ -36,10 +66,28 @@ def list_files(folder: Path, study: Path | None = None) -> list[str]:
 def look(folder: Path, study: Path | None = None) -> Listing:
     """List a repository; `study`: the folder of the study that is to run. Raises UsageError."""
     listed = _listed_by_git(folder)
-    names = [*_walked(folder)] if listed is None else listed
-    kept = (name for name in names if NEVER.isdisjoint(name.split("/")))
-    found = sorted({name for name in kept if os.path.lexists(folder / name)})
-    return Listing(tuple(_without_studies(folder, found, study)))
+    tracked, new = ([], [*_walked(folder)]) if listed is None else listed
+    hidden = {name for name in new if _is_secret(name)}
+    kept = (name for name in {*tracked, *new} - hidden if NEVER.isdisjoint(name.split("/")))
+    found = sorted(name for name in kept if os.path.lexists(folder / name))
+    names = tuple(_without_studies(folder, found, study))
+    secrets = tuple(_without_studies(folder, sorted(hidden), study))
+    return Listing(names, secrets, tuple(name for name in names if _is_pointer(folder / name)))
+
+
+def _is_secret(name: str) -> bool:
+    return any(fnmatchcase(name.rpartition("/")[2], pattern) for pattern in SECRETS)
+
+
+def _is_pointer(path: Path) -> bool:
+    """Whether a file stands for one that git LFS keeps elsewhere."""
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > POINTER_BYTES:
+            return False
+        with path.open("rb") as file:
+            return file.read(len(POINTER)) == POINTER
+    except OSError:
+        return False  # whoever packs it says so
 
 
 def _without_studies(folder: Path, names: Sequence[str], study: Path | None) -> Iterator[str]:
@@ -60,17 +108,60 @@ def _without_studies(folder: Path, names: Sequence[str], study: Path | None) -> 
     return (name for name in names if not is_study(name.rpartition("/")[0]))
 
 
-def _listed_by_git(folder: Path) -> list[str] | None:
-    """What git lists; None where there is no git, or this is no checkout."""
-    command = ["git", "-C", str(folder), "ls-files", "-z", "-co", "--exclude-standard"]
+def _listed_by_git(folder: Path) -> tuple[list[str], list[str]] | None:
+    """What git has and what is new; None where there is no git, or this is no checkout.
+
+    A folder that another repository ignores is no checkout, though git lists it: as empty.
+    """
+    listed = _ls_files(folder, "-s")
+    new = _ls_files(folder, "-o", "--exclude-standard")
+    if listed is None or new is None or not (listed or new or _is_top(folder)):
+        return None
+    tracked: list[str] = []
+    for entry in listed:
+        facts, _, name = entry.partition("\t")
+        if not facts.startswith(GITLINK):
+            tracked.append(name)
+        elif (folder / name / ".git").exists():
+            inner = _inside(folder, name)
+            tracked += inner[0]
+            new += inner[1]
+        else:
+            raise UsageError(
+                f"task.source: the submodule {name} of {folder} is not checked out; fetch it with: "
+                f"git -C {folder} submodule update --init --recursive"
+            )
+    for name in [each for each in new if each.endswith("/")]:  # a repository that was cloned here
+        inner = _inside(folder, name.rstrip("/"))
+        new += [*inner[0], *inner[1]]
+    return tracked, [name for name in new if not name.endswith("/")]
+
+
+def _inside(folder: Path, name: str) -> tuple[list[str], list[str]]:
+    """The same of a repository within, by names from the outer one on."""
+    tracked, new = _listed_by_git(folder / name) or ([], [])
+    return [f"{name}/{each}" for each in tracked], [f"{name}/{each}" for each in new]
+
+
+def _ls_files(folder: Path, *options: str) -> list[str] | None:
+    said = _asked(folder, "ls-files", "-z", *options)
+    return None if said is None else [name for name in said.split("\0") if name]
+
+
+def _is_top(folder: Path) -> bool:
+    """Whether the folder is a checkout of its own, and not a part of another one."""
+    said = _asked(folder, "rev-parse", "--show-toplevel")
+    return said is not None and Path(said.rstrip("\n")).resolve() == folder.resolve()
+
+
+def _asked(folder: Path, *words: str) -> str | None:
+    """What git answers; None where it is not there, or fails."""
+    command = ["git", "-C", str(folder), *words]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=GIT_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if done.returncode != 0:
-        return None
-    names = done.stdout.decode("utf-8", "surrogateescape").split("\0")
-    return [name for name in names if name and not (folder / name / ".git").exists()]
+    return None if done.returncode else done.stdout.decode("utf-8", "surrogateescape")
 
 
 def _walked(folder: Path) -> Iterator[str]:
