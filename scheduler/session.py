@@ -100,11 +100,24 @@ def gather_materials(
 
 def _gather_repository(config: Config, study: Path | None) -> Materials:
     """The same for a repository of one's own: its editable files, and all else as one bundle."""
+    _check_limits(config)
     folder = source_folder(config.task, cache_folder())
     found = read_repository(config.task, folder, study)
     words = guide(config, [name for name, _ in found.fixed.files])
     baseline = _baseline(found.files)
     return Materials(baseline, Bundles(found.fixed), None, words, found.may_change, found.notes)
+
+
+def _check_limits(config: Config) -> None:
+    """Refuse a limit that no node can measure: a script's GPU memory is seen from outside."""
+    gpus = config.workers.gpus_per_trial
+    limited = any(limit.name == "device_memory_gb" for limit in config.task.limits())
+    if limited and (gpus == 0 or gpus % 1):
+        why = "a trial has no GPU" if gpus == 0 else "trials share a GPU, which tells no shares"
+        raise UsageError(
+            f"task.metrics.device_memory_gb can't be measured: {why} (workers.gpus_per_trial is "
+            f"{gpus:g}). Set workers.gpus_per_trial to a whole number, or take the limit out"
+        )
 
 
 def _baseline(files: Mapping[str, str]) -> Proposal:

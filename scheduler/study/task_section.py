@@ -27,8 +27,8 @@ class MetricSection(Section):
 
     name: Text = Field(
         default="val_bpb",
-        description="Name of the metric in tables and plots. The bundled task measures bits per "
-        "byte on the validation split, which compares across tokenizers.",
+        description="Name of the metric in tables and plots; needed with task.command. The bundled "
+        "task measures bits per byte on the validation split, which compares across tokenizers.",
     )
     goal: Literal["minimize", "maximize"] = Field(
         default="minimize", description="Whether a lower or a higher value is better."
@@ -296,6 +296,9 @@ def _of_a_command(task: TaskSection) -> Iterator[tuple[str, str]]:
         yield "revision", f"{wanted}commit or a tag (see: git ls-remote {task.source} HEAD)"
     if not task.is_url and task.revision is not None:
         yield "revision", "only for the address of a git repository; a folder is taken as it is"
+    if "name" not in task.metric.model_fields_set:
+        wanted = "name is needed where task.command is set, as the script calls its figure: write "
+        yield "metric", f"{wanted}task.metric.name: val_loss (or --set task.metric.name=val_loss)"
     if task.metric.pattern is None and task.metric.file is None:
         example = "'val_loss: ([0-9.]+)', or task.metric.file"
         yield "metric", f"says not where it stands: set task.metric.pattern, such as {example}"

@@ -224,7 +224,7 @@ def test_a_hub_is_asked_for_the_file_that_is_withheld() -> None:
 
 def test_a_repository_is_read_as_a_study_would(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
-    own.write_text("task: {command: python train.py, metric: {pattern: loss (.+)}}")
+    own.write_text("task: {command: python train.py, metric: {name: loss, pattern: loss (.+)}}")
 
     def task(source: str, *more: str) -> Finding:
         wanted = config(f"task.source={source}", *more, preset=str(own))
