@@ -58,7 +58,7 @@ def run(
     from scheduler.cli.opening import open_study
     from scheduler.cli.secrets import take_secrets
     from scheduler.cli.stage import Stage
-    from scheduler.cli.words import ending, forecast
+    from scheduler.cli.words import ending, forecast, unfilled
     from scheduler.job import submission_id
     from scheduler.nodes import connect, nodes
     from scheduler.researcher import missing_for
@@ -94,6 +94,8 @@ def run(
             missing=missing,
         )
     )
+    if words := unfilled(opening.directions()):
+        stage.say(words)
     when_there_is_room(opening.write, stage.say)
 
     with ExitStack() as stack:
