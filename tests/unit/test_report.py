@@ -77,6 +77,14 @@ def test_a_study_that_confirms_is_told_with_effects_errors_and_chances(
         assert row[6] == found[3]
 
 
+def test_comments_of_the_directions_stay_out(tmp_path: Path) -> None:
+    study = StudyFolder(make_study(tmp_path / "own", 4, seed=3))
+    study.save_program("# Find it\n\n<!-- WRITE HERE: your aims. -->\nLower the loss.\n")
+    text = Page(files_of(study)["report.html"]).text
+    assert "Lower the loss." in text
+    assert "your aims" not in text
+
+
 def test_where_no_repeat_differs_the_report_makes_up_no_chance(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
