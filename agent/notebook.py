@@ -17,6 +17,7 @@ from agent.lessons import FAILURES, Lesson, read_lesson
 from agent.quoting import block, one_line
 
 MOST = 6_000  # characters, about 2,000 tokens: a prompt carries it with every call
+MOST_LABEL = 100  # characters
 NOTES = 0.4  # of the space, at most, for what a model wrote earlier
 
 # What a part may hold when there is room for all; smaller shares are tried until it fits.
@@ -27,6 +28,7 @@ _MOVE = re.compile(r"([A-Z][A-Z0-9_]*) (-?[\d.]+(?:e[+-]?\d+)?) -> (-?[\d.]+(?:e
 _DIGITS = re.compile(r"\d+")
 
 _TITLE = "# Notebook"
+_HEADING = re.compile(rf"{_TITLE}(?:: (.+))?")
 _KEPT, _KINDS, _CHANGES, _FAILED, _NOTES = (
     "## Kept",
     "## Moved constants that did not help",
@@ -70,6 +72,7 @@ class _Group:
 class _Book:
     """A notebook taken apart."""
 
+    label: str = ""  # of the metric, in the heading
     last: int = 0
     kept_count: int = 0
     not_kept_count: int = 0
@@ -81,13 +84,15 @@ class _Book:
     notes: str = ""
 
 
-def condense(notebook: str, lessons: Sequence[str], *, most: int = MOST) -> str:
+def condense(notebook: str, lessons: Sequence[str], *, label: str = "", most: int = MOST) -> str:
     """The notebook with the lessons in it, at most `most` characters; "" if there is nothing.
 
     Without lessons, a notebook of its own comes back as it is. A lesson that `write_lesson` did
-    not write is no lesson, and is left out. `most` should be 1,000 or more.
+    not write is no lesson, and is left out. `most` should be 1,000 or more. `label`: the metric's
+    name with what must be known of it, such as "loss (self-reported)", for the heading.
     """
     book = _read(notebook, most)
+    book.label = one_line(label, MOST_LABEL) or book.label
     for line in lessons:
         if (lesson := read_lesson(line)) is not None:
             _add(book, lesson)
@@ -153,7 +158,7 @@ def _merge(groups: dict[str, _Group], new: _Group) -> None:
 
 def _write(book: _Book, share: float, most: int) -> str:
     """The text, with every part at this share of its full size."""
-    parts = [_TITLE]
+    parts = [f"{_TITLE}: {book.label}" if book.label else _TITLE]
     if book.last:
         parts.append(
             f"Experiments up to #{book.last}: {book.kept_count} kept, "
@@ -230,9 +235,12 @@ def _gain(gain: float | None) -> str:
 def _read(notebook: str, most: int) -> _Book:
     """The notebook taken apart; whatever `condense` did not write becomes notes."""
     book = _Book()
-    if not notebook.startswith(f"{_TITLE}\n\n"):
+    first, blank, _ = notebook.partition("\n\n")
+    heading = _HEADING.fullmatch(first)
+    if heading is None or not blank:
         book.notes = accept(notebook, most=round(NOTES * most))
         return book
+    book.label = heading[1] or ""
     body, _, book.notes = notebook.partition(f"\n\n{_NOTES}\n\n")
     part, strange = "", []
     for line in body.splitlines()[1:]:

@@ -16,6 +16,7 @@ from agent import (
 )
 from scheduler.rules import events as ev
 from scheduler.study.config import Config
+from scheduler.study.directions import said
 from scheduler.study.patch import unified_diff
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment
@@ -70,7 +71,7 @@ def write_briefing(
         request=request.request,
         count=request.count,
         seed=config.seed * 1_000_003 + request.request,
-        program=now.program,
+        program=said(now.program),
         metric=metric.name,
         minimize=minimize,
         budget=config.budget_words(),

@@ -34,6 +34,8 @@ class Memory:
 
     def __init__(self, reader: Reader, config: Config) -> None:
         self._reader = reader
+        # Said of what the code says of itself alone: a model reads the heading with each call.
+        self._label = config.task.label if config.task.self_reported else ""
         self._minimize = config.task.metric.goal == "minimize"
         self._every = config.agent.notebook_every
         self._by_models = bool(config.agent.models)
@@ -131,7 +133,9 @@ class Memory:
             return None
         before = self._reader.notebook()
         stored = self._reader.lessons(after=self._upto, limit=MOST_LESSONS)
-        text = condense(before.text if before else "", [*stored, *lessons.values()])
+        text = condense(
+            before.text if before else "", [*stored, *lessons.values()], label=self._label
+        )
         return Notebook(text, decided, RULES)
 
 

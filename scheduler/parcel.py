@@ -13,7 +13,7 @@ from scheduler.errors import UsageError
 from scheduler.study.bundled import PACKAGE, bundled_task, default_program, presets
 from scheduler.study.config import Config
 from scheduler.study.config_file import ConfigSource
-from scheduler.study.repository import list_files
+from scheduler.study.repository_files import list_files
 from scheduler.study.task_section import BUNDLED as BUNDLED_SOURCE
 
 PACKAGES = ("agent", "scheduler", "workers")

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -83,6 +83,7 @@ class Plan:
     guide: str = ""  # the task's own words on its contract, for the agent
     audits: bool = True  # the audit split is long enough to be scored
     may_change: tuple[str, ...] = ()  # fixed files that a run may alter, as workers.Command has it
+    task_files: Mapping[str, str] = field(default_factory=dict)  # its fixed files' own hashes
 
 
 class Results:
@@ -128,7 +129,11 @@ class Results:
         """A driver takes the study up; it numbers its events from 1. Raises StudyFull."""
         self._lock.name(pid, host)
         plan = self._plan
-        session = Session(pid, host, plan.task, plan.data, _versions())
+        session = Session(
+            *(pid, host, plan.task, plan.data, _versions()),
+            files=plan.task_files,
+            repository=self._config.task.command is not None,
+        )
         with self._room():
             self._store.begin_session(time.time(), session)
         self._full = ""

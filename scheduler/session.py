@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -37,7 +38,7 @@ from scheduler.study.task_words import guide
 from scheduler.tracking import Tracking
 from scheduler.webhook import Webhook
 from workers import Resources
-from workers.bundle import cache_folder, pack
+from workers.bundle import cache_folder, hashes, pack
 from workers.remote import receive, ship, split_data
 from workers.remote_command import Preparation, prepare_nodes
 from workers.sandbox import Level, probe_level
@@ -55,6 +56,7 @@ class Materials:
     packed: PackedData | None  # None for a repository of one's own, which brings its data
     guide: str  # the task's own words on its contract
     may_change: tuple[str, ...] = ()  # fixed files that a run may alter
+    notes: tuple[str, ...] = ()  # what a person should know of the repository
 
 
 def sandbox_level(config: Config) -> str:
@@ -77,13 +79,15 @@ def gather_materials(
     config: Config,
     say: Callable[[str], None] = lambda _: None,
     variables: Mapping[str, str] = MappingProxyType({}),
+    study: Path | None = None,
 ) -> Materials:
     """Read the task, pack the data where that has not been done. Raises UsageError.
 
     `say` is told how far downloads and packing are; `variables` are for them (`prepare_data`).
+    `study`: the folder of the study that is to run, which may lie inside the repository.
     """
     if config.task.command is not None:
-        return _gather_repository(config)
+        return _gather_repository(config, study)
     task = task_folder(config)
     files = baseline_files(config, task)
     packed = prepare_data(config, cache_folder(), task, say, variables)
@@ -94,13 +98,26 @@ def gather_materials(
     return Materials(_baseline(files), Bundles(fixed, data, exam), packed, words)
 
 
-def _gather_repository(config: Config) -> Materials:
+def _gather_repository(config: Config, study: Path | None) -> Materials:
     """The same for a repository of one's own: its editable files, and all else as one bundle."""
+    _check_limits(config)
     folder = source_folder(config.task, cache_folder())
-    found = read_repository(config.task, folder)
+    found = read_repository(config.task, folder, study)
     words = guide(config, [name for name, _ in found.fixed.files])
     baseline = _baseline(found.files)
-    return Materials(baseline, Bundles(found.fixed), None, words, found.may_change)
+    return Materials(baseline, Bundles(found.fixed), None, words, found.may_change, found.notes)
+
+
+def _check_limits(config: Config) -> None:
+    """Refuse a limit that no node can measure: a script's GPU memory is seen from outside."""
+    gpus = config.workers.gpus_per_trial
+    limited = any(limit.name == "device_memory_gb" for limit in config.task.limits())
+    if limited and (gpus == 0 or gpus % 1):
+        why = "a trial has no GPU" if gpus == 0 else "trials share a GPU, which tells no shares"
+        raise UsageError(
+            f"task.metrics.device_memory_gb can't be measured: {why} (workers.gpus_per_trial is "
+            f"{gpus:g}). Set workers.gpus_per_trial to a whole number, or take the limit out"
+        )
 
 
 def _baseline(files: Mapping[str, str]) -> Proposal:
@@ -223,6 +240,7 @@ async def run_session(
         data=materials.bundles.data.hash if materials.bundles.data else "",
         resources=capacity.resources,
         guide=materials.guide,
+        task_files=hashes(materials.bundles.task),
         audits=packed is not None and packed.can_audit(config.data.sequence_length),
         may_change=materials.may_change,
     )

@@ -65,6 +65,11 @@ def content_hash(files: Iterable[tuple[str, Content]]) -> str:
     return digest.hexdigest()
 
 
+def hashes(bundle: Bundle) -> dict[str, str]:
+    """Each file's own SHA-256, to tell which of them differ where the whole does."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in bundle.files}
+
+
 def pack(folder: Path, *, name: str | None = None, exclude: Collection[str] = ()) -> Bundle:
     """Read every file below `folder` into a Bundle; equal content gives an equal hash anywhere.
 

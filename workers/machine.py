@@ -1,7 +1,8 @@
 """What a node is made of, for programs that don't tell: the device's name, the GPUs' memory in use.
 
 In: which GPUs a trial was given. Out: names and bytes, read from /proc and asked of `nvidia-smi`,
-so that a worker needs no CUDA of its own. What can't be told is "" or 0.
+so that a worker needs no CUDA of its own. What can't be told is "" or 0; a figure of none is 1
+byte (`NONE_USED`), so that the two stay apart.
 """
 
 import platform
@@ -15,6 +16,9 @@ from pathlib import Path
 
 ASK_SECONDS = 10.0  # for nvidia-smi, which takes 30 ms to a second
 SAMPLE_SECONDS = 2.0  # between two looks at the memory of the GPUs
+
+
+NONE_USED = 1  # bytes
 
 
 @cache
@@ -32,7 +36,7 @@ def device_of(gpus: tuple[str, ...], cpus: float) -> str:
 def gpu_memory(gpus: Sequence[str]) -> int:
     """Bytes of these GPUs' memory that are in use now, the largest of them; 0 if nobody can say."""
     used = [int(each) for each in _ask("memory.used", tuple(gpus)) if each.isdecimal()]
-    return max(used, default=0) * 1024 * 1024
+    return max(NONE_USED, max(used) * 1024 * 1024) if used else 0
 
 
 class MemoryWatch:
@@ -51,8 +55,10 @@ class MemoryWatch:
             self._thread.start()
 
     def _watch(self) -> None:
-        while not self._over.wait(SAMPLE_SECONDS):
+        while True:  # at once, so that a short run has a figure too
             self.peak = max(self.peak, gpu_memory(self._gpus))
+            if self._over.wait(SAMPLE_SECONDS):
+                return
 
     def close(self) -> None:
         """Look no more."""

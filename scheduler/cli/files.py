@@ -128,8 +128,13 @@ def export(
     trackers = [each for each in names if each in TRACKERS]
     to_trackers.check(trackers, output)
     names = [each for each in names if each in FORMATS]
-    if output is not None and len(names) > 1 and not output.is_dir():
-        raise UsageError(f"--output {output}: several formats need a folder that exists")
+    if output is not None and names:
+        folder = output if len(names) > 1 else output.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = "is a file" if folder.is_file() else f"can't be made ({error.strerror})"
+            raise UsageError(f"--output {output}: the folder {folder} {why}") from error
     with choose_here(study) as chosen:
         place = chosen.folder.path if output is None else output
         paths = {n: place / FORMATS[n] if place.is_dir() else place for n in names}

@@ -123,6 +123,8 @@ def init(
         config, materials = offer.checked()
     offer.write(target, config, materials)
     _tell(stage, offer, target)
+    for note in materials.notes:
+        stage.say(f"note    {note}")
     good = True
     if baseline:
         good = _baseline(stage, offer, target, config, materials, place)

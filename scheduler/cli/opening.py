@@ -53,6 +53,10 @@ class Opening:
         if self.program is not None:
             self.folder.save_program(self.program)
 
+    def directions(self) -> str:
+        """The research directions in force."""
+        return self.folder.read_program() if self.program is None else self.program
+
     def open_instructions(self) -> list[InstructionRecord]:
         """What people ask for now, by urgency. A view's question: what goes wrong is no matter."""
         with suppress(UsageError, sqlite3.Error), Reader(self.folder.database) as reader:

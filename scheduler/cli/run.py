@@ -58,7 +58,7 @@ def run(
     from scheduler.cli.opening import open_study
     from scheduler.cli.secrets import take_secrets
     from scheduler.cli.stage import Stage
-    from scheduler.cli.words import ending, forecast
+    from scheduler.cli.words import ending, forecast, unfilled
     from scheduler.job import submission_id
     from scheduler.nodes import connect, nodes
     from scheduler.researcher import missing_for
@@ -75,7 +75,9 @@ def run(
     stage.say(f"study   {opening.shown} ({'resumed' if opening.before else 'new'})")
     sandbox = session.sandbox_level(opening.config)
     with stage.wait("reading the task and packing the data (once for this machine)"):
-        materials = session.gather_materials(opening.config, stage.say, secrets.hub)
+        materials = session.gather_materials(
+            opening.config, stage.say, secrets.hub, opening.folder.path
+        )
     with stage.wait("starting Ray"):
         local = connect(bundles=materials.bundles.size).local
         capacity = session.measure_capacity(opening.config, nodes(), local=local)
@@ -92,6 +94,8 @@ def run(
             missing=missing,
         )
     )
+    if words := unfilled(opening.directions()):
+        stage.say(words)
     when_there_is_room(opening.write, stage.say)
 
     with ExitStack() as stack:

@@ -11,6 +11,7 @@ from scheduler.reasons import REASONS
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
 from scheduler.session import Capacity, Materials
 from scheduler.study.config import Config
+from scheduler.study.directions import MARK, places
 from scheduler.study.records import Live, Study
 
 # Seconds that a trial holds its slot beside the budget: start-up, warm-up, scoring. On two
@@ -25,6 +26,11 @@ LONGER = {
     StopReason.MAX_TOKENS: "--set agent.max_tokens={}",
     StopReason.MAX_CALLS: "--set agent.max_calls={}",
 }
+
+UNSEEDED = (
+    "seed    {seed} stands neither in task.command nor in task.env: the script is not told its",
+    "        seed, so that repeats differ by chance alone, or not at all",
+)
 
 
 def forecast(
@@ -49,6 +55,14 @@ def forecast(
     return "\n".join(lines)
 
 
+def unfilled(program: str) -> str | None:
+    """What is still to be written into the directions; None where nothing is."""
+    if not (count := places(program)):
+        return None
+    words = "1 place" if count == 1 else f"{count} places"
+    return f"program program.md has {words} to fill in ({MARK}); nobody is told what stands there"
+
+
 def _slots(config: Config, capacity: Capacity) -> str:
     wanted = config.workers.slots
     if not capacity.local and isinstance(wanted, int) and capacity.slots < wanted:
@@ -65,12 +79,16 @@ def _what(config: Config, materials: Materials) -> list[str]:
     fixed, task = materials.bundles.task, config.task
     size = sum(len(content) for _, content in fixed.files)
     how = {"script": "kept to by the script", "enforced": "then it is ended"}[task.budget]
-    files = f"{len(materials.baseline.files)} files to edit, {len(fixed.files)} fixed ones"
+    edited, others = len(materials.baseline.files), len(fixed.files)
+    files = f"{edited} file{'s' * (edited != 1)} to edit, "
+    files += "1 fixed one" if others == 1 else f"{others} fixed ones"
     most = f"at most {config.deadline_seconds():g} s in all"
     return [
         f"task    {task.source}: {files} ({size / 1e6:.1f} MB)",
         f"budget  {config.budget_words()} a trial, {how}; {most}",
         f"metric  {task.label}: what the script says of itself, checked by nobody",
+        *([] if task.told_seed else UNSEEDED),
+        *(f"note    {note}" for note in materials.notes),
     ]
 
 

@@ -1,6 +1,9 @@
 """What one study needs: its task, data, devices, memory and sandbox, beside what there is."""
 
 import os
+import re
+import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,14 +20,24 @@ from scheduler.study.data import baseline_files, task_folder
 from scheduler.study.data_section import DataSection
 from scheduler.study.repository import read_repository, source_folder
 from scheduler.study.task_section import TaskSection
+from workers.log import sentence
 from workers.sandbox import Level, probe_level
 
 ANSWER_SECONDS = 10.0  # for a hub or a git server
+BUILT_IN = frozenset(
+    {
+        *(".", ":", "alias", "cd", "eval", "exec", "exit", "export", "for", "if", "set", "source"),
+        *("test", "time", "trap", "ulimit", "umask", "unset", "until", "while"),
+    }
+)
+"""Words with which a line may begin that a shell knows by itself."""
 
 
 def needs(config: Config, environ: Mapping[str, str], seen: Devices) -> Iterator[Finding]:
     """What is asked for by this configuration, one thing after the other."""
     yield _task(config)
+    if config.task.command is not None:
+        yield from _around(config.task, environ)
     yield _data(config, environ)
     yield _slots(config, environ, seen)
     if config.workers.sandbox == "strict" and (probed := probe_level())[0] is not Level.STRICT:
@@ -55,9 +68,54 @@ def _repository(task: TaskSection) -> Finding:
             subprocess.run(git, env=quiet, check=True, capture_output=True, timeout=ANSWER_SECONDS)
             return ok("task", f"{task.source} answers; cloned at the start")
         found = read_repository(task, source_folder(task, Path()))
-    except (SchedulerError, OSError, subprocess.SubprocessError) as error:
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.decode("utf-8", "replace").strip().splitlines()
+        said = sentence(lines[-1], 200) if lines else f"nothing (exit code {error.returncode})"
+        words = f"{task.source}: git says: {said}"
+        return missing("task", words, "see task.source and task.revision, or name a folder")
+    except subprocess.TimeoutExpired:
+        words = f"{task.source} does not answer within {ANSWER_SECONDS:g} s"
+        return missing("task", words, "see task.source, or clone it and name the folder")
+    except (SchedulerError, OSError) as error:
         return missing("task", str(error), "see task.source, task.editable, task.revision")
     return ok("task", f"{task.source}, edits {', '.join(sorted(found.files)[:5])}")
+
+
+def _around(task: TaskSection, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """What a trial needs beside the repository: its mounts, and the program that it begins with."""
+    tell = note if environ.get("RAY_ADDRESS") else missing  # a cluster's nodes may well have it
+    lacking = [m.host for m in task.mounted() if not Path(m.host).expanduser().exists()]
+    if lacking:
+        words = f"there is no {', '.join(lacking)} here"
+        yield tell("mounts", words, "make it, or take it out of task.mounts")
+    elif task.mounts:
+        yield ok("mounts", ", ".join(task.mounts))
+    word = _first_word(task)
+    if task.setup is not None or task.is_url or word is None:
+        return  # a set-up may install it, and an address is not here yet
+    there = Path(task.source).expanduser() / word if "/" in word else shutil.which(word)
+    if there is None or not Path(there).is_file():
+        words = f"{word}, with which task.command begins, is not here"
+        yield tell(
+            "command", words, "install it, give its path, or use {python}; or set task.setup"
+        )
+    elif not os.access(there, os.X_OK):
+        words = f"{word}, with which task.command begins, can't be executed"
+        yield tell("command", words, f"chmod +x {there}, or begin with sh or {{python}}")
+    else:
+        yield ok("command", str(there))
+
+
+def _first_word(task: TaskSection) -> str | None:
+    """The program that the command begins with; None where a shell or a placeholder says it."""
+    command = task.command or ""
+    try:
+        words = shlex.split(command) if isinstance(command, str) else command
+    except ValueError:
+        return None
+    first = words[0] if words else ""
+    plain = re.fullmatch(r"[\w./+-]+", first) is not None
+    return first if plain and first not in BUILT_IN else None
 
 
 def _hub(data: DataSection, environ: Mapping[str, str]) -> Finding:

@@ -44,7 +44,7 @@ def locate(repository: str, revision: str | None) -> tuple[Path, Place]:
         source=repository,
         revision=commit,
         command="true",
-        metric=MetricSection(pattern="(.*)"),
+        metric=MetricSection(name="metric", pattern="(.*)"),
     )
     return source_folder(task, cache_folder()), Place(repository, commit, gpus, is_here)
 

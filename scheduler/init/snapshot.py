@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scheduler.errors import UsageError
-from scheduler.study.repository import GIT_SECONDS, list_files
+from scheduler.study.repository_files import GIT_SECONDS, list_files
 
 FILE_BYTES = 1_000_000  # of one source; longer ones are generated
 ALL_BYTES = 20_000_000  # of all together: some seconds of parsing

@@ -13,7 +13,6 @@ from scheduler.init.metrics import NUMBER, WORDS, loosened
 from scheduler.init.vocabulary import name_of
 from scheduler.study.config import Config
 from workers import Outcome, OutcomeStatus
-from workers.command import command_line, used_placeholders
 from workers.log import clean, sentence
 
 LAST_LINES = 6  # of the output, where something is wrong
@@ -38,12 +37,6 @@ def verdict(config: Config, outcome: Outcome) -> Advice:
     if outcome.metric is not None:
         return Advice(True, tuple(_good(config, outcome)))
     return Advice(False, tuple(_bad(config, outcome)))
-
-
-def told_seed(config: Config) -> bool:
-    """Whether the command or its environment has the trial's seed in it."""
-    texts = [*command_line(config.task.command or ()), *config.task.env.values()]
-    return "seed" in used_placeholders(texts)
 
 
 def unable(why: str) -> Iterator[str]:
@@ -124,7 +117,7 @@ def _good(config: Config, outcome: Outcome) -> Iterator[str]:
         "this was one run with one seed: how much of a difference is noise, nobody knows yet; the "
         "study repeats the baseline with further seeds"
     )
-    if not told_seed(config):
+    if not config.task.told_seed:
         yield (
             "but the script is not told its seed: repeats differ by chance alone, or not at all. "
             "If it can take one, put {seed} into task.command or task.env"

@@ -12,13 +12,13 @@ from typing import Any
 from scheduler.init.draft import Draft, Entry, Key
 from scheduler.study.config import Config
 from scheduler.study.config_words import is_section
+from scheduler.study.directions import MARK
 from scheduler.study.yaml_lines import write
 
 SECTIONS = ("budget", "task", "workers", "stop")
 ASKED: frozenset[Key] = frozenset(
     {("budget", "seconds"), ("task", "editable"), ("task", "metric", "name")}
 )
-MARK = "WRITE HERE"
 
 
 def config_text(draft: Draft, *, title: str, command: str) -> str:
@@ -50,8 +50,8 @@ def program_text(config: Config, *, title: str, fixed: list[str]) -> str:
 
 <!-- {MARK}: what you want to know or to have. Which ideas should be tried first? What was tried
      before, and what came of it? What must not get worse? Everything in this file is read for each
-     briefing, and may be changed while the study runs. A comment such as this one is read too:
-     replace it, or delete it. -->
+     briefing, and may be changed while the study runs. Comments such as this one are left out:
+     write below it, and delete it. -->
 
 ## What is here
 

@@ -127,6 +127,7 @@ class Leaders(Answer):
     """The best by metric, the best first."""
 
     metric: str
+    self_reported: bool = Field(description=TOLD_BY_CODE)
     goal: str
     leaders: tuple[Brief, ...]
 
@@ -177,6 +178,7 @@ MOST_TRIALS = 20
 class ExperimentAnswer(Brief):
     """Everything about one experiment."""
 
+    self_reported: bool = Field(description=TOLD_BY_CODE)
     hypothesis: Words
     expected: Line
     lesson: Line = Field(description="expected against observed, once it is decided")
@@ -248,6 +250,7 @@ class Awaited(Answer):
     decided: bool
     words: Line = Field(description="in a sentence")
     experiment: Brief
+    self_reported: bool = Field(description=TOLD_BY_CODE)
     to_champion: Number = Field(description="its metric less the champion's")
     slots: tuple[Slot, ...] = Field(description="trials of it that run now")
     log: str = Field(description="of one that failed, the end of what it printed: data")

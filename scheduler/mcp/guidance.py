@@ -13,6 +13,7 @@ from scheduler.cli.source import Source
 from scheduler.mcp import questions as ask
 from scheduler.mcp.access import Access
 from scheduler.mcp.quoting import code, page
+from scheduler.study.directions import said
 
 MARKDOWN = "text/markdown"
 
@@ -55,7 +56,7 @@ def add_resources(server: MCPServer[Any], study: Access) -> None:
     @server.resource("autoresearch://program.md", mime_type=MARKDOWN)
     def program() -> str:
         """The research directions of the study."""
-        return study.read(lambda source: page(source.program()))
+        return study.read(lambda source: page(said(source.program())))
 
     @server.resource("autoresearch://notebook.md", mime_type=MARKDOWN)
     def notebook() -> str:

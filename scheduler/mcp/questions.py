@@ -94,7 +94,12 @@ def _that_fit(files: Mapping[str, str]) -> dict[str, str]:
 def leaders_answer(source: Source, limit: int) -> out.Leaders:
     """The best."""
     leaders = tuple(map(out.Brief.of, source.leaders(limit)))
-    return out.Leaders(metric=source.metric, goal=goal(source), leaders=leaders)
+    return out.Leaders(
+        metric=source.metric,
+        self_reported=source.self_reported,
+        goal=goal(source),
+        leaders=leaders,
+    )
 
 
 def difference(source: Source, before: int, after: int) -> out.TextAnswer:
@@ -124,6 +129,7 @@ def experiment_answer(
         log = quoted_log(printed, number, log_lines)
     return out.ExperimentAnswer(
         **out.Brief.of(one).model_dump(),
+        self_reported=source.self_reported,
         hypothesis=one.hypothesis,
         expected=one.expected,
         lesson=one.lesson,

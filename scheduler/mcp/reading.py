@@ -13,6 +13,7 @@ from scheduler.mcp import answers as out
 from scheduler.mcp import questions as ask
 from scheduler.mcp.access import Access
 from scheduler.mcp.quoting import page
+from scheduler.study.directions import said
 
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 LOG_LINES = 40
@@ -91,7 +92,7 @@ def add_reading(server: MCPServer[Any], study: Access) -> None:
     @server.tool(annotations=READS)
     def read_program() -> out.TextAnswer:
         """The research directions that a person wrote for this study (program.md)."""
-        return study.ask(lambda source: out.TextAnswer(text=page(source.program())))
+        return study.ask(lambda source: out.TextAnswer(text=page(said(source.program()))))
 
     @server.tool(annotations=READS)
     def read_notebook() -> out.TextAnswer:

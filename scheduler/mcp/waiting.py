@@ -68,6 +68,7 @@ def _look(number: int, source: Source) -> tuple[out.Awaited, bool]:
         decided=one.state.is_final,
         words=_words(one, live, slots, source.resume, running=running),
         experiment=out.Brief.of(one),
+        self_reported=source.self_reported,
         to_champion=to_champion(source, one),
         slots=slots,
         log=log,

@@ -40,8 +40,10 @@ from enum import StrEnum
 
 from scheduler.rules.noise import SCREENING, Noise, repeats
 
+ROUNDING = 1e-12  # of a metric: a standard error below it is none, but an error of arithmetic
 FEW = 5  # degrees of freedom below which the words say so: t at 1 % is over 3.3 there, not 2.3
 
+EXACT = "every repeat gave the same figure: the seed changes nothing, so no p"
 NO_TRIAL = "undecided: no trial that counts yet"
 
 
@@ -101,7 +103,7 @@ class Evidence:
 
     verdict: Decision
     effect: float | None  # candidate minus champion, units of the metric; None before the first
-    standard_error: float | None  # None where the noise is unknown
+    standard_error: float | None  # None where the noise is unknown; 0 where no repeat differed
     seeds: int  # that confirm: the candidate's, without the screening trial
     p: float | None  # chance of such a win without an effect, all looks counted; None: no test
     words: str
@@ -109,6 +111,11 @@ class Evidence:
     champion_needs: tuple[int, ...] = ()
     hardware: str = ""  # the class within which the two were compared
     wants: str = ""  # the kind of slot that the trials must run on; see fleet.py
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no repeat differed, so that the difference is real and no test can be made."""
+        return self.p is None and self.standard_error == 0
 
 
 def screen(
@@ -204,11 +211,7 @@ def _weigh(
 ) -> Evidence:
     sign = -1.0 if minimize else 1.0
     if criteria.most_seeds == 0:
-        if not (candidate and champion):
-            first = () if candidate else (SCREENING,)
-            second = () if champion else (SCREENING,)
-            return Evidence(Decision.MORE, None, None, 0, None, NO_TRIAL, first, second)
-        return _compare(candidate, champion, sign, margin, "no confirmation is asked for")
+        return _unconfirmed(candidate, champion, sign, margin)
     ours, theirs = repeats(candidate), repeats(champion)
     due = next((n for n in criteria.looks if n >= len(ours)), criteria.most_seeds)
     after = next((n for n in criteria.looks if n > due), criteria.most_seeds)
@@ -221,18 +224,22 @@ def _weigh(
 
     effect, error, degrees = _estimate(ours, theirs, noise)
     last = len(ours) >= criteria.most_seeds
+    if error is None and last:
+        return _compare(ours, theirs, sign, margin, "the noise is unknown, without repeats")
     if error is None:
-        if last:
-            return _compare(ours, theirs, sign, margin, "the noise is unknown, without repeats")
         more = _next_numbers(ours, theirs, after - len(ours))
         words = f"undecided: {effect:+.4g} over {_seeds(ours)}, the noise is unknown"
         needed = _missing(more, theirs, barred)
         return Evidence(Decision.MORE, effect, None, len(ours), None, words, more, needed)
 
+    nothing = ROUNDING * max(abs(_mean(ours)), abs(_mean(theirs)))
+    if error <= nothing:
+        return _exact(ours, effect, keep=sign * effect > nothing)
+
     from scipy.special import stdtr, stdtrit
 
     gain = sign * effect + margin  # over a champion that is worse by the margin
-    p = min(1.0, float(stdtr(degrees, -_ratio(gain, error))) / criteria.share(due))
+    p = min(1.0, float(stdtr(degrees, -gain / error)) / criteria.share(due))
     hope = float(stdtrit(degrees, 1 - criteria.miss_rate)) * error
     smallest = criteria.size(criteria.smallest_effect, _mean(theirs))
     least = 0.0 if margin > 0 else smallest  # of the gain: an equal candidate has the margin
@@ -258,6 +265,17 @@ def _weigh(
     return Evidence(verdict, effect, error, len(ours), p, words, more, needed)
 
 
+def _unconfirmed(
+    candidate: Mapping[int, float], champion: Mapping[int, float], sign: float, margin: float
+) -> Evidence:
+    """Where nothing is confirmed: one trial of each is enough."""
+    if not (candidate and champion):
+        first = () if candidate else (SCREENING,)
+        second = () if champion else (SCREENING,)
+        return Evidence(Decision.MORE, None, None, 0, None, NO_TRIAL, first, second)
+    return _compare(candidate, champion, sign, margin, "no confirmation is asked for")
+
+
 def _estimate(
     ours: Mapping[int, float], theirs: Mapping[int, float], noise: Noise
 ) -> tuple[float, float | None, float]:
@@ -272,17 +290,17 @@ def _estimate(
     shared = ours.keys() & theirs.keys()
     if shared and noise.pair_variance is not None:
         paired = math.sqrt(noise.pair_variance / len(shared))
-        if paired < error:
+        if ROUNDING * error < paired < error:  # pairs that never differ have shown nothing
             gaps = {n: ours[n] - theirs[n] for n in shared}
             return _mean(gaps), paired, float(noise.pair_degrees)
     return effect, error, noise.degrees
 
 
-def _ratio(gain: float, error: float) -> float:
-    """How many standard errors a gain is; where all repeats were equal, none is in doubt."""
-    if error > 0:
-        return gain / error
-    return math.copysign(math.inf, gain) if gain else 0.0
+def _exact(ours: Mapping[int, float], effect: float, *, keep: bool) -> Evidence:
+    """Where every repeat gave the same figure: any difference is real, and luck has no part."""
+    verdict = Decision.KEEP if keep else Decision.DISCARD
+    words = f"{'kept' if keep else 'discarded'}: {effect:+.4g} over {_seeds(ours)}; {EXACT}"
+    return Evidence(verdict, effect, 0.0, len(ours), None, words)
 
 
 def _compare(

@@ -40,6 +40,11 @@ class Noise:
         return math.sqrt(self.squares / self.degrees) if self.degrees > 0 else None
 
     @property
+    def is_nil(self) -> bool:
+        """Whether every repeat so far gave its experiment's very figure: nothing was measured."""
+        return self.degrees > 0 and self.squares == 0
+
+    @property
     def pair_variance(self) -> float | None:
         """The variance of a difference between equal seeds, estimated on the safe side.
 
@@ -55,8 +60,10 @@ class Noise:
         """With one more repeat of an experiment that had the repeats `before`."""
         if not before:
             return self
-        n, mean = len(before), math.fsum(before) / len(before)
-        grown = self.squares + (metric - mean) ** 2 * n / (n + 1)
+        n = len(before)
+        # From the new figure on, so that equal ones give 0 and no error of rounding.
+        gap = math.fsum(value - metric for value in before) / n
+        grown = self.squares + gap**2 * n / (n + 1)
         return replace(self, squares=grown, degrees=self.degrees + 1)
 
     def taking_all(self, metrics: Collection[float]) -> "Noise":
@@ -87,5 +94,7 @@ def repeats(metrics: Mapping[int, float], *, baseline: bool = False) -> dict[int
 
 
 def _squares(values: Collection[float]) -> float:
-    mean = math.fsum(values) / len(values)
-    return math.fsum((value - mean) ** 2 for value in values)
+    first = next(iter(values))
+    gaps = [value - first for value in values]  # exactly 0 where all are equal
+    mean = math.fsum(gaps) / len(gaps)
+    return math.fsum((gap - mean) ** 2 for gap in gaps)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
 
+from scheduler.rules.evidence import ROUNDING
 from scheduler.rules.intervals import half_width
 from scheduler.rules.noise import Noise, repeats
 
@@ -106,7 +107,8 @@ def compare(
             "known; several trials here (--repeats 3) measure it"
         )
     else:
-        verdict = Verdict.WITHIN if abs(measured - expected) <= half else Verdict.OUTSIDE
+        limit = half + ROUNDING * abs(expected)  # where no repeat differed, half is 0
+        verdict = Verdict.WITHIN if abs(measured - expected) <= limit else Verdict.OUTSIDE
         why = ""
         if exact and any(by_seed.get(each.seed, each.metric) != each.metric for each in now):
             why = (

@@ -28,6 +28,7 @@ from scheduler.study.config import Config
 from scheduler.study.config_file import dump_config, read_config
 from scheduler.study.room import full, is_full
 
+DATABASE = "study.db"
 PARTIAL = ".partial"
 """Ending of a file that is being written. One left behind by a crash means nothing."""
 
@@ -92,7 +93,7 @@ class StudyFolder:
     @property
     def database(self) -> Path:
         """The SQLite database."""
-        return self.path / "study.db"
+        return self.path / DATABASE
 
     @property
     def results(self) -> Path:

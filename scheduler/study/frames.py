@@ -86,7 +86,7 @@ class Frames:
     """One study. Each frame has its records' ids as index."""
 
     name: str
-    metric: str  # what is in the columns `metric`
+    metric: str  # what is in the columns `metric`; it says so where that is self-reported
     minimize: bool  # whether less of it is better
     experiments: "pd.DataFrame"
     """By id, with `EXPERIMENTS`; `metric` is over all trials of the experiment. Constants of the
@@ -128,7 +128,7 @@ def load_frames(path: str | Path) -> Frames:
         told[name] = pd.Series({t["id"]: t.get(name) for t in trials}, dtype="float64")
     return Frames(
         name=folder.name,
-        metric=config.task.metric.name,
+        metric=config.task.label,
         minimize=config.task.metric.goal == "minimize",
         experiments=frame,
         trials=told,

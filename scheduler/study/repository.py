@@ -1,9 +1,8 @@
 """A repository of one's own, taken in on the head: fetched, listed, and split in two.
 
 In: the task's section of the configuration, a cache folder. Out: the text of the editable files,
-and one bundle of all others that travels to the nodes by its hash. What `.gitignore` names stays
-behind: git itself is asked in a checkout, else its rules are followed. Nothing of the repository is
-run here.
+and one bundle of all others that travels to the nodes by its hash. Which files these
+are, `repository_files.py` says. Nothing of the repository is run here.
 """
 
 import hashlib
@@ -11,17 +10,17 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from pathspec import GitIgnoreSpec
 
 from agent.errors import SourceError
 from agent.globs import Editable, is_glob, matches
 from agent.source import constants_of, edit_constants, read_constants
 from scheduler.errors import UsageError
+from scheduler.study.repository_files import GIT_SECONDS, look
 from scheduler.study.task_section import TaskSection
 from workers.bundle import Bundle, content_hash
 from workers.errors import BundleError
@@ -30,9 +29,7 @@ from workers.files import check_names
 NAME = "repository"  # of its bundle
 RESERVED = ("diff.patch", "run.log", "proposal.json", "artifacts/**")
 """Of an experiment's folder in the study: see `folder.py`."""
-NEVER = frozenset({".git", ".hg", ".svn", "__pycache__"})
 SHOWN = 5  # of the largest files, where there is too much
-GIT_SECONDS = 600.0  # for a clone
 MOST_EDITABLE = 2_000_000  # characters of all editable files: they are kept with each experiment
 
 
@@ -43,6 +40,7 @@ class Repository:
     files: Mapping[str, str]  # the editable ones
     fixed: Bundle  # all others
     may_change: tuple[str, ...]  # of those, what a run may alter
+    notes: tuple[str, ...] = ()  # what a person should know of it
 
 
 def editable_of(task: TaskSection) -> Editable:
@@ -62,12 +60,18 @@ def source_folder(task: TaskSection, cache: Path) -> Path:
     return folder
 
 
-def read_repository(task: TaskSection, folder: Path) -> Repository:
-    """List and read it. Raises UsageError that names the file and says what to do."""
-    names = list_files(folder)
+def read_repository(task: TaskSection, folder: Path, study: Path | None = None) -> Repository:
+    """List and read it, without the study's own folder. Raises UsageError that says what to do."""
+    listing = look(folder, study)
+    names = listing.names
     editable = editable_of(task)
     chosen = [name for name in names if editable.allows(name)]
     _check_globs(task, names, chosen, folder)
+    if pointers := [name for name in chosen if name in listing.pointers]:
+        raise UsageError(
+            f"task.editable: {', '.join(pointers[:SHOWN])}: git LFS has not fetched what is to be "
+            f"edited; fetch it with: git -C {folder} lfs pull"
+        )
     files = {name: _text(folder, name) for name in chosen}
     if (size := sum(map(len, files.values()))) > MOST_EDITABLE:
         raise UsageError(
@@ -80,59 +84,7 @@ def read_repository(task: TaskSection, folder: Path) -> Repository:
     may_change: tuple[str, ...] = ()
     if task.protected is not None:
         may_change = tuple(name for name in rest if not matches(name, task.protected))
-    return Repository(_with_constants(task, files), fixed, may_change)
-
-
-def list_files(folder: Path) -> list[str]:
-    """The files of a repository that travel, sorted: tracked and new ones, never ignored ones."""
-    listed = _listed_by_git(folder)
-    names = _walked(folder) if listed is None else listed
-    kept = (name for name in names if NEVER.isdisjoint(name.split("/")))
-    return sorted({name for name in kept if os.path.lexists(folder / name)})
-
-
-def _listed_by_git(folder: Path) -> list[str] | None:
-    """What git lists; None where there is no git, or this is no checkout."""
-    command = ["git", "-C", str(folder), "ls-files", "-z", "-co", "--exclude-standard"]
-    try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=GIT_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode != 0:
-        return None
-    names = done.stdout.decode("utf-8", "surrogateescape").split("\0")
-    return [name for name in names if name and not (folder / name / ".git").exists()]
-
-
-def _walked(folder: Path) -> Iterator[str]:
-    """The same without git: `.gitignore` files count from their own folder down."""
-    rules: list[tuple[str, GitIgnoreSpec]] = []
-    for parent, folders, names in os.walk(folder):
-        here = Path(parent).relative_to(folder).as_posix()
-        prefix = "" if here == "." else f"{here}/"
-        if ".gitignore" in names:
-            lines = Path(parent, ".gitignore").read_text("utf-8", "replace").splitlines()
-            rules.append((prefix, GitIgnoreSpec.from_lines(lines)))
-        folders[:] = sorted(
-            each
-            for each in folders
-            if each not in NEVER
-            and not Path(parent, each).is_symlink()
-            and not _ignored(f"{prefix}{each}/", rules)
-        )
-        links = [each.name for each in Path(parent).iterdir() if each.is_symlink()]
-        for each in sorted({*names, *links}):
-            if not _ignored(f"{prefix}{each}", rules):
-                yield f"{prefix}{each}"
-
-
-def _ignored(name: str, rules: Sequence[tuple[str, GitIgnoreSpec]]) -> bool:
-    verdict = False
-    for prefix, spec in rules:
-        if name.startswith(prefix):
-            found = spec.check_file(name[len(prefix) :]).include
-            verdict = verdict if found is None else found
-    return verdict
+    return Repository(_with_constants(task, files), fixed, may_change, listing.notes(folder))
 
 
 def _check_globs(
@@ -245,6 +197,9 @@ def _clone(address: str, revision: str, cache: Path) -> Path:
             commit = _commit(fresh, revision)
             quiet = ("-c", "advice.detachedHead=false", "checkout", "--quiet")
             _git("-C", str(fresh), *quiet, commit, what=f"{address}, revision {revision}")
+            if (fresh / ".gitmodules").is_file():
+                parts = ("submodule", "--quiet", "update", "--init", "--recursive")
+                _git("-C", str(fresh), *parts, what=f"{address}, its submodules")
             fresh.rename(place)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)

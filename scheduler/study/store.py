@@ -32,8 +32,12 @@ from scheduler.study.facts import (
 
 CHANGED = {
     "task": "task's fixed files (its harness or its scoring) have",
+    "repository": "repository's fixed files (those that task.editable does not name) have",
     "data": "text to train and measure on (the files, or this Python's standard library) has",
 }
+
+FILES = "task_files"  # the scalar that holds the fixed files' hashes as they were at first
+SHOWN = 5  # of the files that differ
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Session:
     task: str  # content hash of the task's fixed files
     data: str  # content hash of the packed data
     versions: Mapping[str, str] = field(default_factory=dict)  # package -> version
+    files: Mapping[str, str] = field(default_factory=dict)  # fixed file -> content hash
+    repository: bool = False  # the task is a repository with a command of its own
 
 
 class Store:
@@ -86,8 +92,10 @@ class Store:
         first = self._db.execute("SELECT task, data FROM session ORDER BY id LIMIT 1").fetchone()
         for name, now in (("task", session.task), ("data", session.data)):
             if first is not None and first[name] != now:
+                what = CHANGED["repository" if name == "task" and session.repository else name]
+                named = self._differing(session.files) if name == "task" else ""
                 raise UsageError(
-                    f"the {CHANGED[name]} changed since this study began: new figures would not "
+                    f"the {what} changed since this study began{named}: new figures would not "
                     "compare with its old ones. Start another study: autoresearch run NAME"
                 )
         with self._transaction():
@@ -104,6 +112,26 @@ class Store:
                 ),
             )
             set_scalars(self._db, {"event": 0, "troubles": {}})
+            if first is None and session.files:
+                set_scalars(self._db, {FILES: dict(session.files)})
+
+    def _differing(self, now: Mapping[str, str]) -> str:
+        """Which fixed files are others than at first; "" where no one knows: an older study."""
+        row = self._db.execute("SELECT value FROM scalar WHERE name = ?", (FILES,)).fetchone()
+        if row is None or not now:
+            return ""
+        then: dict[str, str] = json.loads(row["value"])
+        words = [
+            *(f"{name} is new" for name in sorted(now.keys() - then.keys())),
+            *(f"{name} is gone" for name in sorted(then.keys() - now.keys())),
+            *(
+                f"{name} differs"
+                for name in sorted(now.keys() & then.keys())
+                if now[name] != then[name]
+            ),
+        ]
+        more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+        return f" ({', '.join(words[:SHOWN])}{more})"
 
     def commit(
         self, number: int, event: ev.Event, transition: Transition, contents: Contents

@@ -28,8 +28,8 @@ class MetricSection(Section):
 
     name: Text = Field(
         default="val_bpb",
-        description="Name of the metric in tables and plots. The bundled task measures bits per "
-        "byte on the validation split, which compares across tokenizers.",
+        description="Name of the metric in tables and plots; needed with task.command. The bundled "
+        "task measures bits per byte on the validation split, which compares across tokenizers.",
     )
     goal: Literal["minimize", "maximize"] = Field(
         default="minimize", description="Whether a lower or a higher value is better."
@@ -238,6 +238,12 @@ class TaskSection(Section):
     def _placeholders(self) -> frozenset[str]:
         return used_placeholders([*command_line(self.command or ()), *self.env.values()])
 
+    @property
+    def told_seed(self) -> bool:
+        """Whether the command or its environment has the trial's seed in it."""
+        texts = [*command_line(self.command or ()), *self.env.values()]
+        return "seed" in used_placeholders(texts)
+
     def readings(self) -> tuple[Reading, ...]:
         """The figures that are read beside the metric."""
         return tuple(
@@ -299,6 +305,9 @@ def _of_a_command(task: TaskSection) -> Iterator[tuple[str, str]]:
         yield "revision", f"{wanted}commit or a tag (see: git ls-remote {task.source} HEAD)"
     if not task.is_url and task.revision is not None:
         yield "revision", "only for the address of a git repository; a folder is taken as it is"
+    if "name" not in task.metric.model_fields_set:
+        wanted = "name is needed where task.command is set, as the script calls its figure: write "
+        yield "metric", f"{wanted}task.metric.name: val_loss (or --set task.metric.name=val_loss)"
     if task.metric.pattern is None and task.metric.file is None:
         example = r"'val_loss: ([-+.\w]+)', or task.metric.file"
         yield "metric", f"says not where it stands: set task.metric.pattern, such as {example}"

@@ -26,7 +26,9 @@ from scheduler.researcher import take_keys
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
 from scheduler.study.config import Config
 from scheduler.study.config_file import load_config
+from scheduler.study.desk import Desk
 from scheduler.study.folder import StudyFolder
+from scheduler.study.letters import Submit
 from scheduler.study.live import read_live
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, Live
@@ -78,8 +80,16 @@ def configured(folder: Path, keys: Mapping[str, str], *more: str) -> Config:
     return load_config(empty, [*COMMON, *wanted, *more], {})
 
 
-def study(tmp_path: Path, config: Config) -> tuple[Live, Path]:
-    """Run a study as the command does, in this process; its last state and its folder."""
+def study(tmp_path: Path, config: Config, letter: Submit | None = None) -> tuple[Live, Path]:
+    """Run a study as the command does, in this process; its last state and its folder.
+
+    `letter`: an edit that a person submits as soon as there is a champion.
+    """
+    letters = [] if letter is None else [letter]
+
+    def look(live: Live) -> None:
+        if live.champion is not None and letters:
+            Desk(folder).post(letters.pop())
 
     def abandon(why: str) -> NoReturn:
         raise AssertionError(why)
@@ -98,7 +108,7 @@ def study(tmp_path: Path, config: Config) -> tuple[Live, Path]:
             materials,
             capacity=capacity,
             keys=keys,
-            show=lambda _: None,
+            show=look,
             interrupted=lambda _: None,
             abandon=abandon,
             say=print,
@@ -153,7 +163,6 @@ MORE_WAVES = proposal(
     edit("curve/model.py", "WAVES = 3", "from curve.waves import COUNT as WAVES"),
     edit("curve/training.py", "MOST_STEPS = 400", "MOST_STEPS = 4000"),
 )
-BIGGEST = proposal("Many more waves", edit("curve/model.py", "WAVES = 3", "WAVES = 30"))
 CHEAT = proposal(
     "A kinder measurement",
     edit("curve/evaluate.py", '"loss": loss', '"loss": loss / 2'),
@@ -177,7 +186,7 @@ PACKAGE = {
 def test_a_model_edits_several_files_and_adds_one_and_limits_are_kept_to(tmp_path: Path) -> None:
     folder = repository(tmp_path, "package")
     prompts: list[str] = []
-    answers = [MORE_WAVES + "\n\n" + BIGGEST + "\n\n" + CHEAT]
+    answers = [MORE_WAVES + "\n\n" + CHEAT]
 
     def answer(request: Request) -> Say:
         prompts.append(request.prompt)
@@ -185,9 +194,12 @@ def test_a_model_edits_several_files_and_adds_one_and_limits_are_kept_to(tmp_pat
 
     with ModelServer(answer) as server:
         options = [f"agent.models=[{MODEL}]", f"agent.api_base={server.url}", "agent.fill=false"]
-        options += ["stop.max_experiments=2", "agent.max_repairs=0", "agent.proposals_per_call=3"]
+        options += ["stop.max_experiments=3", "agent.max_repairs=0", "agent.proposals_per_call=3"]
         options += ["agent.calls_in_flight=1", "agent.floor=0.5"]
-        last, path = study(tmp_path, configured(folder, PACKAGE, *options))
+        model = (folder / "curve/model.py").read_text()
+        biggest = {"curve/model.py": model.replace("WAVES = 3", "WAVES = 30")}
+        letter = Submit("Many more waves", biggest, parent=0)
+        last, path = study(tmp_path, configured(folder, PACKAGE, *options), letter)
     by_title = {e.title: e for e in experiments(path)}
     better = by_title["More waves, in a file of their own"]
     assert better.state is ExperimentState.KEEP, better.reason
@@ -195,10 +207,9 @@ def test_a_model_edits_several_files_and_adds_one_and_limits_are_kept_to(tmp_pat
     assert last.champion.id == better.id
     assert (path / "best/curve/waves.py").read_text() == '"""How many."""\n\nCOUNT = 7\n'
     assert not (path / "best/curve/evaluate.py").exists()
-    if "Many more waves" in by_title:  # the tuner may have had that place
-        rejected = by_title["Many more waves"]
-        assert rejected.state is ExperimentState.REJECTED
-        assert "size is 30, above its limit of 20 (task.metrics.size.max)" in rejected.reason
+    rejected = by_title["Many more waves"]
+    assert rejected.state is ExperimentState.REJECTED
+    assert "size is 30, above its limit of 20 (task.metrics.size.max)" in rejected.reason
     assert "A kinder measurement" not in by_title
     with Reader(path / "study.db") as reader:
         trial = reader.trials(better.id)[0]

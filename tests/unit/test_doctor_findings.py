@@ -224,7 +224,7 @@ def test_a_hub_is_asked_for_the_file_that_is_withheld() -> None:
 
 def test_a_repository_is_read_as_a_study_would(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
-    own.write_text("task: {command: python train.py, metric: {pattern: loss (.+)}}")
+    own.write_text("task: {command: python train.py, metric: {name: loss, pattern: loss (.+)}}")
 
     def task(source: str, *more: str) -> Finding:
         wanted = config(f"task.source={source}", *more, preset=str(own))
@@ -235,4 +235,35 @@ def test_a_repository_is_read_as_a_study_would(tmp_path: Path) -> None:
     assert whole.grade is Grade.OK
     assert "edits train.py" in whole.seen
     assert task(str(tmp_path)).grade is Grade.MISSING
-    assert task(f"file://{tmp_path}/gone.git", "task.revision=v1").grade is Grade.MISSING
+    gone = task(f"file://{tmp_path}/gone.git", "task.revision=v1")
+    assert gone.grade is Grade.MISSING
+    assert "git says: " in gone.seen
+    assert "CalledProcessError" not in gone.seen
+    assert "Command '[" not in gone.seen
+
+
+def test_what_a_command_needs_beside_its_repository_is_looked_for(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("task: {command: python train.py, metric: {name: loss, pattern: loss (.+)}}")
+    (tmp_path / "train.py").touch()
+    (tmp_path / "go.sh").touch(mode=0o644)
+
+    def seen(what: str, *more: str, **environ: str) -> list[Finding]:
+        wanted = config(f"task.source={tmp_path}", *more, preset=str(own))
+        return of(needs(wanted, environ, CPU), what)
+
+    [mount] = seen("mounts", "task.mounts=[/nowhere/at/all]")
+    assert (mount.grade, "/nowhere/at/all" in mount.seen) == (Grade.MISSING, True)
+    [there] = seen("mounts", f"task.mounts=[{tmp_path}]")
+    assert there.grade is Grade.OK
+    [absent] = seen("command", "task.command=no-such-program train.py")
+    assert (absent.grade, "no-such-program" in absent.seen) == (Grade.MISSING, True)
+    [script] = seen("command", "task.command=./go.sh")
+    assert "can't be executed" in script.seen
+    [shell] = seen("command", "task.command=sh go.sh")
+    assert shell.grade is Grade.OK
+    # A set-up may install it, a cluster's nodes may have it, and a shell knows words of its own.
+    assert seen("command", "task.command=no-such-program", "task.setup=make") == []
+    [far] = seen("command", "task.command=no-such-program", RAY_ADDRESS="auto")
+    assert far.grade is Grade.NOTE
+    assert seen("command", "task.command=cd src && python train.py") == []

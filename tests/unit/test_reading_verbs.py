@@ -1,6 +1,7 @@
 """The reading verbs of the command line, on a study that is not running and on one that is."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -198,6 +199,16 @@ def test_best_writes_the_champions_code(folder: Path, tmp_path: Path, capsys: Ou
 def test_export_and_plot_write_where_they_are_told(
     folder: Path, tmp_path: Path, capsys: Output
 ) -> None:
+    fresh = tmp_path / "not" / "there"
+    assert call("export", "--format", "tsv,csv", "-o", fresh, "-s", folder) == 0
+    assert {path.name for path in fresh.iterdir()} == {"results.tsv", "results.csv"}
+    assert call("export", "-o", tmp_path / "nor" / "this" / "a.tsv", "-s", folder) == 0
+    assert (tmp_path / "nor" / "this" / "a.tsv").is_file()
+    (taken := tmp_path / "taken").write_text("")
+    assert call("export", "--format", "tsv,csv", "-o", taken, "-s", folder) != 0
+    for each in ("not", "nor"):
+        shutil.rmtree(tmp_path / each)
+    taken.unlink()
     assert call("export", "--format", "tsv,csv", "-o", tmp_path, "-s", folder) == 0
     assert call("plot", "-o", tmp_path / "p.png", "-s", folder) == 0
     written = {path.name for path in tmp_path.iterdir()}

@@ -77,6 +77,28 @@ def test_a_study_that_confirms_is_told_with_effects_errors_and_chances(
         assert row[6] == found[3]
 
 
+def test_comments_of_the_directions_stay_out(tmp_path: Path) -> None:
+    study = StudyFolder(make_study(tmp_path / "own", 4, seed=3))
+    study.save_program("# Find it\n\n<!-- WRITE HERE: your aims. -->\nLower the loss.\n")
+    text = Page(files_of(study)["report.html"]).text
+    assert "Lower the loss." in text
+    assert "your aims" not in text
+
+
+def test_where_no_repeat_differs_the_report_makes_up_no_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.synthetic.SIGMA", 0.0)
+    study = StudyFolder(make_confirmed(tmp_path / "exact", 20, seed=3))
+    text = Page(files_of(study)["report.html"]).text
+    assert "< 0.0001" not in text
+    assert "±0.000000" not in text
+    assert "the seed changes nothing, so there is no p" in text
+    assert "not measured" in text
+    assert "Nothing was confirmed" not in text
+    assert "every one comes out as it was recorded" in text
+
+
 def test_a_study_of_plain_comparisons_says_that_nothing_was_confirmed(plain: StudyFolder) -> None:
     files = files_of(plain)
     page = Page(files["report.html"])

@@ -8,7 +8,8 @@ import pytest
 
 from agent.globs import Editable, matches
 from scheduler.errors import UsageError
-from scheduler.study.repository import list_files, read_repository, source_folder
+from scheduler.study.repository import read_repository, source_folder
+from scheduler.study.repository_files import list_files
 from scheduler.study.task_section import MetricSection, TaskSection
 
 FILES = {
@@ -63,6 +64,75 @@ def as_checkout(folder: Path) -> None:
 def test_what_gitignore_names_stays_behind(folder: Path, prepare: Callable[[Path], None]) -> None:
     prepare(folder)
     assert list_files(folder) == KEPT
+
+
+@pytest.mark.parametrize("prepare", [as_folder, as_checkout])
+def test_studies_inside_a_repository_are_no_part_of_it(
+    folder: Path, prepare: Callable[[Path], None]
+) -> None:
+    prepare(folder)
+    for name in ("studies/mine/study.db", "studies/mine/best/train.py", "studies/next/config.yaml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    assert list_files(folder, folder / "studies" / "next") == KEPT
+    # One that has not begun is known only to its own run.
+    assert list_files(folder) == sorted([*KEPT, "studies/next/config.yaml"])
+    # A repository that is a study's folder by name is no study of itself.
+    (folder / "study.db").touch()
+    assert "train.py" in list_files(folder, folder)
+
+
+def test_submodules_are_part_of_a_repository(folder: Path, tmp_path: Path) -> None:
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "layer.py").touch()
+    (part / "new.py").touch()
+    git(part, "init", "-q")
+    git(part, "add", "layer.py")
+    git(part, "commit", "-qm", "one")
+    as_checkout(folder)
+    local = ("-c", "protocol.file.allow=always")
+    git(folder, *local, "submodule", "add", "-q", str(part), "vendor/part")
+    (folder / "vendor" / "part" / "scratch.py").touch()
+    there = ["vendor/part/layer.py", "vendor/part/scratch.py"]
+    assert list_files(folder) == sorted([*KEPT, ".gitmodules", *there])
+    git(folder, "submodule", "deinit", "-q", "-f", "vendor/part")
+    with pytest.raises(UsageError, match=r"vendor/part of .*git -C .* submodule update --init"):
+        list_files(folder)
+
+
+def test_a_folder_that_another_repository_ignores_is_not_empty(folder: Path) -> None:
+    git(folder.parent, "init", "-q")
+    (folder.parent / ".gitignore").write_text("repo/\n")
+    assert list_files(folder) == KEPT
+
+
+@pytest.mark.parametrize("prepare", [as_folder, as_checkout])
+def test_secrets_that_git_does_not_have_stay_here(
+    folder: Path, prepare: Callable[[Path], None]
+) -> None:
+    names = [".env", "conf/.env.local", "key.pem", "id_ed25519", ".netrc", "credentials.json"]
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("s3cret")
+    prepare(folder)
+    assert list_files(folder) == KEPT
+    [note] = read_repository(task(), folder).notes
+    assert "look like secrets" in note
+    assert ".env, .netrc, conf/.env.local" in note
+    if prepare is as_checkout:  # what git has is no secret any more
+        git(folder, "add", "key.pem")
+        assert list_files(folder) == sorted([*KEPT, "key.pem"])
+
+
+def test_what_git_lfs_has_not_fetched_is_named(folder: Path) -> None:
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    (folder / "weights.pt").write_text(text)
+    [note] = read_repository(task(), folder).notes
+    assert "weights.pt" in note
+    assert "lfs pull" in note
+    with pytest.raises(UsageError, match=r"weights\.pt: git LFS .* lfs pull"):
+        read_repository(task(editable=("train.py", "*.pt")), folder)
 
 
 def test_globs_choose_what_is_edited_and_protected_wins(folder: Path) -> None:

@@ -228,6 +228,19 @@ def test_a_study_is_not_resumed_on_other_data_or_other_scoring(tmp_path: Path) -
     store.close()
 
 
+def test_fixed_files_that_changed_are_named_where_they_are_known(tmp_path: Path) -> None:
+    store = Store(tmp_path / "study.db")
+    files = {"eval.py": "1", "old.py": "1", "same.py": "1"}
+    store.begin_session(1.0, Session(1, "here", "t", "d", files=files, repository=True))
+    later = {"eval.py": "2", "new.py": "1", "same.py": "1"}
+    with pytest.raises(UsageError) as refused:
+        store.begin_session(2.0, Session(1, "here", "u", "d", files=later, repository=True))
+    assert "(new.py is new, old.py is gone, eval.py differs)" in str(refused.value)
+    assert "repository's fixed files" in str(refused.value)
+    assert "harness" not in str(refused.value)
+    store.close()
+
+
 def test_a_database_without_tables_says_that_nothing_is_recorded(path: Path) -> None:
     path.touch()
     with pytest.raises(NothingYet, match="nothing is recorded"):

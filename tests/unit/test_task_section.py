@@ -13,7 +13,7 @@ from workers.command import Limit, Mount, Values, command_line, fill, fill_line
 
 OWN = (
     *("task.source=/repo", "task.command={python} train.py --seed {seed}"),
-    r"task.metric.pattern=loss: ([-+.\w]+)",
+    *("task.metric.name=val_loss", r"task.metric.pattern=loss: ([-+.\w]+)"),
 )
 
 
@@ -67,7 +67,7 @@ def test_a_configuration_of_ones_own_survives_its_file(tmp_path: Path) -> None:
         ("task.mounts=[data]", "task.mounts: 'data' must look like /data"),
         ("task.metrics={lr: {max: 1}}", "task.metrics: lr: say where it stands"),
         ("task.metrics={seconds: {pattern: x, max: 1}}", "seconds: is measured, not read"),
-        ("task.metrics={val_bpb: {pattern: x}}", "val_bpb is the metric that ranks"),
+        ("task.metrics={val_loss: {pattern: x}}", "val_loss is the metric that ranks"),
         ("keep.long_budget=3", "keep.long_budget: the script is not told its budget"),
         ("task.protected=[/etc/passwd]", "task.protected: '/etc/passwd' is not a file name"),
     ],
@@ -79,6 +79,15 @@ def test_what_has_no_meaning_is_refused_by_its_key(
         configured(tmp_path, override)
     else:
         assert words in refused(tmp_path, override)
+
+
+def test_a_repository_says_what_its_metric_is_called(tmp_path: Path) -> None:
+    unnamed = [each for each in OWN if "metric.name" not in each]
+    said = refused(tmp_path, base=tuple(unnamed))
+    assert "task.metric: name is needed" in said
+    assert "--set task.metric.name=val_loss" in said
+    # The bundled task's name is as good as any other, if it is said.
+    assert configured(tmp_path, "task.metric.name=val_bpb").task.metric.name == "val_bpb"
 
 
 def test_keys_of_a_command_are_refused_without_one(tmp_path: Path) -> None:

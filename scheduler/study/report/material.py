@@ -51,6 +51,11 @@ class Kept:
         """Whether it was kept by a test against the noise, not by a plain comparison."""
         return self.evidence is not None and self.evidence.p is not None
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether no repeat differed, so that there was nothing to test against."""
+        return self.evidence is not None and self.evidence.is_exact
+
 
 @dataclass(frozen=True)
 class Material:
@@ -173,5 +178,5 @@ def _estimate(
         trials=len(counted),
         chosen=not fair,
         hardware=on,
-        half=half_width(noise.get(on, Noise()), len(counted)),
+        half=half_width(noise.get(on, Noise()), len(counted)) or None,  # 0: no repeat differed
     )

@@ -28,11 +28,13 @@ TITLE, TEXT = 120, 500  # characters
 
 def facts_of(folder: StudyFolder, config: Config, reader: Reader) -> StudyFacts:
     """What holds for all runs of this study."""
-    born = reader.first_session()
+    born, task = reader.first_session(), config.task
+    # No brackets: MLflow's names have none.
+    name = f"self_reported/{task.metric.name}" if task.self_reported else task.metric.name
     return StudyFacts(
         id=hashlib.sha256(repr(born).encode()).hexdigest()[:8],
         name=folder.name,
-        metric=config.task.metric.name,
+        metric=name,
         minimize=config.task.metric.goal == "minimize",
         notes=config.study.notes,
     )

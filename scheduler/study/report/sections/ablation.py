@@ -32,7 +32,7 @@ def ablation(material: Material) -> Section | None:
                 wording.title(each).removeprefix(f"without #{each.ablates}: "),
                 f"#{each.parent}",
                 wording.change(judged.effect if judged else None),
-                wording.within(judged.standard_error if judged else None),
+                wording.within((judged.standard_error if judged else None) or None),
                 str(judged.seeds) if judged else wording.NONE,
                 _what_follows(each, judged),
             )

@@ -81,7 +81,14 @@ def _noise(material: Material) -> list[Block]:
         "trials means nothing."
     )
     blocks: list[Block] = [Table("Noise", columns, rows), Words(words)]
-    if any(noise.degrees < FEW for noise in known.values()):
+    if equal := [sentence(name, 60) for name, noise in known.items() if noise.is_nil]:
+        blocks.append(
+            Caution(
+                f"On {', '.join(equal) or 'this hardware'} every repeat gave the same figure: the "
+                "seed changes nothing, so that the noise is not measured and no p can be given."
+            )
+        )
+    if any(noise.degrees < FEW and not noise.is_nil for noise in known.values()):
         blocks.append(
             Caution(f"Fewer than {FEW} degrees of freedom: sigma itself is hardly known.")
         )
@@ -89,6 +96,9 @@ def _noise(material: Material) -> list[Block]:
 
 
 def _row(name: str, noise: Noise) -> tuple[str, ...]:
+    if noise.is_nil:
+        none = (wording.NONE, f"{noise.degrees:g}", wording.NONE)
+        return (sentence(name, 60) or "not recorded", "not measured", *none)
     low, high = sigma_range(noise) or (0.0, 0.0)
     return (
         sentence(name, 60) or "not recorded",

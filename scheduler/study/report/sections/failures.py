@@ -64,7 +64,7 @@ def _in_vain(material: Material) -> list[Block]:
             f"#{number}",
             wording.title(experiments[number]),
             wording.change(evidence.effect),
-            wording.within(evidence.standard_error),
+            wording.within(evidence.standard_error or None),
             str(evidence.seeds),
             wording.chance(evidence.p),
         )

@@ -38,8 +38,8 @@ def _row(each: Kept) -> tuple[str, ...]:
         sentence(experiment.origin, 60),
         wording.NONE if experiment.parent is None else f"#{experiment.parent}",
         wording.change(evidence.effect if evidence else None),
-        wording.within(evidence.standard_error if evidence else None),
-        str(evidence.seeds) if evidence and each.is_tested else wording.NONE,
+        wording.within((evidence.standard_error if evidence else None) or None),
+        str(evidence.seeds) if evidence and (each.is_tested or each.is_exact) else wording.NONE,
         wording.chance(evidence.p) if evidence else wording.NONE,
         wording.metric(found.mean if found.trials else experiment.metric),
         wording.within(found.half),
@@ -58,6 +58,11 @@ def _explanation(material: Material) -> str:
             "still flatters: effects of one sigma are stated half as large again, those above "
             "three hardly so. Effects do not simply add up, as each was measured on other code."
         )
+    if any(each.is_exact for each in material.wins):
+        words += (
+            " Without an error and a p: every repeat gave the same figure, the seed changes "
+            "nothing, so that there is no luck to test against."
+        )
     return words
 
 
@@ -68,7 +73,7 @@ def _luck(material: Material) -> Caution | None:
         noise = material.noise.get(each.estimate.hardware, Noise())
         limit = half_width(noise, 1, 1)
         effect = each.evidence.effect if each.evidence else None
-        if each.is_tested or limit is None or effect is None:
+        if each.is_tested or not limit or effect is None:
             continue
         judged += 1
         small += abs(effect) < limit

@@ -17,9 +17,11 @@ def summary(material: Material) -> Section:
     if study.state.is_open and not material.runs:
         state = "nothing runs it now; it was not ended when it was last heard of"
     confirmed = sum(1 for each in material.wins if each.is_tested)
+    exact = sum(1 for each in material.wins if each.is_exact)
     kept = wording.count(len(material.wins), "change")
     if material.wins:
         kept += f", {confirmed} of them confirmed with further seeds"
+        kept += f", {exact} by repeats that were all equal" if exact else ""
     facts = [
         ("metric", f"{material.metric}, {'lower' if material.minimize else 'higher'} is better"),
         ("baseline", _figure(material.baseline)),
@@ -70,7 +72,7 @@ def _result(material: Material) -> list[Words | Caution]:
     elif old.trials and new.trials:
         noise = material.noise.get(new.hardware, Noise())
         half = half_width(noise, old.trials, new.trials)
-        if half is not None:
+        if half:
             text += f" (95 % interval: {wording.within(half)}"
             text += ", which knows nothing of the luck of being chosen)" if new.chosen else ")"
     return [Words(f"{text}.")]
@@ -86,7 +88,15 @@ def _cautions(material: Material) -> list[Caution]:
             "of itself, which nobody has measured again. Read what the champion changed before you "
             "believe its figure."
         )
-    plain = [each for each in wins if not each.is_tested]
+    exact = [each for each in wins if each.is_exact]
+    plain = [each for each in wins if not each.is_tested and not each.is_exact]
+    if exact:
+        found.append(
+            f"{wording.count(len(exact), 'change')} of {len(wins)} "
+            f"{'was' if len(exact) == 1 else 'were'} kept where every repeat gave the same figure: "
+            "the seed changes nothing, so there is no p and no interval. What is better is so on "
+            "this very run; whether it holds for other data or another order, no repeat has shown."
+        )
     if wins and len(plain) == len(wins):
         found.append(
             "Nothing was confirmed. Each change was kept because its figure was better than the "

@@ -1,0 +1,60 @@
+"""What `run` says of a repository before it starts."""
+
+from agent.proposal import Proposal
+from scheduler.cli.words import forecast, unfilled
+from scheduler.cluster import Bundles
+from scheduler.session import Capacity, Materials
+from scheduler.study.config import Config
+from scheduler.study.directions import places
+from scheduler.study.directions import said as said_of
+from scheduler.study.task_section import MetricSection, TaskSection
+from workers import Resources
+from workers.bundle import Bundle
+
+METRIC = MetricSection(name="loss", pattern="loss (.*)")
+
+
+def said(command: str, fixed: int = 1) -> str:
+    config = Config(task=TaskSection(source=".", command=command, metric=METRIC))
+    baseline = Proposal(title="baseline", hypothesis="", parent=0, files={}, origin="baseline")
+    files = tuple((f"{n}.txt", b"text") for n in range(fixed))
+    materials = Materials(baseline, Bundles(Bundle("repository", "0", files)), None, "")
+    capacity = Capacity(1, Resources())
+    return forecast(config, capacity, materials, sandbox="basic", done=None, missing={})
+
+
+PROGRAM = """\
+# Directions
+
+<!-- WRITE HERE: what you
+     want to know. -->
+Lower the loss.
+
+```html
+<!-- WRITE HERE, in code, is code -->
+```
+<!-- a note of mine -->
+"""
+
+
+def test_comments_in_the_directions_are_no_directions_and_places_are_counted() -> None:
+    text = said_of(PROGRAM)
+    assert "what you" not in text
+    assert "a note of mine" not in text
+    assert "Lower the loss." in text
+    assert "is code -->" in text, "fenced code stays as it is"
+    assert places(PROGRAM) == 1
+    assert "program.md has 1 place to fill in" in str(unfilled(PROGRAM))
+    assert "2 places" in str(unfilled(PROGRAM * 2))
+    assert unfilled(text) is None
+    assert said_of("as it is\n\n\n\nhere") == "as it is\n\n\n\nhere"
+
+
+def test_one_file_is_one_file() -> None:
+    assert "0 files to edit, 1 fixed one (" in said("python train.py")
+    assert "2 fixed ones" in said("python train.py", fixed=2)
+
+
+def test_a_script_that_is_not_told_its_seed_is_named_at_the_start() -> None:
+    assert "{seed} stands neither in task.command nor in task.env" in said("python train.py")
+    assert "{seed}" not in said("python train.py --seed {seed}")
