@@ -1,13 +1,20 @@
 """What `run` says of a repository before it starts."""
 
+from pathlib import Path
+
 from agent.proposal import Proposal
+from scheduler.briefings import Circumstances, write_briefing
 from scheduler.cli.words import forecast, unfilled
 from scheduler.cluster import Bundles
+from scheduler.rules.events import RequestProposals
 from scheduler.session import Capacity, Materials
 from scheduler.study.config import Config
 from scheduler.study.directions import places
 from scheduler.study.directions import said as said_of
+from scheduler.study.folder import StudyFolder
+from scheduler.study.reader import Reader
 from scheduler.study.task_section import MetricSection, TaskSection
+from tests.synthetic import make_study
 from workers import Resources
 from workers.bundle import Bundle
 
@@ -58,3 +65,13 @@ def test_one_file_is_one_file() -> None:
 def test_a_script_that_is_not_told_its_seed_is_named_at_the_start() -> None:
     assert "{seed} stands neither in task.command nor in task.env" in said("python train.py")
     assert "{seed}" not in said("python train.py --seed {seed}")
+
+
+def test_models_are_told_no_comments_of_the_directions(tmp_path: Path) -> None:
+    study = StudyFolder(make_study(tmp_path / "own", 2, seed=3))
+    with Reader(study.database) as reader:
+        now = Circumstances(program=PROGRAM)
+        request = RequestProposals(request=1, count=1)
+        program = write_briefing(reader, Config(), request, now).program
+    assert "Lower the loss." in program
+    assert "what you" not in program
