@@ -135,10 +135,10 @@ def test_overtaken_wins_are_carried_over_and_kept_edits_are_taken_out_at_the_end
 def test_at_the_end_the_leaders_run_longer_once_and_the_audit_stands_beside_the_metric(
     lab: Lab,
 ) -> None:
-    # The gain of 1 is gone where its budget is three times 15 s.
-    scripts = ["honest(1.5 if job['seconds'] < 20 else 1.9, audit=1.75)", "honest(2.5, audit=1.0)"]
+    # The gain of 1 is gone where its budget is three times 20 s.
+    scripts = ["honest(1.5 if job['seconds'] < 30 else 1.9, audit=1.75)", "honest(2.5, audit=1.0)"]
     keys = ("keep.long_budget=3", "keep.long_leaders=2")
-    baseline = "honest(2.0 if job['seconds'] < 20 else 1.8, audit=2.25)"
+    baseline = "honest(2.0 if job['seconds'] < 30 else 1.8, audit=2.25)"
     study = lab.run(scripts, *keys, baseline=baseline)
     assert (study.state, study.reason) == (StudyState.STOPPED, StopReason.MAX_EXPERIMENTS)
     with lab.reader() as reader:
