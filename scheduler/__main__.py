@@ -10,8 +10,8 @@ LEAST_PYTHON = (3, 11)
 NEEDED = (
     *("fastapi", "fastapi_offline", "filelock", "httptools", "httpx", "immutables", "jinja2"),
     *("litellm", "markupsafe", "matplotlib", "nicegui", "numpy", "optuna", "pathspec"),
-    *("prometheus_client", "psutil", "pyarrow", "pydantic", "yaml", "ray", "rich", "scipy"),
-    *("tiktoken", "tokenizers", "torch", "typer", "uvicorn", "uvloop", "websockets"),
+    *("prometheus_client", "psutil", "pyarrow", "pydantic", "yaml", "ray", "regex", "rich"),
+    *("scipy", "tiktoken", "tokenizers", "torch", "typer", "uvicorn", "uvloop", "websockets"),
 )
 """The modules of the dependencies in pyproject.toml, in its order."""
 

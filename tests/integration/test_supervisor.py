@@ -72,7 +72,10 @@ def run(
 
     yield run_one
     assert set(psutil.Process().children(recursive=True)) <= before
-    assert psutil.Process().num_fds() == descriptors
+    limit = time.monotonic() + 10  # what other tests of this process began may still close theirs
+    while psutil.Process().num_fds() > descriptors and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert psutil.Process().num_fds() <= descriptors
     assert list(tmp_path.glob("trial-*")) == []
 
 

@@ -109,7 +109,8 @@ def test_of_a_repository_of_ones_own_what_git_ignores_stays_here(folder: Path, h
     for name, text in {"train.py": "X = 1", "out/weights.pt": "0", ".gitignore": "out/"}.items():
         (here / "repo" / name).parent.mkdir(parents=True, exist_ok=True)
         (here / "repo" / name).write_text(text)
-    keys = ["task.source=repo", "task.command=python train.py", "task.metric.pattern=loss (.*)"]
+    keys = ["task.source=repo", "task.command=python train.py", "task.metric.name=loss"]
+    keys += ["task.metric.pattern=loss (.*)"]
     parcel.pack_parcel(folder, None, None, settings(folder, *keys))
     sent = {p.relative_to(folder / "repo").as_posix() for p in (folder / "repo").rglob("*")}
     assert sent == {"train.py", ".gitignore"}

@@ -324,7 +324,7 @@ def test_a_run_that_is_told_its_budget_is_held_to_what_the_baseline_took(tmp_pat
     desk = Desk(
         tmp_path / "study",
         *("task.source=/repo", "task.command=python train.py {seconds}", "budget.seconds=20"),
-        r"task.metric.pattern=loss ([-+.\w]+)",
+        *("task.metric.name=loss", r"task.metric.pattern=loss ([-+.\w]+)"),
     )
     desk.begin(1)
     command = desk.results.trial(1).command
