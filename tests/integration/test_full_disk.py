@@ -109,6 +109,13 @@ class Driver:
         before = self.decided
         self.wait(lambda: self.decided >= before + more, f"{more} decisions")
 
+    def end(self) -> int:
+        """Wait for it; its exit code."""
+        try:
+            return self.process.wait(ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it goes on: {self}") from None
+
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
 
@@ -187,13 +194,13 @@ def test_a_full_disk_pauses_a_study_and_costs_it_nothing(
     driver.interrupt()
     driver.wait(lambda: "Ctrl-C again cuts them short" in driver.said, "an answer to a signal")
     driver.interrupt()
-    assert driver.process.wait(ENDING_SECONDS) in (1, 130), driver.said
+    assert driver.end() in (1, 130), driver.said
     disk.clear()
     study = look()
     check_books(study, metric_of, settled=False)
 
     driver = start(f"stop.max_experiments={begun(study) + 2}")
-    assert driver.process.wait(ENDING_SECONDS) == 0, driver.said
+    assert driver.end() == 0, driver.said
     check_books(look(), metric_of)
 
 
@@ -207,20 +214,20 @@ def test_a_study_is_started_and_resumed_once_its_disk_has_room(
     driver.wait_for_decisions(2)
     assert driver.said.count(WAITING) == driver.said.count("there is room again") == 1
     driver.interrupt()
-    assert driver.process.wait(ENDING_SECONDS) == 130, driver.said
+    assert driver.end() == 130, driver.said
     study = look()
 
     disk.fill()
     driver = start("stop.max_experiments=1000")
     driver.wait(lambda: WAITING in driver.said, "a resumed study to wait")
     driver.interrupt()
-    assert driver.process.wait(ENDING_SECONDS) == 130, driver.said
+    assert driver.end() == 130, driver.said
 
     # This time the configuration is to be written too.
     driver = start(f"stop.max_experiments={begun(study) + 2}")
     driver.wait(lambda: WAITING in driver.said, "a resumed study to wait")
     disk.clear()
-    assert driver.process.wait(ENDING_SECONDS) == 0, driver.said
+    assert driver.end() == 0, driver.said
     check_books(look(), metric_of)
 
 
