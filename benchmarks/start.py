@@ -21,7 +21,15 @@ from scheduler.study.reader import Reader
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "scheduler"]
-QUICK = ["--no-serve", "--set", "stop.max_experiments=1", "--set", "budget.seconds=2"]
+QUICK = [
+    "--no-serve",
+    "--set",
+    "keep.most_seeds=0",
+    "--set",
+    "stop.max_experiments=1",
+    "--set",
+    "budget.seconds=2",
+]
 RUNS, LONG_RUNS = 3, 7
 CALLS = 9
 PATIENCE = 300.0  # seconds

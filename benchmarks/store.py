@@ -165,7 +165,7 @@ def main(*, full: bool = False) -> list[Figure]:
             "x",
             1.5,
         )
-        for name in ("leaderboard", "briefing")
+        for name in ("leaderboard of 20", "briefing")
     ]
 
 
