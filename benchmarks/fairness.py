@@ -1,5 +1,7 @@
 """Whether a neighbour that makes its next process ready slows a trial that trains.
 
+    python -m benchmarks.fairness [--preset NAME] [--pairs N] [--set KEY=VALUE ...]
+
 One trial of the bundled task, through the supervisor, pinned to its core. Beside it, on the cores
 that it does not hold, in every other window of two seconds, processes for a next trial are started
 one after the other, imports and all, as fast as they come: a neighbour does that once a trial.
@@ -10,6 +12,7 @@ one. A second row, with nothing beside it in either half, says how large a diffe
 slot's own successor is prepared once its training is over, so that there is nothing to compare.
 """
 
+import argparse
 import os
 import threading
 import time
@@ -71,14 +74,18 @@ def _schedule_of_candidate() -> Path:
 
 
 def main(*, full: bool = False) -> None:
-    """Print the row with preparations and the one without."""
+    """Print the row with preparations and the one without, for the `local` preset."""
+    run("local", [], FULL_PAIRS if full else PAIRS)
+
+
+def run(preset: str, settings: list[str], pairs: int) -> None:
+    """Print both rows for a trial of this preset."""
     level, why = probe_level()
     if level is not Level.STRICT:
         print(f"no process is started ahead at the basic level: {why}")
         return
-    pairs = FULL_PAIRS if full else PAIRS
     budget = (2 * pairs + 1) * WINDOW
-    config = load_config("local", [f"budget.seconds={budget}"], {})
+    config = load_config(preset, [*settings, f"budget.seconds={budget}"], {})
     materials = gather_materials(config)
     print(
         f"{pairs} pairs of {WINDOW:g} s; load average {os.getloadavg()[0]:.1f} on "
@@ -164,4 +171,9 @@ class _Neighbour(threading.Thread):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fairness")
+    parser.add_argument("--preset", default="local")
+    parser.add_argument("--pairs", type=int, default=FULL_PAIRS)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
+    given = parser.parse_args()
+    run(given.preset, given.set, given.pairs)

@@ -1,7 +1,8 @@
 """How much train.py learns, how fast, and what a step of it is made of.
 
-    python -m benchmarks.train [--against CHECKOUT] [--seeds 1 2 3] [--steps N] [--root FOLDER]
-                               [--set NAME=VALUE ...] [--small]
+    python -m benchmarks.train [--against CHECKOUT] [--seeds 1 2 3] [--steps N | --seconds S]
+                               [--root FOLDER [--files GLOB]] [--vocab N]
+                               [--set NAME=VALUE ...] [--small] [--no-parts]
 
 Trains the bundled train.py for some steps of a session, without harness and referee, and prints
 bits per byte of validation text, tokens per second, the share of the chip's peak that the model's
@@ -12,6 +13,8 @@ constants and sequence length, on a CPU scaled down.
 windows in the same order, batch, steps, shape and evaluation. Of its train.py the definitions and
 constants are run as they are; its loop is followed here, and its attention from a hub replaced by
 torch's, which ours uses too. On a CPU both compute in float32, uncompiled.
+
+With `--seconds` both get a time in place of steps, and each keeps the batch of its authors.
 """
 
 import argparse
@@ -58,6 +61,7 @@ class Case:
     steps: int
     validation_tokens: int
     piece_tokens: int = train.PIECE_TOKENS
+    seconds: float | None = None  # of training, in place of the steps
 
     @property
     def width(self) -> int:
@@ -74,6 +78,7 @@ class Timed(Session):
 
     def __init__(self, plan: Plan, device: torch.device, data: Packed) -> None:
         super().__init__(plan, device, Hand(data))
+        self.made = time.perf_counter()
         self.began: list[float] = []
         self.at_start: Callable[[], object] = lambda: None
 
@@ -103,52 +108,92 @@ class Hand:
         return os.open(self._path, os.O_RDONLY)
 
 
+@dataclass(frozen=True)
+class Text:
+    """What both sides read."""
+
+    root: str | None = None  # a folder; None: the standard library
+    files: str = "**/*"
+    vocab: int | None = None  # ids of a BPE, in packed rows; None: bytes
+
+    def packed(self, sequence_length: int) -> Packed:
+        """Packed as a study would have it."""
+        spec: dict[str, object] = {"source": "stdlib"}
+        if self.root:
+            spec = {"source": "path", "root": self.root, "paths": [self.files]}
+        if self.vocab:
+            spec |= {"tokenizer": "bpe", "vocab_size": self.vocab, "packing": "best_fit_all"}
+            spec |= {"sequence_length": sequence_length}
+        return prepare(cache_folder(), spec)
+
+    def words(self) -> str:
+        """For the head of the table."""
+        where = f"{self.files} of a folder" if self.root else "standard library"
+        return f"{where}, {f'{self.vocab} ids' if self.vocab else 'bytes'}"
+
+
 def main(*, full: bool = False) -> None:
     """Print a table for the bundled train.py."""
-    run(FULL if full else SMALL, None, [1], None, [])
+    run(FULL if full else SMALL, None, [1], Text(), [])
 
 
 def run(
-    case: Case, against: Path | None, seeds: list[int], root: str | None, others: list[str]
+    case: Case,
+    against: Path | None,
+    seeds: list[int],
+    text: Text,
+    others: list[str],
+    *,
+    parts: bool = True,
 ) -> None:
     """Train each side with each seed, and print what came of it."""
     device = devices.choose_device()
     torch.set_float32_matmul_precision("high")
     if device.type == "cuda":
         case = on_cuda(case)
-    files = {"source": "path", "root": root, "paths": ["**/*"]}
-    spec = files if root else {"source": "stdlib"}
-    data = prepare(cache_folder(), spec)
+    data = text.packed(case.sequence_length)
     sides: dict[str, Train] = {"ours": ours(case, others)}
     if against:
         sides["theirs"] = theirs(case, against, device)
     print(f"{devices.device_name(device)}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    print(f"{case}; {'standard library' if root is None else 'files of a folder'}, bytes")
+    print(f"{case}; {text.words()}")
     rates: dict[str, list[float]] = {name: [] for name in sides}
     scores: dict[str, list[float]] = {name: [] for name in sides}
     for seed in seeds:
         for name, side in sides.items():  # one after the other: the machine's moods hit both
-            session = start(case, data, device, seed, case.steps)
+            session = start(case, data, device, seed)
             model = side(session)
             gaps = [b - a for a, b in zip(session.began, session.began[1:], strict=False)]
             rates[name].append(session.tokens / session.step / median(gaps))
             scores[name].append(bits_per_byte(model, data, case, device))
-            print(f"  {name}, seed {seed}: {scores[name][-1]:.4f}", flush=True)
+            print(
+                f"  {name}, seed {seed}: {scores[name][-1]:.4f} after {session.step} steps, "
+                f"{session.tokens / 1e6:.1f} M tokens; {session.began[0] - session.made:.1f} s "
+                f"until the first, {devices.peak_memory(device) / 2**30:.1f} GiB",
+                flush=True,
+            )
     for name, side in sides.items():
         rate = median(rates[name])
         print(
             f"{name}: val_bpb {median(scores[name]):.4f} ({min(scores[name]):.4f} to "
-            f"{max(scores[name]):.4f}), {rate:,.0f} tokens/s, {share_of_peak(case, device, rate)}"
+            f"{max(scores[name]):.4f}), {rate:,.0f} tokens/s, "
+            f"{share_of_peak(case, data.meta.vocab_size, device, rate)}"
         )
-        report(side, case, data, device)
+        if parts:
+            report(side, case, data, device)
     if others:
         print(f"ours with {', '.join(others)}")
 
 
-def start(case: Case, data: Packed, device: torch.device, seed: int, steps: int) -> Timed:
-    """A session of so many steps."""
-    plan = Plan(seed, None, steps, case.sequence_length, data.meta.vocab_size, progress_seconds=1e9)
+def start(case: Case, data: Packed, device: torch.device, seed: int) -> Timed:
+    """A session of the case's length."""
+    steps = case.steps if case.seconds is None else None
+    meta = data.meta
+    length = (case.seconds, steps, case.sequence_length)
+    plan = Plan(seed, *length, meta.vocab_size, row=meta.row, progress_seconds=1e9)
     devices.seed_everything(seed)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     return Timed(plan, device, data)
 
 
@@ -200,9 +245,14 @@ def theirs(case: Case, checkout: Path, device: torch.device) -> Train:
     kind = module.MuonAdamW
     kind.step = labelled(kind.step)
 
+    batch_tokens, piece_tokens = case.batch_tokens, case.piece_tokens
+    if case.seconds is not None:
+        batch_tokens = module.TOTAL_BATCH_SIZE
+        piece_tokens = module.DEVICE_BATCH_SIZE * case.sequence_length
+
     def fit(session: Session) -> nn.Module:
-        sequences = case.batch_tokens // case.sequence_length
-        pieces = max(1, case.batch_tokens // case.piece_tokens)
+        sequences = batch_tokens // case.sequence_length
+        pieces = max(1, batch_tokens // piece_tokens)
         config = module.GPTConfig(
             sequence_len=case.sequence_length,
             vocab_size=session.vocab_size,
@@ -324,7 +374,7 @@ def bits_per_byte(model: nn.Module, data: Packed, case: Case, device: torch.devi
     return nats / math.log(2) / float(lengths.sum())
 
 
-def share_of_peak(case: Case, device: torch.device, rate: float) -> str:
+def share_of_peak(case: Case, vocab: int, device: torch.device, rate: float) -> str:
     """MFU, where the chip's peak is known.
 
     Operations of a token, forward and back: six for each weight that it is multiplied with, and for
@@ -332,7 +382,7 @@ def share_of_peak(case: Case, device: torch.device, rate: float) -> str:
     """
     hidden = round(train.MLP_RATIO * case.width)
     weights = case.depth * (4 * case.width**2 + 2 * case.width * hidden)
-    head = 257 * case.width
+    head = vocab * case.width
     attention = 12 * case.depth * case.width * case.sequence_length / 2
     name = devices.device_name(device)
     peak = next((value for part, value in PEAK.items() if part in name), None)
@@ -347,7 +397,7 @@ def report(side: Train, case: Case, data: Packed, device: torch.device) -> None:
     activities = [ProfilerActivity.CPU]
     if device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
-    session = start(case, data, device, 1, PROFILED)
+    session = start(replace(case, seconds=None, steps=PROFILED), data, device, 1)
     seen = profile(activities=activities)
     session.at_start = seen.start  # not before: the warm-up compiles and allocates
     side(session)
@@ -393,10 +443,16 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train")
     parser.add_argument("--against", type=Path, metavar="CHECKOUT")
     parser.add_argument("--seeds", type=int, nargs="*", default=[1])
-    parser.add_argument("--steps", type=int, default=FULL.steps)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, default=FULL.steps)
+    length.add_argument("--seconds", type=float, help="each side with the batch of its authors")
     parser.add_argument("--root", help="a folder of text, in place of the standard library")
+    parser.add_argument("--files", default=Text.files, metavar="GLOB", help="which of its files")
+    parser.add_argument("--vocab", type=int, help="ids of a BPE, in place of bytes")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="for ours")
     parser.add_argument("--small", action="store_true", help="the shape of `make bench`")
+    parser.add_argument("--no-parts", action="store_true", help="no profile of a step")
     given = parser.parse_args()
-    chosen = replace(SMALL if given.small else FULL, steps=given.steps)
-    run(chosen, given.against, given.seeds, given.root, given.set)
+    chosen = replace(SMALL if given.small else FULL, steps=given.steps, seconds=given.seconds)
+    text = Text(given.root, given.files, given.vocab)
+    run(chosen, given.against, given.seeds, text, given.set, parts=not given.no_parts)
