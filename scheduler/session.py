@@ -39,9 +39,11 @@ from scheduler.tracking import Tracking
 from scheduler.webhook import Webhook
 from workers import Resources
 from workers.bundle import cache_folder, hashes, pack
+from workers.cuda import gpus_here
+from workers.launch import best_level
 from workers.remote import receive, ship, split_data
 from workers.remote_command import Preparation, prepare_nodes
-from workers.sandbox import Level, probe_level
+from workers.sandbox import Level
 
 GUIDE = "CONTRACT.md"  # in a task's folder: what its edited code is given and must give
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: a terminal that was closed
@@ -65,7 +67,7 @@ def sandbox_level(config: Config) -> str:
     Raises UsageError where the strict one is demanded and can't be had.
     """
     wanted = config.workers.sandbox
-    best, why = probe_level()
+    best, why = best_level(gpus_here() if config.workers.gpus_per_trial else ())
     if wanted == "basic":
         return "basic, as workers.sandbox says"
     if best is Level.STRICT:

@@ -53,7 +53,7 @@ def run(job: Job, transport: Transport) -> bool:
     session = Session(plan, device, transport)
     shape = exam.batch_shape(job.settings, meta.vocab_size)
     seed_everything(job.seed)
-    hello = f"{device_name(device)}\n{precision(device)}"
+    hello = f"{device_name(device)}\n{precision(device)}\n{device.type}"
     transport.send(wire.Message(wire.Kind.HELLO, text=hello))
     with socket.socket(fileno=job.exam) as connection:
         connection.set_inheritable(False)

@@ -4,7 +4,8 @@ Every message is one C struct of `SIZE` bytes, never a pickle, so that the recei
 it without trusting the sender. The supervisor's end stands in `workers/wire.py`; this folder
 stands alone, so the layout is written down in both, and a test holds them equal.
 
-    candidate -> supervisor   HELLO     imports are done; text: "<device's name>\n<precision>"
+    candidate -> supervisor   HELLO     imports are done; text: "<device>\n<precision>\n<kind>", its
+                                        kind as torch names it: cuda, mps or cpu
                               READY     compiled and warm: asks for the data
                               PROGRESS  step, tokens, loss, share of the budget
                               TRAINED   the budget is used, or train() returned

@@ -27,6 +27,7 @@ from workers.command import SELF_REPORTED, Command, Reading, Setup, Values, fill
 from workers.command_end import failure
 from workers.command_program import CommandProgram, Ended, attend, mounted
 from workers.cores import claim_cores
+from workers.cuda import gpus_here
 from workers.environment import visible_gpus
 from workers.errors import BundleError, ReadingError, SetupError
 from workers.interruption import Interruption
@@ -42,7 +43,7 @@ from workers.readings import Scanner, inside, read_file
 from workers.sandbox import SCRATCH_BYTES, Level
 from workers.supervisor import PROCESS_LIMIT, THREAD_LIMIT, USAGE_SECONDS
 from workers.tree import descendants, kernel_kills, stored
-from workers.trial import Trial
+from workers.trial import Resources, Trial
 from workers.workspace import Workspace
 
 TERM_SECONDS = 10.0  # for a program to end by itself once its budget is over
@@ -83,10 +84,11 @@ def run_command(
 
 
 def prepare_node(
-    command: Command, *, repository: Path, content: str, cache: Path, sandbox: str, cpus: float,
+    command: Command, *, repository: Path, content: str, cache: Path, sandbox: str,
+    resources: Resources,
 ) -> None:  # fmt: skip
     """Do on this node what must be done before the first trial. Raises SetupError, OSError."""
-    level = level_for(sandbox)
+    level = level_for(sandbox, gpus_here() if resources.gpus else ())  # the trials' own
     mounted(command.mounts, level, lambda _name, _host: None)
     if command.setup is not None:
         prepare(
@@ -97,7 +99,7 @@ def prepare_node(
             level=level,
             variables=setup_variables(command.environment),
             mounts=command.mounts,
-            cpus=cpus,
+            cpus=resources.cpus,
         )
 
 
@@ -173,7 +175,7 @@ class _Run:
     def hold(self, repository: Path, cache: Path) -> None:
         """Run the trial until nothing of it is left."""
         trial, command = self._trial, self._command
-        self.level = level_for(trial.sandbox)
+        self.level = level_for(trial.sandbox, self._gpus)
         self._tell(Phase.STARTUP, time.monotonic())
         prepared = self._prepare(command.setup, repository, cache)
         with contextlib.ExitStack() as stack:

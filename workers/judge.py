@@ -63,6 +63,7 @@ class Figures:
     loss: float | None = None
     device: str = ""
     precision: str = ""
+    kind: str = ""  # of the device, as torch names it: cuda, mps, cpu
 
 
 @dataclass(frozen=True)
@@ -342,8 +343,9 @@ class Judge:
     def _note(self, message: Message) -> None:
         figures = self.figures
         if message.kind is Kind.HELLO:
-            device, _, precision = message.text.partition("\n")
+            device, precision, kind, *_ = (*message.text.split("\n"), "", "", "")
             figures.device, figures.precision = sentence(device, 100), sentence(precision, 20)
+            figures.kind = sentence(kind, 20)
         figures.parameters = message.parameters or figures.parameters
         figures.device_memory = max(message.device_memory, figures.device_memory)
         if self.phase is Phase.TRAIN:

@@ -3,6 +3,7 @@
 In: a Program and a Level. Out: a Process. The two levels meet only here.
 """
 
+from workers.cuda import closed_out
 from workers.kept import KeptProcess
 from workers.process import Process, Program
 from workers.sandbox import Level, probe_level
@@ -16,17 +17,24 @@ def start(program: Program, level: Level) -> Process:
     return (SandboxedProcess if level is Level.STRICT else KeptProcess)(program)
 
 
-def level_for(wanted: str) -> Level:
-    """The level for a trial that wants "auto", "strict" or "basic".
+def best_level(gpus: tuple[str, ...] = ()) -> tuple[Level, str]:
+    """The best level that this machine allows with these GPUs, and why it is no better, or ""."""
+    level, why = probe_level()
+    if level is Level.STRICT and (why := closed_out(gpus)):
+        return Level.BASIC, why
+    return level, why
+
+
+def level_for(wanted: str, gpus: tuple[str, ...] = ()) -> Level:
+    """The level for a trial with these GPUs that wants "auto", "strict" or "basic".
 
     Raises OSError where the strict one is demanded and this machine does not allow it, and
     ValueError for any other word.
     """
-    if wanted == AUTO:
-        return probe_level()[0]
-    level = Level(wanted)
-    if level is Level.STRICT:
-        best, why = probe_level()
-        if best is not Level.STRICT:
-            raise OSError(f"the strict sandbox is demanded: {why}")
-    return level
+    level = Level.STRICT if wanted == AUTO else Level(wanted)
+    if level is Level.BASIC:
+        return level
+    best, why = best_level(gpus)
+    if best is not Level.STRICT and wanted != AUTO:
+        raise OSError(f"the strict sandbox is demanded: {why}")
+    return best

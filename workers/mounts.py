@@ -113,6 +113,23 @@ def _python_folders() -> Iterator[Path]:
             yield Path(path)
 
 
+def processes(*, name_threads: bool) -> list[str]:
+    """/proc, read-only; with `name_threads` but for the folders of the sandbox's own processes.
+
+    Root's files stay root's in a user namespace: without this, root's candidate could write
+    /proc/sys/kernel/core_pattern, which the kernel runs outside of any sandbox. CUDA must write all
+    the same: drivers from 570 on name their threads, in /proc/self/task/ID/comm, and where they
+    can't, CUDA doesn't start (error 304).
+    """
+    if not name_threads:
+        return ["--proc", "/proc", "--remount-ro", "/proc"]
+    arguments = ["--proc", "/proc"]
+    for path in sorted(Path("/proc").iterdir()):  # its entries are the same in every namespace
+        if not path.name.isdecimal() and not path.is_symlink():
+            arguments += ["--ro-bind-try", str(path), str(path)]
+    return arguments
+
+
 def resolving() -> list[str]:
     """How names of the network become addresses, and whose certificates are trusted."""
     arguments = []

@@ -56,7 +56,6 @@ def prepare_nodes(
 
 def _prepare(preparation: Preparation, task: Any, receive: Callable[..., Any]) -> str:
     """Why this node can't be prepared; "" once it is."""
-    resources = preparation.resources
     try:
         cache = Cache(cache_folder())
         prepare_node(
@@ -65,7 +64,7 @@ def _prepare(preparation: Preparation, task: Any, receive: Callable[..., Any]) -
             content=task.hash,
             cache=cache.root,
             sandbox=preparation.sandbox,
-            cpus=resources.cpus,
+            resources=preparation.resources,
         )
     except (SetupError, BundleError, OSError, RayError, ValueError) as error:
         return str(error)

@@ -52,7 +52,8 @@ none of it: workers.compile_cache=false.
 Not covered at either level: a hole in the kernel or in the GPU's driver; memory that no process
 shows (files in memory that it never maps, System V segments: they end with it); a burst of memory
 or of processes within one look at the tree, 0.2 s (where memory runs out, the kernel takes a
-candidate first); cores beside its own, which it may move to; what it can tell from timing. The
+candidate first, unless one with a GPU has undone that: CUDA needs its own folders in /proc
+writable); cores beside its own, which it may move to; what it can tell from timing. The
 embedded data set is Python's own source, and so are the libraries that a candidate must be able to
 import: what it learns from those before its clock starts is limited by budget.startup_seconds
 alone. Text of one's own (data.paths) is nowhere to be seen before GO. Who claims that one step took
@@ -120,9 +121,7 @@ def command(view: View, argv: Sequence[str], *, program: str = "bwrap") -> list[
     arguments += ["--size", size, "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 - its own
     arguments += mounts.interpreter()
     arguments += mounts.masks(view.withheld)
-    # Root's files stay root's in a user namespace: without this, root's candidate could write
-    # /proc/sys/kernel/core_pattern, which the kernel runs outside of any sandbox.
-    arguments += ["--proc", "/proc", "--remount-ro", "/proc"]
+    arguments += mounts.processes(name_threads=bool(view.gpus))
     arguments += ["--dev", "/dev", "--size", size, "--perms", "1777"]
     arguments += ["--tmpfs", "/dev/shm"]  # noqa: S108 - its own
     if view.gpus:

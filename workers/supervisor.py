@@ -21,6 +21,7 @@ from pathlib import Path
 from workers import wire
 from workers.compiled import TrialCache
 from workers.cores import claim_cores
+from workers.cuda import driver_is_here
 from workers.environment import visible_gpus
 from workers.errors import BundleError, ExamError, WireError
 from workers.interruption import Interruption
@@ -161,7 +162,8 @@ class _Run:
     def hold(self, task: Path, data: Path, fetch: Callable[[], bytes]) -> None:
         """Run the trial until nothing of it is left."""
         trial = self._trial
-        self.level = level_for(trial.sandbox)
+        self._gpus = visible_gpus(os.environ) if trial.resources.gpus else ()
+        self.level = level_for(trial.sandbox, self._gpus)
         meta = read_meta(data / "meta.json")
         with contextlib.ExitStack() as stack:
             self._cores = stack.enter_context(claim_cores(trial.resources.cpus))
@@ -247,7 +249,7 @@ class _Run:
             ),
             meta=meta_file,
             withheld=meta.withheld,
-            gpus=visible_gpus(os.environ) if trial.resources.gpus else (),
+            gpus=self._gpus,
             cpus=trial.resources.cpus,
             cores=self._cores,
             expendable=True,
@@ -331,6 +333,8 @@ class _Run:
             self._early = message
             return
         self.judge.hear(message, now)
+        if message.kind is wire.Kind.HELLO and self._gpus and driver_is_here():
+            self._expect_cuda(now)
         if open_still and message.kind is wire.Kind.FAILED:
             self.quiet = False
         if self.judge.phase is not before:
@@ -340,6 +344,13 @@ class _Run:
                 with contextlib.suppress(ConnectionError):
                     wire.send_go(self._candidate.process.channel, self._tokens.descriptor)
             self._report_progress(now)
+
+    def _expect_cuda(self, now: float) -> None:
+        """A trial that has a GPU and can't use it would train on the CPU: the machine's fault."""
+        if self.judge.figures.kind not in ("cuda", ""):  # "": a task whose harness is older
+            which = ", ".join(self._gpus)
+            why = f"torch sees no GPU, though the trial has GPU {which}: its log says more"
+            self.judge.rule(OutcomeStatus.LOST, why, now)
 
     def _hear_referee(self, heard: Listener, ready: set[int]) -> None:
         try:

@@ -13,7 +13,9 @@ import psutil
 
 from scheduler.doctor.finding import Finding, missing, note, ok
 from workers.bundle import cache_folder
-from workers.sandbox import Level, probe_level
+from workers.cuda import gpus_here
+from workers.launch import best_level
+from workers.sandbox import Level
 
 LEAST_DISK, LEAST_MEMORY = 2e9, 2e9  # bytes; below, a study soon stands still
 LEAST_SHARED = 1e9  # bytes of /dev/shm: Docker gives 64 MB, on which Ray falls back to the disk
@@ -110,7 +112,7 @@ def _git() -> Finding:
 
 
 def _sandbox() -> Finding:
-    level, why = probe_level()
+    level, why = best_level(gpus_here())
     if level is Level.STRICT:
         return ok("sandbox", "strict (bubblewrap)")
     seen = f"{level}: a trial's processes are ended whole, but little is hidden from them"

@@ -20,8 +20,10 @@ from scheduler.study.data import baseline_files, task_folder
 from scheduler.study.data_section import DataSection
 from scheduler.study.repository import read_repository, source_folder
 from scheduler.study.task_section import TaskSection
+from workers.cuda import gpus_here
+from workers.launch import best_level
 from workers.log import sentence
-from workers.sandbox import Level, probe_level
+from workers.sandbox import Level
 
 ANSWER_SECONDS = 10.0  # for a hub or a git server
 BUILT_IN = frozenset(
@@ -40,8 +42,10 @@ def needs(config: Config, environ: Mapping[str, str], seen: Devices) -> Iterator
         yield from _around(config.task, environ)
     yield _data(config, environ)
     yield _slots(config, environ, seen)
-    if config.workers.sandbox == "strict" and (probed := probe_level())[0] is not Level.STRICT:
-        yield missing("strict", f"workers.sandbox demands the strict one: {probed[1]}", probed[1])
+    if config.workers.sandbox == "strict":
+        best, why = best_level(gpus_here() if config.workers.gpus_per_trial else ())
+        if best is not Level.STRICT:
+            yield missing("strict", f"workers.sandbox demands the strict one: {why}", why)
     if config.study.path is not None:
         path = Path(config.study.path).expanduser().absolute()
         nearest = next(each for each in (path, *path.parents) if each.is_dir())

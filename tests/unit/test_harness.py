@@ -120,9 +120,9 @@ def test_an_honest_run_reports_its_phases_in_order_and_is_scored_by_the_referee(
     last = recorder.messages[-2]  # of the candidate's own
     assert (last.step, last.tokens, last.fraction) == (3, 3 * 4 * 16, 1.0)
     assert last.parameters == 257 * 8 + 8 * 257 + 257
-    device, precision = recorder.messages[0].text.split("\n")
+    device, precision, kind = recorder.messages[0].text.split("\n")
     assert device.endswith(("thread)", "threads)"))
-    assert precision == "float32"
+    assert (precision, kind) == ("float32", "cpu")
     assert last.loss > 0
     assert 6 < recorder.messages[-1].value < 12  # an untrained guess over 257 tokens is 8 bits
 
