@@ -38,7 +38,7 @@ def notices(previous: Live | None, live: Live, name: str) -> list[Notice]:
     """What is new since the previous moment; without one, nothing but a pause is news."""
     told = []
     champion, before = live.study.champion, previous.study.champion if previous else None
-    if previous is not None and champion is not None and champion != before:
+    if previous is not None and champion is not None and champion.is_new(before):
         told.append(_notice("champion", f"{name}: {_champion(live)}", live, name))
     is_paused = live.study.state is StudyState.PAUSED
     if is_paused and (previous is None or previous.study.state is not StudyState.PAUSED):

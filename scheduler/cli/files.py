@@ -80,16 +80,19 @@ def best(
         else:
             paths = [str(path) for path in _write(output, files)]
         warnings = source.order().about(champion.experiment)
+        repeats = find_experiment(source, champion.experiment).repeats
     if json:
         document = {
             "experiment": champion.experiment,
             "metric": champion.metric,
+            "repeats": repeats,
             "self_reported": source.self_reported,
         }
         print_json({**document, "files": paths, "warnings": warnings})
         return
     console = screen()
     words = f"experiment {champion.experiment}, {source.metric} {champion.metric:.6f}"
+    words += f" ({repeats.words})" if repeats else ""
     console.print(texts.line(words))
     for name, doubt in texts.doubts(warnings):
         console.print(f"{name}: ", doubt, sep="")

@@ -181,6 +181,8 @@ def _facts(
         compares = live.champion is None or live.champion.hardware == experiment.hardware
         away = texts.difference(experiment.metric, reference if compares else None)
         grid.add_row(texts.line(source.metric), f"{experiment.metric:.6f} ({away} to the champion)")
+        if experiment.repeats is not None:
+            grid.add_row("", experiment.repeats.words)
         if len(live.study.hardware) > 1:
             grid.add_row("measured on", texts.block(experiment.hardware))
     parent = texts.NONE if experiment.parent is None else f"#{experiment.parent}"

@@ -124,7 +124,7 @@ def _facts(source: "Source", live: "Live", *, is_running: bool) -> "Table":
     grid.add_row("state", texts.block(_condition(live, is_running=is_running)))
     if advice := texts.advice(study, "" if is_running else source.resume):
         grid.add_row("to go on", texts.line(advice))
-    grid.add_row("champion", texts.best(study, live.champion.title if live.champion else ""))
+    grid.add_row("champion", texts.best(study, live.champion))
     grid.add_row("experiments", f"{study.experiments}: {texts.counts(study)}")
     grid.add_row("slots", f"{study.slots}, budget {live.budget}")
     if len(study.kinds) > 1:

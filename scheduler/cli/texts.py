@@ -97,16 +97,18 @@ def counts(study: Study) -> str:
     return ", ".join(parts) or "none yet"
 
 
-def best(study: Study, title: str = "") -> Text:
-    """The champion against the baseline, in one line."""
+def best(study: Study, experiment: Experiment | None) -> Text:
+    """The champion against the baseline, in one line; `experiment` is the champion's."""
     champion = study.champion
     if champion is None:
         return Text("none yet", style="dim")
     text = Text(f"#{champion.experiment}  {metric(champion.metric)}", style="bold green")
+    if experiment is not None and experiment.trials > 1:
+        text.append(f" ({experiment.trials} trials)", style="default")
     if champion.number > 1 and study.baseline is not None:
         change = percent(champion.metric, study.baseline)
         text.append(f"  {change} from the baseline's {metric(study.baseline)}", style="default")
-    text.append(f"  {sentence(title)}", style="default")
+    text.append(f"  {sentence(experiment.title) if experiment else ''}", style="default")
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
 
@@ -177,10 +179,12 @@ def experiments(
     have no difference, and their class stands beside them.
     """
     elsewhere = {e.hardware for e in rows if on is not None and e.hardware not in ("", on)}
+    repeated = any(e.repeats is not None for e in rows)
 
     def make(width: int) -> Table:
         differs = width >= NARROW
-        table = _table("id", line(name), *(["to champion"] if differs else []))
+        counted = ["trials"] if differs and repeated else []
+        table = _table("id", line(name), *counted, *(["to champion"] if differs else []))
         table.add_column("state", no_wrap=True)
         table.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
         classed = differs and bool(elsewhere)
@@ -192,6 +196,7 @@ def experiments(
             table.add_row(
                 f"#{experiment.id}",
                 metric(experiment.metric),
+                *([str(experiment.trials or NONE)] if counted else []),
                 *([away] if differs else []),
                 state(experiment),
                 line(experiment.title),

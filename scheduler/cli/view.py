@@ -62,9 +62,10 @@ def news(previous: Live | None, live: Live) -> list[str]:
         )
         why = f" ({texts.line(experiment.reason).plain})" if experiment.state.is_failure else ""
         lines.append("  ".join(parts) + why)
-    if live.study.champion != previous.study.champion:
-        title = live.champion.title if live.champion else ""
-        lines.append(f"{texts.clock(live.at)}  champion {texts.best(live.study, title).plain}")
+    champion = live.study.champion
+    if champion is not None and champion.is_new(previous.study.champion):
+        words = texts.best(live.study, live.champion)
+        lines.append(f"{texts.clock(live.at)}  champion {words.plain}")
     if _condition(previous) != _condition(live):
         lines.append(condition)
     return lines
@@ -137,7 +138,7 @@ class _Frame:
         for number, trouble in enumerate(troubles[:TROUBLES]):
             rows.append(("trouble" if number == 0 else "", texts.line(trouble, "yellow")))
         rows.append(("experiments", texts.line(texts.counts(study))))
-        rows.append(("champion", texts.best(study, live.champion.title if live.champion else "")))
+        rows.append(("champion", texts.best(study, live.champion)))
         if height >= TALL:
             rows += self._effort()
         return rows

@@ -29,6 +29,7 @@ class Brief(Answer):
     title: Line
     state: ExperimentState
     metric: Metric
+    rests_on: Line = Field(description="what its metric rests on; empty: on one trial")
     parent: int | None
     origin: Line = Field(description="baseline, tuner, person (submitted ones), or a model's name")
     reason: Line = Field(description="why it ended so; of what is kept, the evidence")
@@ -41,6 +42,7 @@ class Brief(Answer):
             title=one.title,
             state=one.state,
             metric=one.metric,
+            rests_on=one.repeats.words if one.repeats else "",
             parent=one.parent,
             origin=one.origin,
             reason=one.reason,

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from scheduler.rules import checks, instructions, rebasing
 from scheduler.rules import events as ev
+from scheduler.rules.estimate import estimate
 from scheduler.rules.evidence import Decision, Evidence, champion_due
 from scheduler.rules.fleet import REFERENCE, Ground
 from scheduler.rules.noise import SCREENING, Noise, repeats
-from scheduler.rules.ranking import by_number, home, judge, mean_on
+from scheduler.rules.ranking import by_number, home, judge
 from scheduler.rules.state import OVERTAKEN, Champion, ExperimentEntry, Result, State, TrialEntry
 from scheduler.rules.states import ExperimentState, StopReason, StudyState, TrialKind, TrialState
 from scheduler.rules.trials import drop, end_trial, plan, plan_again
@@ -59,7 +60,8 @@ def _record(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
     _forget(turn, entry)
     keep = evidence.verdict is Decision.KEEP
     to = ExperimentState.KEEP if keep else ExperimentState.DISCARD
-    metric = mean_on(entry.results, evidence.hardware)
+    measured = by_number(entry.results, evidence.hardware)
+    metric = estimate(measured, baseline=entry.parent is None).mean
     champion, criteria = turn.state.champion, turn.state.policy.criteria
     against = champion.experiment if champion else None
     turn.facts.append(ev.Judged(entry.id, evidence, against, criteria, _ground(turn.state)))
@@ -171,7 +173,8 @@ def reconsider(turn: Turn) -> None:
         return
     if champion.results:
         hardware = home(champion.results, turn.state.fleet.wish(REFERENCE))
-        metric = mean_on(champion.results, hardware)
+        measured = by_number(champion.results, hardware)
+        metric = estimate(measured, baseline=champion.count == 1).mean
         turn.change(champion=replace(champion, metric=metric))
         turn.facts.append(ev.Measured(champion.experiment, metric, hardware))
     _consider_again(turn)

@@ -267,7 +267,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Measured:
-    """A decided experiment was measured once more; its metric is the mean of all on a class."""
+    """A decided experiment was measured once more: its metric, with that, on a class."""
 
     id: int
     metric: float

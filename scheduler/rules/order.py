@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from statistics import fmean
 
+from scheduler.rules.estimate import estimate
 from scheduler.rules.noise import Noise, repeats
 from scheduler.rules.states import TrialKind
 
@@ -147,13 +148,14 @@ def _by_long(lines: Iterable[list[Figure]], sign: float) -> Comparison:
     leaders, sizes, noise = [], [], Noise()
     for line in lines:
         metrics = {f.number: f.metric for f in line if f.kind is TrialKind.USUAL}
-        counted = repeats(metrics, baseline=line[0].champion == 1)
+        baseline = line[0].champion == 1
+        counted = repeats(metrics, baseline=baseline)
         noise = noise.taking_all(counted.values())
         long = [f.metric for f in line if f.kind is TrialKind.LONG]
         if long and metrics:
-            chosen = counted or metrics
-            leaders.append(Leader(line[0].experiment, fmean(chosen.values()), long[-1]))
-            sizes.append(len(chosen))
+            usual = estimate(metrics, baseline=baseline)
+            leaders.append(Leader(line[0].experiment, usual.mean, long[-1]))
+            sizes.append(usual.trials)
     errors = [_error(noise, 1 / a + 1 / b + 2) for a, b in pairwise(sizes)]
     gains = [
         _doubt(gain, noise.degrees, sign, share=0.0, places=("as usual", "with the longer budget"))

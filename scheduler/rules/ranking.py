@@ -95,11 +95,6 @@ def by_number(results: Iterable[Result], hardware: str) -> dict[int, float]:
     return {r.number: r.metric for r in results if r.hardware == hardware}
 
 
-def mean_on(results: Iterable[Result], hardware: str) -> float:
-    """The mean of what was measured on one class of hardware."""
-    return fmean(r.metric for r in results if r.hardware == hardware)
-
-
 def home(results: Sequence[Result], reference: str) -> str:
     """The class in which an experiment's metric stands: of its newest trial on the reference.
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
 
+from scheduler.rules.estimate import estimate
 from scheduler.rules.evidence import ROUNDING
 from scheduler.rules.intervals import half_width
-from scheduler.rules.noise import Noise, repeats
+from scheduler.rules.noise import Noise
 
 
 class Verdict(StrEnum):
@@ -83,15 +84,14 @@ def compare(
     here = now[0].hardware
     same = [each for each in study if each.hardware == here]
     known = {each.number: each.metric for each in same or study}
-    fair = repeats(known, baseline=baseline)
-    counted = list((fair or known).values())
-    expected, measured = fmean(counted), fmean(each.metric for each in now)
+    old = estimate(known, baseline=baseline)
+    expected, measured = old.mean, fmean(each.metric for each in now)
     theirs = noise.get(here, Noise())
     if own := theirs.sigma is None and len(now) > 1:
         theirs = Noise().taking_all([each.metric for each in now])
     by_seed = {each.seed: each.metric for each in same}
     identical = all(by_seed.get(each.seed) == each.metric for each in now)
-    half = half_width(theirs, len(counted), len(now)) if same and not differs else None
+    half = half_width(theirs, old.trials, len(now)) if same and not differs else None
     if differs:
         verdict, why = Verdict.UNKNOWN, differs
     elif not same:
@@ -115,9 +115,9 @@ def compare(
                 "with a budget of steps the same seed gives the same figure where hardware and "
                 "versions are the same, and it did not"
             )
-        elif chosen and not fair:
+        elif chosen and old.chosen:
             why = (
                 "the study's only figure is the one by which it was chosen: such are lucky, and "
                 "most come out somewhat worse"
             )
-    return Comparison(verdict, expected, len(counted), measured, half, theirs, own, identical, why)
+    return Comparison(verdict, expected, old.trials, measured, half, theirs, own, identical, why)

@@ -143,7 +143,7 @@ class Champion:
     """The best confirmed experiment. `count` says how many there have been."""
 
     experiment: int
-    metric: float  # mean of its results, of one class of hardware
+    metric: float  # of its results on one class of hardware: see estimate.py
     count: int
     results: tuple[Result, ...] = ()
     open: tuple[int, ...] = ()  # its repeats without an outcome, planned or running

@@ -24,6 +24,7 @@ COMMIT_DIGITS = 7
 TEXT_LIMIT = 500  # characters of one field
 LESSONS = 100  # the newest ones, where no notebook covers them
 
+RESTS_ON = ("metric_trials", "metric_low", "metric_high")
 EXPERIMENT_COLUMNS = (
     "id",
     "parent",
@@ -33,6 +34,7 @@ EXPERIMENT_COLUMNS = (
     "origin",
     "state",
     "metric",
+    *RESTS_ON,
     "reason",
     "staleness",
     "constants",
@@ -161,6 +163,7 @@ def _experiment(reader: Reader, experiment: Experiment) -> tuple[object, ...]:
         sentence(experiment.origin, TEXT_LIMIT),
         experiment.state.value,
         experiment.metric,
+        *rests_on(experiment),
         sentence(experiment.reason, TEXT_LIMIT),
         experiment.staleness,
         json.dumps(dict(experiment.constants)),
@@ -179,6 +182,13 @@ def _experiment(reader: Reader, experiment: Experiment) -> tuple[object, ...]:
         experiment.ablates,
         sentence(experiment.hardware, TEXT_LIMIT),
     )
+
+
+def rests_on(experiment: Experiment) -> tuple[object, ...]:
+    """Of how many trials its metric is the mean, with the lowest and the highest of them."""
+    if (repeats := experiment.repeats) is None:
+        return (experiment.trials or None, experiment.metric, experiment.metric)
+    return (repeats.trials, repeats.low, repeats.high)
 
 
 def _trial(reader: Reader, experiment: int) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scheduler.errors import UsageError
+from scheduler.study.exports import RESTS_ON, rests_on
 from scheduler.study.folder import StudyFolder
 from scheduler.study.names import resolve_study
 from scheduler.study.reader import Reader
@@ -30,6 +31,9 @@ EXPERIMENTS: Mapping[str, str] = {
     "origin": "category",
     "state": "category",
     "metric": "float64",
+    "metric_trials": "Int64",
+    "metric_low": "float64",
+    "metric_high": "float64",
     "reason": "str",
     "staleness": "Int64",
     "created_at": "time",
@@ -77,7 +81,12 @@ TRIALS: Mapping[str, str] = {
     "judge": "category",
     "reason": "str",
 }
-CHAMPIONS: Mapping[str, str] = {"experiment": "Int64", "metric": "float64", "at": "time"}
+CHAMPIONS: Mapping[str, str] = {
+    "experiment": "Int64",
+    "metric": "float64",
+    "crowned_metric": "float64",
+    "at": "time",
+}
 """Each frame's columns with their types; `time` is datetime64 in UTC."""
 
 
@@ -89,12 +98,14 @@ class Frames:
     metric: str  # what is in the columns `metric`; it says so where that is self-reported
     minimize: bool  # whether less of it is better
     experiments: "pd.DataFrame"
-    """By id, with `EXPERIMENTS`; `metric` is over all trials of the experiment. Constants of the
-    code are columns of their own: `constants.DEPTH`."""
+    """By id, with `EXPERIMENTS`; `metric` is the mean of `metric_trials` trials, between
+    `metric_low` and `metric_high`. Constants of the code are columns of their own:
+    `constants.DEPTH`."""
     trials: "pd.DataFrame"
     """By id, with `TRIALS`; those without an outcome yet, and lost ones, too."""
     champions: "pd.DataFrame"
-    """By number, 1 the baseline, with `CHAMPIONS`."""
+    """By number, 1 the baseline, with `CHAMPIONS`; `metric` is the experiment's, and
+    `crowned_metric` what that was on the day."""
 
     @property
     def is_self_reported(self) -> bool:
@@ -114,7 +125,11 @@ def load_frames(path: str | Path) -> Frames:
     config = folder.load_config()
     with Reader(folder.database) as reader:
         experiments = [
-            {**_fields(each), **{f"{CONSTANT}{k}": v for k, v in each.constants.items()}}
+            {
+                **_fields(each),
+                **dict(zip(RESTS_ON, rests_on(each), strict=True)),
+                **{f"{CONSTANT}{k}": v for k, v in each.constants.items()},
+            }
             for each in reader.experiments()
         ]
         trials = [_trial(each) for each in reader.trials()]

@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any
 
 from agent import ArmRecord
+from scheduler.rules.estimate import Repeats, repeated
 from scheduler.rules.order import Figure
 from scheduler.rules.states import (
     ExperimentState,
@@ -39,10 +40,23 @@ from scheduler.study.records import (
 from scheduler.study.resume import class_of, read_scalars, read_totals
 from scheduler.study.slot_time import read_slot_time
 from workers import Outcome, OutcomeStatus, Timings
+from workers.outcome import hardware
 
 LINEAGE = 500  # generations: those before are far behind what it is asked for, the leaders
-COLUMNS = tuple(each.name for each in fields(Experiment))  # of the table, named alike
-EXPERIMENT = ", ".join(COLUMNS)
+NO_COLUMN = "repeats"  # of an experiment: it is in the outcomes of its trials
+COLUMNS = tuple(n for each in fields(Experiment) if (n := each.name) != NO_COLUMN)  # named alike
+MEASURED = (  # number, metric and class of each trial of an experiment that had further ones
+    "(SELECT json_group_array(json_array("
+    "number, printf('%!.17g', outcome.metric), device, gpu_ids, precision))"  # in JSON: 15 digits
+    " FROM trial JOIN outcome ON outcome.trial = trial.id WHERE trial.experiment = experiment.id"
+    " AND kind = 'usual' AND outcome.metric IS NOT NULL AND experiment.metric IS NOT NULL"
+    " GROUP BY trial.experiment HAVING max(number) > 1)"
+)
+EXPERIMENT = f"{', '.join(COLUMNS)}, {MEASURED} AS measured"
+CHAMPION = (
+    "SELECT number, experiment, experiment.metric, at, champion.metric FROM champion"
+    " JOIN experiment ON experiment.id = champion.experiment"
+)
 KNOWN = 1024  # experiments that are not made anew while their rows are as they were
 CODES = 32  # of which the text is kept: the champion's is asked for with every other one
 CHECKED = 20  # newest champions whose order is checked
@@ -142,18 +156,12 @@ class Reader:
 
     def champions(self) -> list[ChampionRecord]:
         """The line of the best, the baseline first."""
-        return [
-            ChampionRecord(*row)
-            for row in self.db.execute(
-                "SELECT number, experiment, metric, at FROM champion ORDER BY number"
-            )
-        ]
+        return [ChampionRecord(*row) for row in self.db.execute(f"{CHAMPION} ORDER BY number")]
 
     def champion(self, number: int | None = None) -> ChampionRecord | None:
         """The newest champion, or the one of this number: 1 is the baseline."""
         row = self.db.execute(
-            "SELECT number, experiment, metric, at FROM champion"
-            " WHERE number = coalesce(?, (SELECT max(number) FROM champion))",
+            f"{CHAMPION} WHERE number = coalesce(?, (SELECT max(number) FROM champion))",  # noqa: S608
             (number,),
         ).fetchone()
         return row and ChampionRecord(*row)
@@ -367,15 +375,16 @@ class Reader:
             yield row["id"], ExperimentState(row["state"]), row["metric"]
 
     def spread(self) -> dict[int, tuple[float, float]]:
-        """The lowest and the highest metric of each experiment that was measured repeatedly."""
+        """The lowest and the highest trial of each experiment whose metric is a mean of several."""
         rows = self.db.execute(
-            "SELECT experiment, min(outcome.metric) AS low, max(outcome.metric) AS high"
-            " FROM trial JOIN outcome ON outcome.trial = trial.id WHERE experiment IN"
-            " (SELECT experiment FROM trial WHERE number > 1) AND outcome.metric IS NOT NULL"
-            " AND kind = 'usual'"
-            " GROUP BY experiment HAVING count(*) > 1"
+            f"SELECT id, parent, hardware, {MEASURED} AS measured FROM experiment"  # noqa: S608
+            " WHERE id IN (SELECT experiment FROM trial WHERE number > 1)"
         )
-        return {row["experiment"]: (row["low"], row["high"]) for row in rows}
+        found = {
+            row["id"]: _repeats(row["measured"], row["hardware"], baseline=row["parent"] is None)
+            for row in rows
+        }
+        return {n: (each.low, each.high) for n, each in found.items() if each and each.trials > 1}
 
     def recent(self, count: int) -> list[Experiment]:
         """The latest to be decided, the newest first."""
@@ -546,11 +555,25 @@ class Reader:
 @lru_cache(KNOWN)
 def _experiment(row: tuple[Any, ...]) -> Experiment:
     """An experiment of its columns. Each briefing reads some hundreds, and most of them again."""
-    values = dict(zip(COLUMNS, row, strict=True))
+    *columns, measured = row
+    values = dict(zip(COLUMNS, columns, strict=True))
     values["state"] = ExperimentState(values["state"])
     values["constants"] = json.loads(values["constants"])
     values["rebases"] = tuple(json.loads(values["rebases"]))
-    return Experiment(**values)
+    baseline = values["parent"] is None
+    repeats = _repeats(measured, values["hardware"], baseline=baseline)
+    return Experiment(**values, repeats=repeats)
+
+
+def _repeats(measured: str | None, on: str, *, baseline: bool) -> Repeats | None:
+    """What an experiment's metric rests on, from its column `measured`; None: on one trial."""
+    trials = json.loads(measured) if measured else []
+    metrics = {
+        number: float(metric)
+        for number, metric, device, gpu_ids, precision in trials
+        if hardware(device, gpu_ids.split(","), precision) == on
+    }
+    return repeated(metrics, baseline=baseline)
 
 
 def _outcome(row: sqlite3.Row) -> Outcome:

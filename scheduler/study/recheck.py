@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scheduler.rules.decisions import FAULTS_ALLOWED, learn, learn_pairs
+from scheduler.rules.estimate import estimate
 from scheduler.rules.evidence import Criteria, Decision, Evidence
 from scheduler.rules.fleet import Ground
-from scheduler.rules.ranking import judge, mean_on
+from scheduler.rules.ranking import by_number, judge
 from scheduler.rules.state import Champion, Policy, Result, State
 from scheduler.rules.states import ExperimentState, TrialKind
 from scheduler.rules.turn import Turn
@@ -144,8 +145,8 @@ class _Course:
         results = self._results[experiment.id]
         # An older version recorded no evidence.
         on = self._hardware.get(experiment.id, results[0].hardware)
-        metric = mean_on(results, on)
         count = self._turn.state.champions + 1
+        metric = estimate(by_number(results, on), baseline=count == 1).mean
         champion = Champion(experiment.id, metric, count, results, size=experiment.size)
         self._turn.change(champion=champion)
 

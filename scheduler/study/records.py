@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent import ArmRecord
+from scheduler.rules.estimate import Repeats
 from scheduler.rules.states import (
     ExperimentState,
     InstructionState,
@@ -31,7 +32,7 @@ class Experiment:
     hypothesis: str
     origin: str  # "baseline", "tuner", "person", or a model's name
     state: ExperimentState
-    metric: float | None
+    metric: float | None  # the figure that stands for it: see rules/estimate.py
     reason: str
     staleness: int | None  # champions that came between its briefing and its start
     fingerprint: str
@@ -49,6 +50,14 @@ class Experiment:
     ablates: int | None = None  # the kept experiment whose edit it takes out of its parent's code
     size: int = 0  # of its code, in nodes of the syntax tree; 0: not counted
     hardware: str = ""  # the class that its metric was measured on; "" without a metric
+    repeats: Repeats | None = None  # what its metric rests on, where it had several trials there
+
+    @property
+    def trials(self) -> int:
+        """How many trials its metric is the mean of; 0 without a metric."""
+        if self.metric is None:
+            return 0
+        return 1 if self.repeats is None else self.repeats.trials
 
 
 @dataclass(frozen=True)
@@ -126,8 +135,13 @@ class ChampionRecord:
 
     number: int  # 1 is the baseline
     experiment: int
-    metric: float
+    metric: float  # of the experiment, as everywhere: trials that came later count too
     at: float
+    crowned_metric: float | None = None  # what it was when it became champion
+
+    def is_new(self, before: "ChampionRecord | None") -> bool:
+        """Whether it took the place of `before`; a metric that moved with a repeat is no news."""
+        return before is None or before.number != self.number
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ CREATE TABLE experiment (
     origin      TEXT NOT NULL,  -- baseline, tuner, person, or a model's name
     request     INTEGER,        -- the request for proposals that it answers
     state       TEXT NOT NULL,
-    metric      REAL,           -- mean over its trials on one class of hardware, once decided
+    metric      REAL,           -- of its trials on one class of hardware (rules/estimate.py), once decided
     reason      TEXT NOT NULL DEFAULT '',
     wanted      INTEGER NOT NULL DEFAULT 1,  -- outcomes that its decision needs
     losses      INTEGER NOT NULL DEFAULT 0,  -- trials lost for which it may be to blame

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.rules.estimate import estimate
 from scheduler.rules.state import Policy
 from scheduler.rules.timeline import Kind
 from scheduler.study.database import SCHEMA_VERSION
@@ -98,6 +99,18 @@ def test_the_classes_of_an_old_study_have_the_precision_that_they_had(old: Path)
     assert set(state.noise) <= {"NVIDIA H100 80GB HBM3, bfloat16"}
     assert state.champion is not None
     assert {r.hardware for r in state.champion.results} == {"NVIDIA H100 80GB HBM3, bfloat16"}
+
+
+def test_an_old_study_leaves_out_the_trials_that_its_experiments_were_chosen_by(old: Path) -> None:
+    with Reader(old) as reader:
+        measured = [each for each in reader.experiments() if each.metric is not None]
+        trials = {each.id: reader.trials(each.id) for each in measured}
+    for each in measured:
+        metrics = {t.number: t.outcome.metric for t in trials[each.id] if t.outcome}
+        found = {number: metric for number, metric in metrics.items() if metric is not None}
+        expected = estimate(found, baseline=each.parent is None)
+        assert each.metric == pytest.approx(expected.mean)
+        assert each.trials == expected.trials
 
 
 def test_the_slots_of_an_old_study_are_guessed_from_its_trials_and_said_to_be(old: Path) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from agent import ArmRecord
 from scheduler.cli import texts
 from scheduler.cli.view import news, render
+from scheduler.notices import notices
 from scheduler.rules.states import ExperimentState, InstructionState, StopReason, StudyState
 from scheduler.study.live import FRESH_SECONDS, read_live, write_live
 from scheduler.study.reader import Reader
@@ -214,6 +215,15 @@ def test_a_new_champion_and_a_new_state_are_told(study: Live) -> None:
 
 
 # ---- live.json --------------------------------------------------------------------------------
+
+
+def test_a_champion_that_was_measured_again_is_no_new_one(study: Live) -> None:
+    champion = study.study.champion
+    assert champion is not None
+    again = replace(study.study, champion=replace(champion, metric=champion.metric - 0.001))
+    now = replace(study, study=again)
+    assert news(study, now) == []
+    assert notices(study, now, "s") == []
 
 
 def test_what_is_written_is_what_is_read(study: Live, tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ def _add_result(metric: str, whole: Whole) -> None:
         "expected": one.expected or words.NONE,
         "against its parent": words.difference(one.metric, parent.metric if parent else None),
         metric: words.metric(one.metric),
+        **({"measured in": one.repeats.words} if one.repeats else {}),
     }
     Facts(figures).show(figures)
     for name, text in (

@@ -80,7 +80,7 @@ class _Page:
         """Bring all of them up to date."""
         best = now.study.champion
         reference = best.metric if best else None
-        self._facts.show(_figures(now))
+        self._facts.show(figures(now))
         self._progress.show(now)
         self._slots.show(now)
         self._time.show(now)
@@ -95,13 +95,16 @@ class _Page:
             self._learned.set_text(now.notebook.text)
 
 
-def _figures(now: Snapshot) -> dict[str, str]:
+def figures(now: Snapshot) -> dict[str, str]:
+    """What the panel on top says, by its names."""
     study, none = now.study, words.NONE
     champion, lost = study.champion, study.lost_between_trials
     share = 100 * study.train_seconds / study.trial_seconds if study.trial_seconds else None
     tokens = f"{study.tokens:,} tokens, {words.dollars(study.dollars)}"
     return {
-        "champion": f"{champion.metric:.6f} (#{champion.experiment})" if champion else none,
+        "champion": f"{champion.metric:.6f} (#{champion.experiment}{_over(now)})"
+        if champion
+        else none,
         "baseline": words.metric(study.baseline),
         "experiments": words.experiments(study) if study.counts else none,
         "slots": f"{study.slots:,}{_kinds(study)}, {now.budget} a trial",
@@ -110,6 +113,11 @@ def _figures(now: Snapshot) -> dict[str, str]:
         "between trials": none if lost is None else f"{lost:.2f} s lost (median)",
         "models": f"{words.count(study.calls, 'call')}, {tokens}" if study.calls else none,
     }
+
+
+def _over(now: Snapshot) -> str:
+    """How many trials the champion's figure is the mean of, where they are several."""
+    return f", {now.champion.repeats.words}" if now.champion and now.champion.repeats else ""
 
 
 def _kinds(study: Study) -> str:

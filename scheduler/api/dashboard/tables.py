@@ -49,6 +49,7 @@ class Experiments:
             columns += [
                 _column("state"),
                 _column(metric, right=True),
+                _column("trials", right=True, wide=True),
                 _column("difference", right=True, wide=True),
             ]
         columns += [_column("title", wrap=True), _column("by", wide=True)]
@@ -86,6 +87,7 @@ class Experiments:
             "icon": icon,
             "colour": colour,
             self._metric: words.metric(experiment.metric),
+            "trials": str(experiment.trials or words.NONE),
             "difference": words.difference(experiment.metric, reference),
             "title": words.title(experiment),
             "by": experiment.origin,

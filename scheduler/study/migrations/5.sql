@@ -59,3 +59,12 @@ ALTER TABLE outcome ADD COLUMN metrics TEXT NOT NULL DEFAULT '{}';
 
 -- Whether a trial ran in a process that was started before: none did.
 ALTER TABLE outcome ADD COLUMN warm INTEGER NOT NULL DEFAULT 0;
+
+-- An experiment's metric leaves its first trial out, by which it was chosen, where there are others.
+UPDATE experiment SET metric = coalesce((
+    SELECT avg(outcome.metric) FROM trial JOIN outcome ON outcome.trial = trial.id
+    WHERE trial.experiment = experiment.id AND kind = 'usual' AND number > 1
+    AND outcome.metric IS NOT NULL AND experiment.hardware = CASE WHEN gpu_ids LIKE '%,%'
+        THEN (length(gpu_ids) - length(replace(gpu_ids, ',', '')) + 1) || ' x ' ELSE '' END
+        || device || iif(precision = '', '', ', ' || precision)
+), metric) WHERE metric IS NOT NULL AND parent IS NOT NULL;

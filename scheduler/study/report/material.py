@@ -3,20 +3,19 @@
 In: a study's reader, folder and configuration. Out: `Material`, which holds what several sections
 need, and the reader for what only one does. Its size is that of what was kept, not of the study.
 
-An estimate of what a kept experiment measures leaves its first trial out where there are others:
-by it the experiment was chosen, so it is lucky. A baseline was not chosen: all of its trials
-count.
+What a kept experiment measures is its metric, as everywhere (`rules/estimate.py`); here comes the
+interval around it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean
 
+from scheduler.rules.estimate import estimate
 from scheduler.rules.evidence import Evidence
 from scheduler.rules.intervals import half_width
-from scheduler.rules.noise import Noise, repeats
+from scheduler.rules.noise import Noise
 from scheduler.rules.states import ExperimentState
 from scheduler.study.config import Config
 from scheduler.study.folder import StudyFolder
@@ -170,13 +169,11 @@ def _estimate(
         return Estimate(experiment.metric or 0.0, 0, True, "", None)
     on = experiment.hardware or measured[0][2]
     all_of_them = {number: metric for number, metric, where in measured if where == on}
-    is_baseline = experiment.parent is None
-    fair = repeats(all_of_them, baseline=is_baseline)
-    counted = fair or all_of_them
+    found = estimate(all_of_them, baseline=experiment.parent is None)
     return Estimate(
-        mean=fmean(counted.values()),
-        trials=len(counted),
-        chosen=not fair,
+        mean=found.mean if experiment.metric is None else experiment.metric,
+        trials=found.trials,
+        chosen=found.chosen,
         hardware=on,
-        half=half_width(noise.get(on, Noise()), len(counted)) or None,  # 0: no repeat differed
+        half=half_width(noise.get(on, Noise()), found.trials) or None,  # 0: no repeat differed
     )
