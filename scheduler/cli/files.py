@@ -19,7 +19,12 @@ from scheduler.cli.reading import (
 )
 from scheduler.cli.show import ExperimentArgument
 
-FORMATS = {"tsv": "results.tsv", "csv": "results.csv", "html": "report.html"}
+FORMATS = {
+    "tsv": "results.tsv",
+    "csv": "results.csv",
+    "parquet": "results.parquet",
+    "html": "report.html",
+}
 TRACKERS = ("wandb", "mlflow", "tensorboard")
 
 
@@ -105,7 +110,8 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="tsv, csv, html (a report), wandb, mlflow, tensorboard; or several: tsv,csv.",
+            help="tsv, csv, parquet, html (a report), wandb, mlflow, tensorboard; or several:"
+            " tsv,csv.",
         ),
     ] = "tsv",
     output: Annotated[
@@ -122,7 +128,7 @@ def export(
     from scheduler.cli import trackers as to_trackers
     from scheduler.errors import UsageError
     from scheduler.study.atomic import replacing
-    from scheduler.study.exports import write_csv, write_tsv
+    from scheduler.study.exports import write_csv, write_parquet, write_tsv
 
     names = [each.strip() for each in formats.split(",")]
     known = (*FORMATS, *TRACKERS)
@@ -146,6 +152,8 @@ def export(
                 write_tsv(chosen.reader, paths["tsv"], metric=chosen.metric)
             if "csv" in paths:
                 write_csv(chosen.reader, paths["csv"])
+            if "parquet" in paths:
+                write_parquet(chosen.reader, paths["parquet"], metric=chosen.metric)
             if "html" in paths:
                 with replacing(paths["html"]) as draft:
                     draft.write_bytes(chosen.report(["html"])[FORMATS["html"]])

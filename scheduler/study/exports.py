@@ -1,86 +1,27 @@
-"""What people take out of a study: `results.tsv`, CSV, and its notebook as Markdown.
+"""What people take out of a study: `results.tsv`, CSV, Parquet, and its notebook as Markdown.
 
-In: a study's reader. Out: one file, written row by row (memory does not grow with the study) and
-renamed into place. `results.tsv` has the columns of karpathy/autoresearch; the CSV has all that
-the database knows of an experiment and of its first trial with an outcome. A failure's metric is
-an empty field, never 0. Code and logs stay in the study: `show`, `diff` and `log` give them.
+In: a study's reader. Out: one file, written row by row or some hundreds at a time (memory does not
+grow with the study) and renamed into place. `results.tsv` has the columns of karpathy/autoresearch;
+CSV and Parquet have those of `table.py`: all that the database knows of an experiment and of its
+first trial with an outcome. A failure's metric is an empty field, never 0. Code and logs stay in
+the study: `show`, `diff` and `log` give them.
 """
 
 import csv
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from scheduler.rules.states import TrialKind
 from scheduler.study.atomic import replacing
 from scheduler.study.reader import Reader
-from scheduler.study.records import Experiment, NotebookRecord, TrialRecord
+from scheduler.study.records import NotebookRecord, TrialRecord
+from scheduler.study.table import COLUMNS, TEXT_LIMIT, commit, first_done, rows
 from workers.log import clean, sentence
 
 GIB = 2**30  # karpathy/autoresearch divides megabytes by 1024
-COMMIT_DIGITS = 7
-TEXT_LIMIT = 500  # characters of one field
+ROW_GROUP = 1000  # rows of a Parquet file that are written at once
 LESSONS = 100  # the newest ones, where no notebook covers them
-
-RESTS_ON = ("metric_trials", "metric_low", "metric_high")
-EXPERIMENT_COLUMNS = (
-    "id",
-    "parent",
-    "commit",
-    "title",
-    "hypothesis",
-    "origin",
-    "state",
-    "metric",
-    *RESTS_ON,
-    "reason",
-    "staleness",
-    "constants",
-    "fingerprint",
-    "skeleton",
-    "created_at",
-    "decided_at",
-    "expected",
-    "lesson",
-    "instruction",
-    "combines",
-    "mends",
-    "call",
-    "rebases",
-    "size",
-    "ablates",
-    "hardware",
-)
-TRIAL_COLUMNS = (
-    "trial",
-    "seed",
-    "slot",
-    "status",
-    "startup_seconds",
-    "warm_up_seconds",
-    "train_seconds",
-    "eval_seconds",
-    "teardown_seconds",
-    "started_at",
-    "finished_at",
-    "steps",
-    "tokens",
-    "parameters",
-    "train_loss",
-    "peak_memory_bytes",
-    "peak_device_memory_bytes",
-    "device",
-    "gpu_ids",
-    "node",
-    "sandbox",
-    "judge",
-    "audit_metric",
-    "precision",
-    "metrics",
-    "warm",
-)
 
 
 def write_tsv(reader: Reader, path: Path, *, metric: str = "val_bpb") -> None:
@@ -97,7 +38,7 @@ def write_tsv(reader: Reader, path: Path, *, metric: str = "val_bpb") -> None:
             fields = (
                 commit(reader.files(experiment.id)),
                 "" if experiment.metric is None else f"{experiment.metric:.6f}",
-                _memory(_first_done(reader, experiment.id)),
+                _memory(first_done(reader, experiment.id)),
                 experiment.state.value,
                 sentence(experiment.title, TEXT_LIMIT),
             )
@@ -105,15 +46,33 @@ def write_tsv(reader: Reader, path: Path, *, metric: str = "val_bpb") -> None:
 
 
 def write_csv(reader: Reader, path: Path) -> None:
-    """Write every experiment with all its columns, and those of its first trial with an outcome.
-
-    Times are Unix seconds, durations seconds; `constants` is JSON. Raises OSError.
-    """
+    """Write every experiment with all its columns, those of `table.py`. Raises OSError."""
     with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow((*EXPERIMENT_COLUMNS, *TRIAL_COLUMNS))
-        for experiment in reader.experiments():
-            table.writerow((*_experiment(reader, experiment), *_trial(reader, experiment.id)))
+        table.writerow(COLUMNS)
+        table.writerows(rows(reader))
+
+
+def write_parquet(reader: Reader, path: Path, *, metric: str = "val_bpb") -> None:
+    """Write the same columns with the types that they have; what there is not is null.
+
+    The name of the metric, which says so where that is self-reported, is the file's metadata
+    `metric`. Raises OSError.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - takes a moment, and most exports do without
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    kinds = {int: pa.int64(), float: pa.float64(), str: pa.string()}
+    fields = [(name, kinds[kind]) for name, kind in COLUMNS.items()]
+    schema = pa.schema(fields, metadata={"metric": metric})
+    with replacing(path) as draft, pq.ParquetWriter(draft, schema) as file:
+        left = rows(reader)
+        while some := list(islice(left, ROW_GROUP)):
+            columns = zip(*some, strict=True)
+            arrays = [
+                pa.array(values, kind) for values, kind in zip(columns, schema.types, strict=True)
+            ]
+            file.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
 def write_notebook(reader: Reader, path: Path) -> None:
@@ -141,95 +100,6 @@ def notebook_text(reader: Learned) -> str:
         heading = "## Since then" if notebook else "## Lessons"
         parts.append("\n".join([heading, "", *(f"- {clean(each)}" for each in lessons)]))
     return "\n\n".join(parts or ["Nothing is decided yet."]) + "\n"
-
-
-def commit(files: Mapping[str, str]) -> str:
-    """The first seven hex digits of a hash of names and texts: equal code, equal digits."""
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        text = files[name].encode()
-        digest.update(f"{name}\0{len(text)}\0".encode())
-        digest.update(text)
-    return digest.hexdigest()[:COMMIT_DIGITS]
-
-
-def _experiment(reader: Reader, experiment: Experiment) -> tuple[object, ...]:
-    return (
-        experiment.id,
-        experiment.parent,
-        commit(reader.files(experiment.id)),
-        sentence(experiment.title, TEXT_LIMIT),
-        sentence(experiment.hypothesis, TEXT_LIMIT),
-        sentence(experiment.origin, TEXT_LIMIT),
-        experiment.state.value,
-        experiment.metric,
-        *rests_on(experiment),
-        sentence(experiment.reason, TEXT_LIMIT),
-        experiment.staleness,
-        json.dumps(dict(experiment.constants)),
-        experiment.fingerprint,
-        experiment.skeleton,
-        experiment.created_at,
-        experiment.decided_at,
-        sentence(experiment.expected, TEXT_LIMIT),
-        sentence(experiment.lesson, TEXT_LIMIT),
-        experiment.instruction,
-        experiment.combines,
-        experiment.mends,
-        experiment.call,
-        json.dumps(experiment.rebases),
-        experiment.size,
-        experiment.ablates,
-        sentence(experiment.hardware, TEXT_LIMIT),
-    )
-
-
-def rests_on(experiment: Experiment) -> tuple[object, ...]:
-    """Of how many trials its metric is the mean, with the lowest and the highest of them."""
-    if (repeats := experiment.repeats) is None:
-        return (experiment.trials or None, experiment.metric, experiment.metric)
-    return (repeats.trials, repeats.low, repeats.high)
-
-
-def _trial(reader: Reader, experiment: int) -> tuple[object, ...]:
-    trial = _first_done(reader, experiment)
-    if trial is None or trial.outcome is None:
-        return (None,) * len(TRIAL_COLUMNS)
-    outcome, timings = trial.outcome, trial.outcome.timings
-    return (
-        trial.id,
-        trial.seed,
-        trial.slot,
-        outcome.status.value,
-        timings.startup,
-        timings.warm_up,
-        timings.train,
-        timings.eval,
-        timings.teardown,
-        outcome.started_at,
-        outcome.finished_at,
-        outcome.steps,
-        outcome.tokens,
-        outcome.parameters,
-        outcome.train_loss,
-        outcome.peak_memory_bytes,
-        outcome.peak_device_memory_bytes,
-        sentence(outcome.device, TEXT_LIMIT),
-        ",".join(outcome.gpu_ids),
-        sentence(outcome.node, TEXT_LIMIT),
-        outcome.sandbox,
-        outcome.judge,
-        outcome.audit_metric,
-        outcome.precision,
-        json.dumps(dict(outcome.metrics)),
-        int(outcome.warm),
-    )
-
-
-def _first_done(reader: Reader, experiment: int) -> TrialRecord | None:
-    """An experiment's first trial that has an outcome."""
-    usual = (t for t in reader.trials(experiment) if t.kind is TrialKind.USUAL)
-    return next((t for t in usual if t.outcome is not None), None)
 
 
 def _memory(trial: TrialRecord | None) -> str:

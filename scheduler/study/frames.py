@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scheduler.errors import UsageError
-from scheduler.study.exports import RESTS_ON, rests_on
 from scheduler.study.folder import StudyFolder
 from scheduler.study.names import resolve_study
 from scheduler.study.reader import Reader
 from scheduler.study.records import TrialRecord
+from scheduler.study.table import RESTS_ON, rests_on
 from workers.command import SELF_REPORTED
 
 if TYPE_CHECKING:

@@ -3,15 +3,20 @@
 import csv
 from pathlib import Path
 
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from agent import Proposal
 from scheduler.rules import events as ev
 from scheduler.rules.state import Policy
-from scheduler.study.exports import commit, write_csv, write_tsv
+from scheduler.study import exports
+from scheduler.study.exports import write_csv, write_parquet, write_tsv
 from scheduler.study.facts import Contents
 from scheduler.study.reader import Reader
 from scheduler.study.store import Store
+from scheduler.study.table import COLUMNS, commit
+from tests.fixtures.verbs import call
 from tests.synthetic import Course, make_study
 
 
@@ -59,6 +64,44 @@ def test_the_csv_holds_every_experiment_in_full_precision(database: Path, tmp_pa
     assert int(table[0]["steps"]) == first.steps
     assert table[0]["device"] == first.device
     assert (table[0]["warm"], table[-1]["warm"]) == ("0", "1")
+
+
+def test_parquet_holds_what_the_csv_does_with_its_types(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "ROW_GROUP", 7)
+    with Reader(database) as reader:
+        write_csv(reader, tmp_path / "results.csv")
+        write_parquet(reader, tmp_path / "results.parquet", metric="loss (self-reported)")
+        experiments = list(reader.experiments())
+    table = rows(tmp_path / "results.csv", ",")
+    frame = pd.read_parquet(tmp_path / "results.parquet", dtype_backend="pyarrow")
+    assert [*frame.columns] == [*table[0]] == [*COLUMNS]
+    for name, kind in COLUMNS.items():
+        ours = [None if pd.isna(value) else value for value in frame[name]]
+        assert {type(value) for value in ours} <= {kind, type(None)}, name
+        theirs = [row[name] for row in table]
+        assert ["" if value is None else str(value) for value in ours] == theirs, name
+    assert frame["metric"].isna().sum() == sum(e.metric is None for e in experiments) > 0
+    assert frame["metric"].min() == min(e.metric for e in experiments if e.metric is not None)
+    metadata = pq.read_schema(tmp_path / "results.parquet").metadata
+    assert metadata[b"metric"] == b"loss (self-reported)"
+
+
+def test_a_study_without_experiments_is_a_table_without_rows(tmp_path: Path) -> None:
+    Store(tmp_path / "study.db").close()
+    with Reader(tmp_path / "study.db") as reader:
+        write_parquet(reader, tmp_path / "results.parquet")
+    frame = pd.read_parquet(tmp_path / "results.parquet")
+    assert (len(frame), [*frame.columns]) == (0, [*COLUMNS])
+
+
+def test_the_verb_writes_parquet_beside_the_others(database: Path, tmp_path: Path) -> None:
+    arguments = ("-s", database.parent, "--format", "csv,parquet", "-o", tmp_path)
+    assert call("export", *arguments) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"results.csv", "results.parquet"}
+    whole = pd.read_parquet(tmp_path / "results.parquet")
+    assert len(whole) == len(rows(tmp_path / "results.csv", ","))
 
 
 def test_text_stays_in_its_field(tmp_path: Path) -> None:

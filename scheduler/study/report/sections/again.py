@@ -2,10 +2,10 @@
 
 import yaml
 
-from scheduler.study.exports import commit
 from scheduler.study.report import wording
 from scheduler.study.report.blocks import Block, Facts, Section, Verbatim, Words
 from scheduler.study.report.material import Material
+from scheduler.study.table import commit
 from workers.log import sentence
 
 KEYS = ("seed", "budget", "task", "data", "workers", "keep")
