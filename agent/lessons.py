@@ -36,12 +36,13 @@ _LINE = re.compile(
     r"(?:; got (?P<got>[^;]*))?"
     r"(?:; reason: (?P<reason>.*))?"
 )
-_NUMBER = r"-?(?:\d[\d.]*(?:e[+-]?\d+)?|inf|nan)"
+NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?|inf|nan)"
+"""As Python writes one; not the 1.2.3 of a version, which a title may hold."""
 _AGAINST = re.compile(
-    rf"(?P<size>{_NUMBER}) (?:lower|higher) than #(?P<parent>\d+) "
-    rf"\({_NUMBER} -> (?P<metric>{_NUMBER}): (?P<side>better|worse)(?P<sigmas>, .* sigma)?\)"
+    rf"(?P<size>{NUMBER}) (?:lower|higher) than #(?P<parent>\d+) "
+    rf"\({NUMBER} -> (?P<metric>{NUMBER}): (?P<side>better|worse)(?P<sigmas>, .* sigma)?\)"
 )
-_EQUAL = re.compile(rf"the same as #(?P<parent>\d+) \((?P<metric>{_NUMBER})\)")
+_EQUAL = re.compile(rf"the same as #(?P<parent>\d+) \((?P<metric>{NUMBER})\)")
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def read_lesson(line: str) -> Lesson | None:
     elif against := _EQUAL.fullmatch(got):
         gain = 0.0
     else:
-        metric = float(got) if re.fullmatch(_NUMBER, got) else None
+        metric = float(got) if re.fullmatch(NUMBER, got) else None
         return Lesson(**(vars(lesson) | {"metric": metric}))
     known = {"metric": float(against["metric"]), "gain": gain, "parent": int(against["parent"])}
     return Lesson(**(vars(lesson) | known))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.lessons import FAILURES, Lesson, read_lesson
+from agent.lessons import FAILURES, NUMBER, Lesson, read_lesson
 from agent.quoting import block, one_line
 
 MOST = 6_000  # characters, about 2,000 tokens: a prompt carries it with every call
@@ -24,7 +24,7 @@ NOTES = 0.4  # of the space, at most, for what a model wrote earlier
 MOST_KEPT, MOST_NEWEST, MOST_KINDS, MOST_CHANGES, MOST_FAILURES = 24, 8, 20, 12, 8
 SHARES = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.1, 0.0)
 
-_MOVE = re.compile(r"([A-Z][A-Z0-9_]*) (-?[\d.]+(?:e[+-]?\d+)?) -> (-?[\d.]+(?:e[+-]?\d+)?)")
+_MOVE = re.compile(rf"([A-Z][A-Z0-9_]*) ({NUMBER}) -> ({NUMBER})")
 _DIGITS = re.compile(r"\d+")
 
 _TITLE = "# Notebook"

@@ -18,6 +18,7 @@ import regex
 from workers.command import Reading
 from workers.errors import ReadingError
 from workers.log import clean, sentence
+from workers.number import DIGITS, FINITE, LOOSE, number_of
 
 LINE_BYTES = 4 * 1024  # of one line; what comes after them is not looked at
 FILE_BYTES = 16 * 1024 * 1024  # of a file that holds a metric
@@ -27,9 +28,12 @@ ALL_SLOW_SECONDS = 10.0  # for a pattern on all slow lines of a stream; then it 
 FILE_SECONDS = 10.0  # for a pattern on all of a file
 CHUNK = 64 * 1024
 _ENDS = re.compile(rb"[\r\n]")  # a progress bar's carriage return ends a line too
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_BEFORE = re.compile(r"(?:[\d.]|(?<![\w.+-])[-+])$")  # what belongs to a number that follows it
-_RAGGED = re.compile(r"[-+.\w]*$")
+_NUMBER = re.compile(FINITE)
+_DECIMAL = re.compile(rf"[-+]?{DIGITS}")
+_BEFORE = re.compile(r"(?:[0-9.]|(?<![\w.+-])[-+])$")  # what belongs to a number that follows it
+_THREE = re.compile(r"[0-9]{3}(?![0-9])")
+_THOUSANDS = re.compile(r"(?<![\w.,])[-+]?[0-9]{1,3}(?:,[0-9]{3})*,$")  # what belongs before these
+_RAGGED = re.compile(r"[-+.,\w]*$")
 
 
 def compiled(pattern: str) -> "regex.Pattern[str]":
@@ -194,32 +198,46 @@ def _last(pattern: "regex.Pattern[str]", line: str) -> _Found | None:
     try:
         for match in pattern.finditer(line, timeout=LINE_SECONDS):
             if (text := match[group]) is not None:
-                found = _Found(text, _cut(line, *match.span(group)))
+                found = _Found(text, _cut(line, match.span(group), match.span()))
     except TimeoutError:
         shown = sentence(line, 60)
         return _Found("", f"its pattern took longer than {LINE_SECONDS:g} s on the line {shown!r}")
     return found
 
 
-def _cut(line: str, start: int, end: int) -> str:
-    """Why a match is only a part of a number: 9.8 of 9.8e-05 is another number; or ""."""
+def _cut(line: str, group: tuple[int, int], match: tuple[int, int]) -> str:
+    """Why a group is only a part of a number: 9.8 of 9.8e-05 is another number; or "".
+
+    A comma that the pattern itself takes, outside of the group, stands between two numbers.
+    """
+    start, end = group
     text = line[start:end]
-    whole = _NUMBER.match(line, start)
-    if whole is None or not _NUMBER.fullmatch(text):
+    if not _NUMBER.fullmatch(text):
         return ""
+    whole = (_NUMBER if match[1] == end else _DECIMAL).match(line, start)
+    stop = end if whole is None else whole.end()
+    if line[end:stop] == ".":  # of the sentence
+        stop = end
     before = _BEFORE.search(line, 0, start)
-    if whole.end() <= end and (before is None or text[0] in "-+"):
+    if match[0] == start and before is None and _THREE.match(line, start):
+        before = _THOUSANDS.search(line, 0, start)
+    if stop <= end and (before is None or text[0] in "-+"):
         return ""
-    shown = line[before.start() if before else start : max(end, whole.end())]
+    shown = line[before.start() if before else start : max(end, stop)]
+    way = (
+        "([-+.,\\w]+) for the number, or a comma behind it"
+        if "," in shown
+        else f"{LOOSE} for the number"
+    )
     return (
         f"its pattern takes only {text!r} of a number that is longer ({sentence(shown, 60)!r}); "
-        r"write ([-+.\w]+) for the number"
+        f"write {way}"
     )
 
 
 def _number(text: str, reading: Reading, where: str) -> float:
     try:
-        return float(text)
-    except (ValueError, TypeError):
+        return number_of(text)
+    except ValueError:
         said = sentence(text or "", 60)
         raise ReadingError(f"{reading.name} is {said!r} in {where}, which is no number") from None

@@ -14,9 +14,8 @@ from scheduler.init.said import Hole, Said
 from scheduler.init.source import Dump, Module
 from scheduler.init.sources import Sources
 from scheduler.init.vocabulary import Goal, Name, name_of
+from workers.number import APART, EXACT, LOOSE
 
-NUMBER = r"([-+.\w]+)"  # also nan, inf and 1e-05: a run that ends so must not show an older value
-STRICT = r"([-+]?[0-9]+(?:\.[0-9]+)?)"  # where a letter or a full stop follows at once
 # Up to four words. Lengths are bounded: what is searched may be written to keep a search busy.
 WORDS = r"[A-Za-z][\w./@-]{0,40}(?: {1,4}[A-Za-z][\w./@-]{0,40}){0,3}"
 _LABEL = re.compile(rf"{WORDS}(?=[^A-Za-z0-9]{{0,40}}$)")
@@ -111,7 +110,13 @@ def _named(before: str, hole: Hole) -> tuple[Name, str] | None:
 def _pattern(said: Said, place: int, label: str, others: list[str]) -> str | None:
     """A regular expression for the value in a hole, which no other line of the program fits."""
     before, after = _beside(said, place)
-    number = STRICT if re.match(r"[\w.+-]", after) else NUMBER
+    hole = said.parts[place]
+    if isinstance(hole, Hole) and "," in hole.spec:
+        number = APART
+    elif after.startswith(","):
+        number = f"{EXACT},"  # the comma is the program's, not the number's
+    else:
+        number = EXACT if re.match(r"[\w.+-]", after) else LOOSE
     if not label:
         alone = said.begins and len(said.parts) == 1
         return rf"^{number}$" if alone else None
@@ -150,7 +155,7 @@ def _in(sources: Sources, module: Module, dump: Dump) -> Iterator[Metric]:
         if name is None:
             continue
         last = key.rpartition(".")[2]
-        quoted = rf'"{re.escape(last)}":\s*{NUMBER}'
+        quoted = rf'"{re.escape(last)}":\s*{LOOSE}'
         lines = dump.appends or dump.path is None
         yield Metric(
             name.text,

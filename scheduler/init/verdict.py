@@ -9,17 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scheduler.init.advice import advised
-from scheduler.init.metrics import NUMBER, WORDS, loosened
+from scheduler.init.metrics import WORDS, loosened
 from scheduler.init.vocabulary import name_of
 from scheduler.study.config import Config
 from workers import Outcome, OutcomeStatus
 from workers.log import clean, sentence
+from workers.number import APART, EXACT, FINITE, LOOSE
 
 LAST_LINES = 6  # of the output, where something is wrong
 FIGURES = 6  # numbers that look like metrics
-_FIGURE = re.compile(
-    rf"(?<![A-Za-z])({WORDS})(\"?\s{{0,8}}[:=]?\s{{0,8}})([-+]?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?)"
-)
+_FIGURE = re.compile(rf"(?<![A-Za-z])({WORDS})(\"?\s{{0,8}}[:=]?\s{{0,8}})({FINITE})(?=([\w.+-])?)")
 SLACK_SECONDS = 30.0
 """Beside twice the baseline's time: a busier machine, an edit that compiles longer."""
 
@@ -82,12 +81,13 @@ def figures(log: str) -> list[tuple[str, str, str]]:
     for line in clean(log).splitlines():
         if len(line) > 2000:
             continue
-        for label, between, _ in _FIGURE.findall(line):
+        for label, between, value, after in _FIGURE.findall(line):
             named = name_of(label)
             if named is None:
                 continue
             found.pop(named.text, None)
-            pattern = rf"\b{loosened(label + between)}\s*{NUMBER}"
+            number = APART if "," in value else EXACT if after else LOOSE
+            pattern = rf"\b{loosened(label + between)}\s*{number}"
             found[named.text] = (named.text, sentence(line, 120), pattern)
     ordered = sorted(found.values(), key=lambda each: -_weight(each[0]))
     return ordered[:FIGURES]

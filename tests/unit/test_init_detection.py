@@ -15,6 +15,8 @@ from scheduler.init.snapshot import Snapshot
 from scheduler.init.sources import Sources, read_sources
 from scheduler.init.vocabulary import name_of
 from scheduler.study.config import Config
+from workers.command import Reading
+from workers.readings import Scanner
 
 HERE = Place("/repo", has=lambda name: name in ("torch", "numpy"))
 TRAIN = """
@@ -54,6 +56,14 @@ def drafted(files: Mapping[str, str], place: Place = HERE, **wishes: Any) -> Dra
         ('print("val_loss", x, sep="=")', "val_loss=1e-05", "val_loss", "1e-05"),
         ('print(f"{val_loss=}")', "val_loss=nan", "val_loss", "nan"),
         ('print(f"val loss {loss:.3f}s")', "val loss 0.125s", "val_loss", "0.125"),
+        ('print(f"val loss {loss}s")', "val loss 9.8e-05s", "val_loss", "9.8e-05"),
+        ('print(f"val loss {loss}s")', "val loss nans", "val_loss", "nan"),
+        ('print(f"val loss {loss}.")', "val loss -inf.", "val_loss", "-inf"),
+        ('print(f"val loss {loss}.")', "val loss 1.5E+03.", "val_loss", "1.5E+03"),
+        ('print(f"perplexity {p:,.2f}, {n} steps")', "perplexity 1,234.50, 7 steps",
+         "perplexity", "1,234.50"),
+        ('print(f"val_loss {a:.2f},{n}")', "val_loss 9.00,100", "val_loss", "9.00"),
+        ('print(f"test accuracy {a:.1%}")', "test accuracy 93.5%", "test_accuracy", "93.5"),
         ('print(json.dumps({"eval": {"auc": a}}))', '{"eval": {"auc": 0.7}}', "eval_auc", "0.7"),
     ],
 )  # fmt: skip
@@ -66,6 +76,10 @@ def test_a_metric_is_found_in_whatever_prints_it_and_its_pattern_reads_the_line(
     read = re.search(found.pattern, line)
     assert read is not None, found.pattern
     assert read[1] == value
+    reading = Reading(name, pattern=found.pattern)
+    scanner = Scanner([reading])
+    scanner.write(line.encode() + b"\n")
+    assert str(scanner.value(reading)) == str(float(value.replace(",", "")))
 
 
 def test_validation_goes_before_training_and_the_pattern_tells_them_apart() -> None:

@@ -42,12 +42,14 @@ def test_a_script_that_is_told_its_seed_is_not_doubted_for_it() -> None:
 
 def test_numbers_that_look_like_metrics_come_with_a_pattern_that_reads_them() -> None:
     log = "epoch 3 lr 0.1 | valid/loss = 0.3125 | top1: 88.2%\ntime 4.2\n"
+    log += "perplexity: 1,234.5\nval mse -9.8E-05s\n"
     found = {name: pattern for name, _, pattern in figures(log)}
-    assert set(found) == {"valid_loss", "top1"}
-    for name, value in (("valid_loss", "0.3125"), ("top1", "88.2")):
-        read = re.search(found[name], log)
-        assert read is not None
-        assert read[1] == value
+    read = {"valid_loss": "0.3125", "top1": "88.2", "perplexity": "1,234.5", "val_mse": "-9.8E-05"}
+    assert set(found) == set(read)
+    for name, value in read.items():
+        match = re.search(found[name], log)
+        assert match is not None
+        assert match[1] == value
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,17 @@ def test_equal_changes_are_counted_together_with_their_best() -> None:
     assert "- DEPTH down: 1 time, best #4 (DEPTH 8 -> 6): worse by 0.2" in notebook
 
 
+def test_a_title_with_versions_in_it_is_no_move_of_a_constant() -> None:
+    lines = [
+        "#2 discarded: CUDA 1.2.3 -> 1.2.4; got 0.1 higher than #1 (1.5 -> 1.6: worse)",
+        "#3 discarded: DEPTH 8 -> 1e-05; got 0.1 higher than #1 (1.5 -> 1.6: worse)",
+        "#4 crashed: a title; got 1.2.3",
+    ]
+    notebook = condense("", lines)
+    assert "CUDA 1.2.3 -> 1.2.4: worse by 0.1" in notebook
+    assert "DEPTH down: 1 time" in notebook
+
+
 def test_counts_don_t_depend_on_how_often_it_was_condensed() -> None:
     def counts(notebook: str) -> list[str]:
         return [line for line in notebook.splitlines() if " times, " in line or "up to" in line]

@@ -74,6 +74,10 @@ def test_a_preset_reads_the_last_number_whatever_it_looks_like(preset: str, numb
         (r"loss (\d)", "loss 12.5", "12.5"),
         (r"loss .*([0-9.]+)", "loss 12.5", "2.5|.5|5"),
         (r"loss -([0-9.]+)", "loss -0.5", "-0.5"),
+        (r"loss ([-+.\w]+)", "loss 1,234.5", "1,234.5"),
+        (r"loss (\d+)", "loss 1,234,567", "1,234,567"),
+        (r"([-+.\w]+)$", "loss 1,234", "1,234"),
+        (r"loss ([0-9]+[.][0-9]+)", "loss 1.5E+03", "1.5E+03"),
     ],
 )
 def test_a_piece_of_a_number_is_no_metric(
@@ -95,11 +99,42 @@ def test_a_piece_of_a_number_is_no_metric(
         (r"loss-([0-9.]+)", "loss-0.5"),
         (r"(\S+)$", "epoch 3 loss 0.5"),
         (r"([0-9.]+),", "x 0.5, y 7"),
+        (r"loss ([-+.\w]+)", "loss 0.5,200 steps"),
+        (r"loss ([-+.\w]+)", "The final loss 0.5."),
+        (r"loss ([0-9]+[.][0-9]+)", "The final loss 0.5."),
+        (r"loss ([-+.\w]+)", "loss 0.5%"),
+        (r"loss ([-+.\w]+)", "loss +5E-1"),
+        (r"loss ([-+.\w]+)", "loss .5"),
+        (r"^[0-9]+,([-+.\w]+),", "7,0.5,200"),
+        (r"^7,([-+.\w]+)", "7,0.5"),
     ],
 )
 def test_a_whole_number_beside_other_signs_is_one(pattern: str, line: str) -> None:
     reading = Reading("loss", pattern=pattern)
     assert scanned(line.encode(), reading).value(reading) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [("1,234.5", 1234.5), ("-12,345,678", -12345678.0), ("1_234.5", 1234.5), ("1,234.", 1234.0)],
+)
+def test_thousands_may_stand_apart(line: str, value: float) -> None:
+    reading = Reading("loss", pattern=r"loss ([-+.,\w]+)")
+    assert scanned(f"loss {line}\n".encode(), reading).value(reading) == value
+
+
+def test_a_comma_that_the_pattern_takes_stands_between_two_numbers() -> None:
+    reading = Reading("step", pattern=r"^([0-9]+),")
+    assert scanned(b"5,100,0.3\n", reading).value(reading) == 5.0
+    behind = Reading("size", pattern=r"^[0-9]+,([0-9]+),")
+    assert scanned(b"5,100,0.3\n", behind).value(behind) == 100.0
+
+
+def test_what_only_looks_like_thousands_is_no_number() -> None:
+    reading = Reading("loss", pattern=r"loss ([-+.,\w]+)")
+    for line in ("1,23", "1,2345", "12,34,567", "0.5,200"):
+        with pytest.raises(ReadingError, match="which is no number"):
+            scanned(f"loss {line}\n".encode(), reading).value(reading)
 
 
 def test_a_pattern_that_takes_for_ever_is_given_up_and_said(tmp_path: Path) -> None:
