@@ -89,6 +89,16 @@ def test_a_run_says_where_its_experiment_stands(folder: StudyFolder, runs: list[
     assert run.metrics["tokens_per_second"] == pytest.approx(6.3e8 / 300)
 
 
+def test_a_run_says_whether_its_process_was_there_before_it(
+    folder: StudyFolder, runs: list[Run]
+) -> None:
+    with Reader(folder.database) as reader:
+        warm = {t.id: t.outcome.warm for t in reader.trials() if t.outcome is not None}
+    assert set(warm.values()) == {False, True}
+    assert {run.trial: run.settings["warm"] == "true" for run in runs} == warm
+    assert {run.settings["warm"] for run in runs} == {"true", "false"}
+
+
 def test_champions_bear_their_number(folder: StudyFolder, runs: list[Run]) -> None:
     with Reader(folder.database) as reader:
         numbers = {each.experiment: each.number for each in reader.champions()}
@@ -133,6 +143,7 @@ def test_wandb_has_each_trial_as_a_run(
         k: pytest.approx(v) for k, v in told[0].metrics.items()
     }
     assert good["config"]["lineage"] == f'"{told[0].tags["lineage"]}"'
+    assert good["config"]["warm"] == f'"{told[0].settings["warm"]}"'
     assert {"code/train.py", "diff.patch", "run.log"} == good["files"].keys()
     assert good["files"]["code/train.py"] == told[0].files["code/train.py"]
     assert good["exit"] == 0
@@ -167,6 +178,7 @@ def test_mlflow_has_each_trial_as_a_run_and_completes_one_that_was_cut_short(
     assert run.data.metrics == {k: pytest.approx(v) for k, v in good.metrics.items()}
     assert len(client.get_metric_history(run.info.run_id, "val_bpb")) == 1
     assert run.data.params["DEPTH"] == str(good.constants["DEPTH"])
+    assert run.data.params["warm"] == good.settings["warm"]
     assert run.data.tags["lineage"] == good.tags["lineage"]
     assert run.data.tags["state"] == good.tags["state"]
     assert run.info.status == "FINISHED"
@@ -194,7 +206,9 @@ def test_tensorboard_has_each_trial_as_a_run(
         assert all(each.step == run.experiment for each in stored.values())
         assert text(events, "code/train.py").split() == run.files["code/train.py"].split()
         assert f"- lineage: {run.tags['lineage']}" in text(events, "about")
+        assert f"- warm: {run.settings['warm']}" in text(events, "about")
         start = hparams(events, "_hparams_/session_start_info")
+        assert start.hparams["warm"].string_value == run.settings["warm"]
         values = {k: v.number_value for k, v in start.hparams.items() if k in run.constants}
         assert values == {k: pytest.approx(v) for k, v in run.constants.items()}
         end = hparams(events, "_hparams_/session_end_info")

@@ -99,6 +99,7 @@ class Collector:
                 "hardware": outcome.hardware,
                 "node": outcome.node,
                 "sandbox": outcome.sandbox,
+                "warm": str(outcome.warm).lower(),  # in a process that was there before it came
             },
             metrics=_metrics(outcome, self._facts.metric),
             tags=self._tags(trial, experiment, outcome, champion),

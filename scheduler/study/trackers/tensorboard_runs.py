@@ -45,7 +45,8 @@ class TensorBoardTracker:
         folder = self._place / f"trial-{run.trial:06d}"
         shutil.rmtree(folder, ignore_errors=True)
         named = {**run.constants, "origin": run.tags["origin"], "state": run.tags["state"]}
-        named |= {"judge": run.tags["judge"], "seed": run.settings["seed"]}
+        named |= {"judge": run.tags["judge"]}
+        named |= {name: run.settings[name] for name in ("seed", "warm")}
         self._write(
             folder,
             run,
