@@ -36,6 +36,7 @@ _KEPT, _KINDS, _CHANGES, _FAILED, _NOTES = (
     "## Failures",
     "## Earlier notes",
 )
+_PARTS = (_KEPT, _KINDS, _CHANGES, _FAILED)
 _OTHERS = "all others"
 _COUNTS = re.compile(r"Experiments up to #(\d+): (\d+) kept, (\d+) not kept, (\d+) failed\.")
 _GAIN = r"(better by \S+|worse by \S+|no change|not compared)"
@@ -113,6 +114,20 @@ def accept(text: str, *, most: int = MOST) -> str:
         return text
     note = f"\n\n[cut at {most:,} characters]"
     return text[: most - len(note)].rsplit("\n", 1)[0].rstrip() + note
+
+
+def headed(text: str, label: str) -> str:
+    """A notebook, whoever wrote it, with what must be known of the metric in its heading.
+
+    Without a label, or where it stands there already, it comes back as it is.
+    """
+    label = one_line(label, MOST_LABEL)
+    first, _, rest = text.partition("\n")
+    known = _HEADING.fullmatch(first)
+    if not label or (known is not None and known[1] == label):
+        return text
+    body = rest.lstrip("\n") if known is not None else text
+    return f"{_TITLE}: {label}\n\n{body}"
 
 
 def _add(book: _Book, lesson: Lesson) -> None:
@@ -241,10 +256,14 @@ def _read(notebook: str, most: int) -> _Book:
         book.notes = accept(notebook, most=round(NOTES * most))
         return book
     book.label = heading[1] or ""
+    ours = (*_PARTS, _NOTES)
+    if not any(line in ours or _COUNTS.fullmatch(line) for line in notebook.splitlines()):
+        book.notes = notebook.removeprefix(f"{first}\n\n")  # a model wrote it
+        return book
     body, _, book.notes = notebook.partition(f"\n\n{_NOTES}\n\n")
     part, strange = "", []
     for line in body.splitlines()[1:]:
-        if line in (_KEPT, _KINDS, _CHANGES, _FAILED):
+        if line in _PARTS:
             part = line
         elif line.strip() and not _take(book, part, line):
             strange.append(line)

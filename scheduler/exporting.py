@@ -23,7 +23,7 @@ def export(path: Path, task: TaskSection) -> None:
     folder = StudyFolder(path)
     with suppress(OSError), Reader(folder.database) as reader:
         write_tsv(reader, folder.results, metric=task.label)
-        write_notebook(reader, folder.notebook)
+        write_notebook(reader, folder.notebook, label=task.caution)
         minimize = task.metric.goal == "minimize"
         write_plot(reader, folder.progress, metric=task.label, minimize=minimize)
 

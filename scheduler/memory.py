@@ -13,7 +13,7 @@ from dataclasses import replace
 from agent import Answer, ArmRecord, PastExperiment, portfolio
 from agent.ledger import Settlement
 from agent.lessons import write_lesson
-from agent.notebook import condense
+from agent.notebook import condense, headed
 from agent.proposal import NOT_MODELS, TUNER
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition
@@ -35,7 +35,7 @@ class Memory:
     def __init__(self, reader: Reader, config: Config) -> None:
         self._reader = reader
         # Said of what the code says of itself alone: a model reads the heading with each call.
-        self._label = config.task.label if config.task.self_reported else ""
+        self._label = config.task.caution
         self._minimize = config.task.metric.goal == "minimize"
         self._every = config.agent.notebook_every
         self._by_models = bool(config.agent.models)
@@ -124,7 +124,7 @@ class Memory:
         self.forget(answer.request)
         if not answer.notebook or decided <= self._upto:
             return None
-        return Notebook(answer.notebook, decided, answer.arm)
+        return Notebook(headed(answer.notebook, self._label), decided, answer.arm)
 
     def _due(self, decided: int, lessons: dict[int, str]) -> Notebook | None:
         """The notebook by rule: where no model writes it, or none did for twice as long."""

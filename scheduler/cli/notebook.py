@@ -39,7 +39,7 @@ def notebook(
         if json:
             print_json({"notebook": found, "lessons": lessons})
             return
-        text = notebook_text(source)
+        text = notebook_text(source, source.metric if source.self_reported else "")
     if output is None:
         screen().print(texts.block(text), soft_wrap=True)
         return

@@ -206,7 +206,7 @@ def instructions_answer(source: Source, open_only: bool) -> out.Instructions:
 
 def notebook(source: Source) -> str:
     """The notebook and the lessons since."""
-    return notebook_text(source)
+    return notebook_text(source, source.metric if source.self_reported else "")
 
 
 def report(source: Source) -> str:

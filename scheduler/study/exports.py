@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from agent.notebook import headed
 from scheduler.study.atomic import replacing
 from scheduler.study.reader import Reader
 from scheduler.study.records import NotebookRecord, TrialRecord
@@ -75,10 +76,10 @@ def write_parquet(reader: Reader, path: Path, *, metric: str = "val_bpb") -> Non
             file.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-def write_notebook(reader: Reader, path: Path) -> None:
-    """Write what the study has learned. Raises OSError."""
+def write_notebook(reader: Reader, path: Path, *, label: str = "") -> None:
+    """Write what the study has learned; `label` as in `notebook_text`. Raises OSError."""
     with replacing(path) as draft:
-        draft.write_text(notebook_text(reader), "utf-8")
+        draft.write_text(notebook_text(reader, label), "utf-8")
 
 
 class Learned(Protocol):
@@ -91,15 +92,18 @@ class Learned(Protocol):
         """The newest lessons of decisions after the given one."""
 
 
-def notebook_text(reader: Learned) -> str:
-    """The notebook and the newest lessons that it does not cover, as Markdown."""
+def notebook_text(reader: Learned, label: str = "") -> str:
+    """The notebook and the newest lessons that it does not cover, as Markdown.
+
+    `label`: of a metric that is self-reported, for the heading, whoever wrote the notebook.
+    """
     notebook = reader.notebook()
     lessons = reader.lessons(after=notebook.upto if notebook else 0, limit=LESSONS)
     parts = [notebook.text.strip()] if notebook else []
     if lessons:
         heading = "## Since then" if notebook else "## Lessons"
         parts.append("\n".join([heading, "", *(f"- {clean(each)}" for each in lessons)]))
-    return "\n\n".join(parts or ["Nothing is decided yet."]) + "\n"
+    return headed("\n\n".join(parts or ["Nothing is decided yet."]), label) + "\n"
 
 
 def _memory(trial: TrialRecord | None) -> str:

@@ -97,6 +97,7 @@ class Frames:
     name: str
     metric: str  # what is in the columns `metric`; it says so where that is self-reported
     minimize: bool  # whether less of it is better
+    is_self_reported: bool  # the edited code itself said what it is, and no referee
     experiments: "pd.DataFrame"
     """By id, with `EXPERIMENTS`; `metric` is the mean of `metric_trials` trials, between
     `metric_low` and `metric_high`. Constants of the code are columns of their own:
@@ -106,11 +107,6 @@ class Frames:
     champions: "pd.DataFrame"
     """By number, 1 the baseline, with `CHAMPIONS`; `metric` is the experiment's, and
     `crowned_metric` what that was on the day."""
-
-    @property
-    def is_self_reported(self) -> bool:
-        """Whether any metric was told by the edited code itself, instead of a referee."""
-        return bool(self.trials["judge"].astype(str).str.startswith(SELF_REPORTED).any())
 
 
 def load_frames(path: str | Path) -> Frames:
@@ -141,10 +137,13 @@ def load_frames(path: str | Path) -> Frames:
     told = _frame(pd, trials, TRIALS)
     for name in sorted({key for each in trials for key in each if key.startswith(FIGURE)}):
         told[name] = pd.Series({t["id"]: t.get(name) for t in trials}, dtype="float64")
+    judges = told["judge"].astype(str)
     return Frames(
         name=folder.name,
         metric=config.task.label,
         minimize=config.task.metric.goal == "minimize",
+        is_self_reported=config.task.self_reported
+        or bool(judges.str.startswith(SELF_REPORTED).any()),
         experiments=frame,
         trials=told,
         champions=_frame(pd, champions, CHAMPIONS).rename_axis("number"),

@@ -220,6 +220,11 @@ class TaskSection(Section):
         return f"{self.metric.name} (self-reported)" if self.self_reported else self.metric.name
 
     @property
+    def caution(self) -> str:
+        """The same where no referee measured it; "" where one did."""
+        return self.label if self.self_reported else ""
+
+    @property
     def is_url(self) -> bool:
         """Whether the source is a git repository's address."""
         return URL.match(self.source) is not None

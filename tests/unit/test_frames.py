@@ -11,16 +11,32 @@ from nbclient import NotebookClient
 
 from scheduler.errors import UsageError
 from scheduler.study import load
+from scheduler.study.config import Config
+from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
+from scheduler.study.task_section import MetricSection, TaskSection
 from tests.fixtures.candidates import ROOT
 from tests.synthetic import make_study
 
 NOTEBOOK = ROOT / "docs" / "analysis.ipynb"
+OWN = TaskSection(
+    source="/repo",
+    command="python train.py",
+    metric=MetricSection(name="acc", pattern="acc (.*)", goal="maximize"),
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_study(tmp_path_factory.mktemp("frames") / "night1", experiments=30, seed=3)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of a repository of one's own."""
+    made = make_study(tmp_path_factory.mktemp("frames") / "own", experiments=30, seed=3)
+    StudyFolder(made).save_config(Config(task=OWN))
+    return made
 
 
 def test_a_frame_holds_each_experiment_with_its_figures(folder: Path) -> None:
@@ -77,13 +93,12 @@ def test_a_study_that_has_just_begun_gives_the_same_columns(tmp_path: Path, fold
     assert list(begun.trials.dtypes.index) == list(load(folder).trials.dtypes.index)
 
 
-def test_it_says_where_metrics_are_self_reported(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_says_where_metrics_are_self_reported(folder: Path, own: Path, tmp_path: Path) -> None:
     assert not load(folder).is_self_reported
-    frames = load(folder)
-    frames.trials["judge"] = "self-reported, regular expression"
-    assert frames.is_self_reported
+    assert load(own).is_self_reported
+    begun = make_study(tmp_path / "begun", experiments=0)
+    StudyFolder(begun).save_config(Config(task=OWN))
+    assert load(begun).is_self_reported, "no trial has ended"
 
 
 def test_without_pandas_it_says_what_to_install(
@@ -94,18 +109,41 @@ def test_without_pandas_it_says_what_to_install(
         load(folder)
 
 
-def test_the_notebook_runs_and_shows_the_champions(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def run_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the notebook's cells put out, for this study."""
     monkeypatch.setenv("STUDY", str(folder))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     read: Any = nbformat.read  # it has no types
     notebook = read(NOTEBOOK, as_version=4)
     assert all(not c.get("outputs") for c in notebook.cells), "git holds it without outputs"
     NotebookClient(notebook, timeout=100, resources={"metadata": {"path": str(ROOT)}}).execute()
-    outputs = [out for c in notebook.cells if c.cell_type == "code" for out in c.outputs]
-    shown = "".join(str(out.get("text", out.get("data", {}))) for out in outputs)
+    return [out for c in notebook.cells if c.cell_type == "code" for out in c.outputs]
+
+
+def said(output: Any) -> str:
+    return str(output.get("text", output.get("data", {})))
+
+
+def test_the_notebook_runs_and_shows_the_champions(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = run_on(folder, monkeypatch)
+    shown = "".join(map(said, outputs))
+    assert "## night1: val_bpb, lower is better" in shown
+    assert "elf-reported" not in shown
     champions = load(folder).champions
     assert f"night1: {len(load(folder).experiments)} experiments" in shown
     assert f"{champions['metric'].iloc[-1]:.6f}" in shown
     assert any("image/png" in out.get("data", {}) for out in outputs)
+
+
+def test_the_notebook_says_in_every_heading_and_table_that_a_metric_is_self_reported(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = run_on(own, monkeypatch)
+    assert "## own: acc (self-reported), higher is better" in said(outputs[0])
+    assert "nobody has checked it" in "".join(map(said, outputs))
+    tables = [said(out) for out in outputs if "text/html" in out.get("data", {})]
+    with_metrics = [each for each in tables if "_seconds" not in each]
+    assert len(with_metrics) == len(tables) - 1 == 4
+    assert all("acc (self-reported)" in each for each in with_metrics)

@@ -2,18 +2,28 @@
 
 import pytest
 
-from agent.notebook import condense
+from agent import Answer
+from agent.notebook import condense, headed
 from scheduler.cli.local import open_folder
+from scheduler.exporting import export
 from scheduler.mcp import questions, waiting
+from scheduler.memory import Memory
 from scheduler.study import load
 from scheduler.study.config import Config
 from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
 from scheduler.study.task_section import MetricSection, TaskSection
 from scheduler.study.trackers.collecting import facts_of
+from tests.fixtures.verbs import Output, call
 from tests.synthetic import make_study
 
 METRIC = MetricSection(name="loss", pattern="loss (.*)")
+LABEL = "loss (self-reported)"
+LESSONS = [
+    f"#{n} discarded: LR 0.1 -> 0.{n}; expected lower; got 0.01 higher than #1 "
+    "(1.5 -> 1.51: worse, 2.0 sigma)"
+    for n in range(2, 10)
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +50,44 @@ def test_tables_and_trackers_name_it(folder: StudyFolder) -> None:
 
 
 def test_the_notebook_says_it_in_its_heading_and_keeps_it() -> None:
-    lessons = [
-        f"#{n} discarded: LR 0.1 -> 0.{n}; expected lower; got 0.01 higher than #1 "
-        "(1.5 -> 1.51: worse, 2.0 sigma)"
-        for n in range(2, 10)
-    ]
-    notebook = condense("", lessons[:4], label="loss (self-reported)")
+    notebook = condense("", LESSONS[:4], label=LABEL)
     assert notebook.startswith("# Notebook: loss (self-reported)\n\n")
     assert condense(notebook, []) == notebook
-    later = condense(notebook, lessons[4:], label="loss (self-reported)")
+    later = condense(notebook, LESSONS[4:], label=LABEL)
     assert later.startswith("# Notebook: loss (self-reported)\n\nExperiments up to #")
     # One that was begun before is taken over, not put aside as somebody's notes.
-    old = condense("", lessons[:4])
-    assert condense(old, lessons[4:], label="loss (self-reported)") == later
+    old = condense("", LESSONS[:4])
+    assert condense(old, LESSONS[4:], label=LABEL) == later
+
+
+@pytest.mark.parametrize(
+    "begins", ["", "# What works\n\n", "# Notebook\n\n", f"# Notebook: {LABEL}\n\n"]
+)
+def test_a_notebook_that_a_model_wrote_says_it_too(begins: str) -> None:
+    words = "Wider layers help.\n\n- 0.02 is too high"
+    text = headed(f"{begins}{words}", LABEL)
+    assert text.startswith(f"# Notebook: {LABEL}\n\n")
+    assert text.count("# Notebook") == 1
+    assert text.endswith(words)
+    assert headed(text, LABEL) == text
+    later = condense(text, LESSONS, label=LABEL)
+    assert later.startswith(f"# Notebook: {LABEL}\n\nExperiments up to #")
+    assert later.endswith(f"## Earlier notes\n\n{text.partition(LABEL)[2].strip()}")
+    assert later.count("# Notebook") == 1
+
+
+def test_the_study_s_notebook_says_it_whoever_wrote_it_and_before_anyone_has(
+    folder: StudyFolder, capsys: Output
+) -> None:
+    assert call("notebook", "-s", folder.path) == 0
+    assert capsys.readouterr().out.startswith(f"# Notebook: {LABEL}\n\n")
+    with open_folder(folder) as source:
+        assert questions.notebook(source).startswith(f"# Notebook: {LABEL}")
+    export(folder.path, folder.load_config().task)
+    assert folder.notebook.read_text("utf-8").startswith(f"# Notebook: {LABEL}")
+    with Reader(folder.database) as reader:
+        memory = Memory(reader, folder.load_config())
+    answer = Answer(1, (), notebook="Wider layers help.", arm="a-model")
+    brought = memory.accept_notebook(answer, 99)
+    assert brought is not None
+    assert brought.text == f"# Notebook: {LABEL}\n\nWider layers help."
