@@ -31,18 +31,21 @@ from scheduler.study.folder import StudyFolder
 from scheduler.study.letters import Submit
 from scheduler.study.live import read_live
 from scheduler.study.reader import Reader
-from scheduler.study.records import Experiment, Live
+from scheduler.study.recheck import recheck
+from scheduler.study.records import Experiment, Live, TrialRecord
 from scheduler.study.report.files import make_report
 from scheduler.study.report.markdown import render_markdown
+from scheduler.study.sections import KeepSection
 from tests.fixtures.candidates import ROOT
 from tests.fixtures.model_server import ModelServer, Request, Say
 from tests.fixtures.verbs import call
 
 REPOSITORIES = ROOT / "tests" / "fixtures" / "repositories"
 COMMON = (
-    *("workers.gpus_per_trial=0", "workers.slots=2", "keep.most_seeds=0", "keep.champion_seeds=1"),
+    *("workers.gpus_per_trial=0", "workers.slots=2"),
     *("budget.seconds=5", "budget.startup_seconds=60"),
 )
+PLAIN = ("keep.most_seeds=0", "keep.champion_seeds=1")
 SCRIPT = {
     "task.command": "{python} train.py --seed {seed}",
     "task.metric.name": "val_loss",
@@ -74,10 +77,13 @@ def repository(tmp_path: Path, name: str) -> Path:
     return folder
 
 
-def configured(folder: Path, keys: Mapping[str, str], *more: str) -> Config:
+def configured(
+    folder: Path, keys: Mapping[str, str], *more: str, keep: Sequence[str] = PLAIN
+) -> Config:
+    """`keep`: what decides; by default a plain comparison, which needs no repeats."""
     wanted = [f"{key}={value}" for key, value in {"task.source": str(folder), **keys}.items()]
     (empty := folder.parent / "my.yaml").write_text("")
-    return load_config(empty, [*COMMON, *wanted, *more], {})
+    return load_config(empty, [*COMMON, *keep, *wanted, *more], {})
 
 
 def study(tmp_path: Path, config: Config, letter: Submit | None = None) -> tuple[Live, Path]:
@@ -146,6 +152,38 @@ def test_a_script_is_tuned_by_its_constants_and_everything_calls_its_loss_self_r
     assert "val_loss is self-reported: it is what the edited code says of itself" in report
     header = (path / "results.tsv").read_text().splitlines()[0]
     assert header.startswith("commit\tval_loss (self-reported)\t")
+
+
+def test_a_win_is_confirmed_with_further_seeds_by_the_rule_that_holds_by_default(
+    tmp_path: Path,
+) -> None:
+    folder = repository(tmp_path, "script")
+    code = (folder / "train.py").read_text()
+    longer = {"train.py": code.replace("STEPS = 200", "STEPS = 4000")}
+    config = configured(folder, SCRIPT, "stop.max_experiments=2", keep=())
+    assert config.keep == KeepSection()
+    last, path = study(tmp_path, config, Submit("Longer", longer, parent=0))
+    assert last.study.reason is StopReason.MAX_EXPERIMENTS
+    won = last.champion  # the edit, or it carried over to what the tuner found meanwhile
+    assert won is not None
+    assert won.id > 0, [each.reason for each in experiments(path)]
+    assert " p = " in won.reason
+    with Reader(path / "study.db") as reader:
+        ours, baseline = (_metrics(reader.trials(number)) for number in (won.id, 0))
+        checked = list(recheck(reader, minimize=True))
+    assert len(baseline) > 1
+    assert len({*ours.values(), *baseline.values()}) == len(ours) + len(baseline), "seeds differ"
+    further = [metric for number, metric in ours.items() if number > 1]
+    assert won.metric == pytest.approx(sum(further) / len(further))
+    assert won.trials == len(further)
+    assert last.study.baseline == pytest.approx(sum(baseline.values()) / len(baseline))
+    assert [each.experiment for each in checked if not each.agrees] == []
+
+
+def _metrics(trials: Sequence[TrialRecord]) -> dict[int, float]:
+    """What each seed gave, by the number of its trial."""
+    outcomes = {each.number: each.outcome for each in trials}
+    return {n: o.metric for n, o in outcomes.items() if o is not None and o.metric is not None}
 
 
 def edit(path: str, search: str, replace: str) -> str:
