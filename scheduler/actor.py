@@ -12,7 +12,8 @@ from agent import Briefing
 from agent.ledger import Intent, Settlement
 from scheduler.correspondence import Posted
 from scheduler.errors import StudyFull
-from scheduler.results import Item, Plan, Results
+from scheduler.plan import Plan
+from scheduler.results import Item, Results
 from scheduler.rules import events as ev
 from scheduler.study.config import Config
 from scheduler.study.records import Live

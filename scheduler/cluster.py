@@ -28,8 +28,9 @@ from scheduler.errors import SchedulerError, StudyError, StudyInUse
 from scheduler.exporting import export_politely
 from scheduler.loop import AnswerLost, Room, TrialLost
 from scheduler.nodes import count_kinds, count_slots, nodes
+from scheduler.plan import Plan
 from scheduler.researcher import AgentActor
-from scheduler.results import Item, Plan
+from scheduler.results import Item
 from scheduler.rules import events as ev
 from scheduler.shares import SharedCluster
 from scheduler.study.config import Config

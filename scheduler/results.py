@@ -13,23 +13,24 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from agent import Answer, Briefing, Proposal, Purpose
+from agent import Answer, Briefing, Purpose
 from agent.ledger import Intent, Settlement
 from agent.proposal import NOT_MODELS
 from scheduler.briefings import Circumstances, write_briefing
 from scheduler.correspondence import Posted, finish_reply, take_up
+from scheduler.live_view import LiveView
 from scheduler.memory import Memory
-from scheduler.rules import checks
+from scheduler.outfit import Outfit
+from scheduler.plan import Plan
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition, step
-from scheduler.rules.noise import SCREENING
 from scheduler.rules.state import State, TrialEntry
-from scheduler.rules.states import TrialKind, TrialState
+from scheduler.rules.states import TrialState
 from scheduler.study.artifacts import Artifacts
 from scheduler.study.config import Config
 from scheduler.study.database import has_no_room
@@ -39,16 +40,15 @@ from scheduler.study.live import write_live
 from scheduler.study.lock import StudyLock
 from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
-from scheduler.study.records import Live, SlotView, TrialRecord
+from scheduler.study.records import Live
 from scheduler.study.room import full, rest
 from scheduler.study.store import Session, Store
-from workers import Command, Outcome, OutcomeStatus, Progress, Resources, Trial
-from workers.compiled import name_of
+from workers import Outcome, Progress, Trial
 
-REPORTS_PER_SECOND = 50  # of all running trials together, however many there are
+__all__ = ["Answered", "Ended", "Item", "Plan", "Results"]
+
 LOCK_SECONDS = 15.0  # for an earlier process of the same study to notice that it is orphaned
 EARLY_SECONDS = 10.0  # of training: a crash so soon is cheap to mend
-SHOWN_QUEUE, SHOWN_RECENT = 10, 10
 VERSIONED = ("autoresearch-ray", "ray", "torch", "optuna", "litellm")
 
 
@@ -70,20 +70,6 @@ class Ended:
 
 
 Item = ev.Event | Answered | Ended | Posted
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What every trial of a study has in common."""
-
-    baseline: Proposal
-    task: str  # content hash of the task's fixed files
-    data: str  # content hash of the packed data
-    resources: Resources
-    guide: str = ""  # the task's own words on its contract, for the agent
-    audits: bool = True  # the audit split is long enough to be scored
-    may_change: tuple[str, ...] = ()  # fixed files that a run may alter, as workers.Command has it
-    task_files: Mapping[str, str] = field(default_factory=dict)  # its fixed files' own hashes
 
 
 class Results:
@@ -110,11 +96,8 @@ class Results:
                 self._calls = self._store.calls(config.call_limits())
             undo.pop_all()
         self._artifacts = Artifacts(self._folder, self._reader)
-        self._progress: dict[int, Progress] = {}
-        self._assigned: dict[int, float] = {}  # trial -> when it was given its slot
-        self._titles: dict[int, str] = {}  # of undecided experiments
-        self._baseline_seconds: float | None = None  # of its first run, once it is decided
-        self._compiled = (-1, "")  # an experiment, and the name of its compile cache
+        self._outfit = Outfit(self._reader, config, plan)
+        self._view = LiveView(self._reader, config)
         self._briefed: dict[int, _Briefed] = {}  # by request
         self._mailbox = Mailbox(self._folder.inbox)
         self._held: tuple[int, ev.Event, Contents] | None = None  # translated, not yet recorded
@@ -193,74 +176,7 @@ class Results:
         """Everything that a worker needs to run a trial."""
         record = self._reader.trial(number)
         assert record is not None, f"no trial {number}"
-        entry = self._state.trials.get(number)  # None: it was cut short meanwhile
-        return Trial(
-            id=record.id,
-            experiment=record.experiment,
-            number=record.number,
-            seed=record.seed,
-            slot=record.slot or 0,
-            files=self._reader.files(record.experiment),
-            task=self._plan.task,
-            data=self._plan.data,
-            budget=self._config.trial_budget(record.kind),
-            resources=self._resources(record),
-            settings=self._config.trial_settings(),
-            progress_seconds=max(1.0, self._state.slots / REPORTS_PER_SECOND),
-            sandbox=self._config.workers.sandbox,
-            prestart=self._config.workers.prestart,
-            compile_cache=self._caches,
-            compiled_by=self._compiled_by(record),
-            audit=checks.audit_range(self._state, entry) if entry and self._plan.audits else None,
-            command=self._command(record),
-            limits=self._config.task.limits(),
-        )
-
-    def _command(self, record: TrialRecord) -> Command | None:
-        """How it is run; where it is told its seconds, the baseline's run says what these are."""
-        command = self._config.trial_command(record.kind, may_change=self._plan.may_change)
-        if command is None or not self._config.task.told_seconds:
-            return command
-        if self._baseline_seconds is None and (champions := self._reader.champions()):
-            self._baseline_seconds = self._ran(champions[0].experiment)
-        # Until the baseline is decided, its own repeats are all that runs.
-        took = self._baseline_seconds or self._ran(record.experiment)
-        most = self._config.most_seconds(took, record.kind)
-        return replace(command, most_seconds=most)
-
-    def _ran(self, experiment: int) -> float | None:
-        """Seconds of an experiment's first run that ended well."""
-        ended = (each.outcome for each in self._reader.trials(experiment) if each.outcome)
-        return next((e.timings.train for e in ended if e.status is OutcomeStatus.DONE), None)
-
-    @property
-    def _caches(self) -> bool:
-        """Whether caches are made and used: only where more than the screening trial decides."""
-        return self._config.workers.compile_cache and self._config.keep.most_seeds > 0
-
-    def _compiled_by(self, record: TrialRecord) -> str:
-        """The name of the compile cache that a trial begins with: the champion's, or "".
-
-        Only a screening trial has one, which alone wins nothing: a cache is what the champion's
-        start-up left, and no decision may rest on a trial that profits from it.
-        """
-        champion = self._state.champion
-        screening = record.number == SCREENING and record.kind is TrialKind.USUAL
-        if champion is None or not (self._caches and screening):
-            return ""
-        experiment = self._reader.experiment(record.experiment)
-        if experiment is None or experiment.parent is None:  # a baseline's first trial counts
-            return ""
-        if self._compiled[0] != champion.experiment:
-            name = name_of(self._plan.task, self._reader.files(champion.experiment))
-            self._compiled = champion.experiment, name
-        return self._compiled[1]
-
-    def _resources(self, record: TrialRecord) -> Resources:
-        """What its slot claims: on a mixed cluster, of the kind that the rules gave it."""
-        if record.accelerator and len(self._state.fleet.kinds) > 1:
-            return replace(self._plan.resources, accelerator=record.accelerator)
-        return self._plan.resources
+        return self._outfit.trial(record, self._state)
 
     def briefing(self, request: ev.RequestProposals) -> Briefing:
         """What the agent is told with this request. The program is read anew each time."""
@@ -299,7 +215,7 @@ class Results:
         trial = self._state.trials.get(progress.trial)
         if trial is None:
             return
-        self._progress[progress.trial] = progress
+        self._view.hear(progress)
         if progress.log:
             with suppress(OSError):  # the whole log comes with the outcome
                 self._artifacts.append_log(trial.experiment, progress.log)
@@ -307,18 +223,7 @@ class Results:
     def live(self) -> Live:
         """The study at this moment; also left in the study's folder for other processes."""
         self._write_late()
-        study = self._reader.study()
-        queue = self._reader.queue(SHOWN_QUEUE)
-        live = Live(
-            at=time.time(),
-            study=study,
-            slots=self._slots(),
-            queue=tuple(queue),
-            recent=tuple(self._reader.recent(SHOWN_RECENT)),
-            champion=self._reader.experiment(study.champion.experiment) if study.champion else None,
-            metric=self._config.task.label,
-            budget=self._config.budget_words(),
-        )
+        live = self._view.now(self._state)
         if self._full:
             live = rest(live, self._full, live.at)
         with suppress(OSError):  # a full disk should not end a study for the sake of a view
@@ -415,26 +320,22 @@ class Results:
             match fact:
                 case ev.ExperimentAdded():
                     if fact.draft is not None:
-                        self._titles[fact.id] = contents.proposals[fact.draft].title
+                        self._view.name(fact.id, contents.proposals[fact.draft].title)
                     self._write(partial(self._artifacts.write_experiment, fact.id))
                 case ev.TrialMoved(slot=int()):
                     self._begin_trial(self._state.trials[fact.id])
                 case ev.TrialMoved():
-                    self._end_trial(fact.id)
+                    self._view.end(fact.id)
                     if contents.outcome is not None and fact.state is TrialState.DONE:
                         self._keep_log(before.trials[fact.id].experiment, contents.outcome)
                 case ev.ExperimentMoved() if fact.state.is_final:
-                    self._titles.pop(fact.id, None)
+                    self._view.forget(fact.id)
                 case ev.Crowned():
                     self._write(partial(self._artifacts.write_best, fact.experiment))
 
     def _begin_trial(self, trial: TrialEntry) -> None:
-        self._assigned[trial.id] = time.time()
+        self._view.begin(trial.id)
         self._write(partial(self._artifacts.start_log, trial.experiment, trial.id))
-
-    def _end_trial(self, trial: int) -> None:
-        self._progress.pop(trial, None)
-        self._assigned.pop(trial, None)
 
     def _keep_log(self, experiment: int, outcome: Outcome) -> None:
         finish = self._artifacts.finish_log
@@ -442,15 +343,6 @@ class Results:
         if outcome.artifacts:
             keep = self._artifacts.keep_files
             self._write(partial(keep, experiment, outcome.trial, outcome.artifacts))
-
-    def _title(self, trial: TrialEntry) -> str:
-        """The baseline's title, and that of what was added before a restart, are read."""
-        experiment = trial.experiment
-        if experiment not in self._titles:
-            found = self._reader.experiment(experiment)
-            self._titles[experiment] = found.title if found else ""
-        longer = " (longer budget)" if trial.kind is TrialKind.LONG else ""
-        return self._titles[experiment] + longer
 
     def _write(self, artifact: Callable[[], None]) -> None:
         """Write a file beside the database, or later where there is no room now."""
@@ -470,31 +362,6 @@ class Results:
             self._write(partial(self._artifacts.write_experiment, number))
         if champions := self._reader.champions():
             self._write(partial(self._artifacts.write_best, champions[-1].experiment))
-
-    def _slots(self) -> tuple[SlotView, ...]:
-        views = {number: SlotView(number) for number in self._state.free}
-        for trial in self._state.trials.values():
-            if trial.slot is None:
-                continue
-            progress = self._progress.get(trial.id)
-            view = SlotView(
-                slot=trial.slot,
-                trial=trial.id,
-                experiment=trial.experiment,
-                title=self._title(trial),
-                seconds=time.time() - self._assigned.get(trial.id, time.time()),
-            )
-            if progress is not None:
-                view = replace(
-                    view,
-                    phase=progress.phase,
-                    fraction=progress.fraction,
-                    step=progress.step,
-                    loss=progress.loss,
-                    tokens_per_second=progress.tokens_per_second,
-                )
-            views[trial.slot] = view
-        return tuple(views[number] for number in sorted(views))
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from scheduler.errors import StudyFull, UsageError
 from scheduler.job import stop_grace
 from scheduler.loop import Loop
 from scheduler.nodes import count_slots, slots_of
+from scheduler.plan import Plan
 from scheduler.researcher import agent_settings
-from scheduler.results import Plan
 from scheduler.shares import SharedCluster
 from scheduler.study.config import Config
 from scheduler.study.data import PackedData, baseline_files, prepare_data, task_folder
