@@ -8,14 +8,10 @@ those that return all of it (`experiments`, `trials`).
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import fields
-from functools import lru_cache
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from agent import ArmRecord
-from scheduler.rules.estimate import Repeats, repeated
 from scheduler.rules.order import Figure
 from scheduler.rules.states import (
     ExperimentState,
@@ -23,7 +19,6 @@ from scheduler.rules.states import (
     StopReason,
     StudyState,
     TrialKind,
-    TrialState,
 )
 from scheduler.study.calls import CallRecord, read_call
 from scheduler.study.database import open_for_reading
@@ -38,26 +33,14 @@ from scheduler.study.records import (
     TrialRecord,
 )
 from scheduler.study.resume import class_of, read_scalars, read_totals
+from scheduler.study.rows import EXPERIMENT, MEASURED, experiment_of, repeats_of, trial_of
 from scheduler.study.slot_time import read_slot_time
-from workers import Outcome, OutcomeStatus, Timings
-from workers.outcome import hardware
 
 LINEAGE = 500  # generations: those before are far behind what it is asked for, the leaders
-NO_COLUMN = "repeats"  # of an experiment: it is in the outcomes of its trials
-COLUMNS = tuple(n for each in fields(Experiment) if (n := each.name) != NO_COLUMN)  # named alike
-MEASURED = (  # number, metric and class of each trial of an experiment that had further ones
-    "(SELECT json_group_array(json_array("
-    "number, printf('%!.17g', outcome.metric), device, gpu_ids, precision))"  # in JSON: 15 digits
-    " FROM trial JOIN outcome ON outcome.trial = trial.id WHERE trial.experiment = experiment.id"
-    " AND kind = 'usual' AND outcome.metric IS NOT NULL AND experiment.metric IS NOT NULL"
-    " GROUP BY trial.experiment HAVING max(number) > 1)"
-)
-EXPERIMENT = f"{', '.join(COLUMNS)}, {MEASURED} AS measured"
 CHAMPION = (
     "SELECT number, experiment, experiment.metric, at, champion.metric FROM champion"
     " JOIN experiment ON experiment.id = champion.experiment"
 )
-KNOWN = 1024  # experiments that are not made anew while their rows are as they were
 CODES = 32  # of which the text is kept: the champion's is asked for with every other one
 CHECKED = 20  # newest champions whose order is checked
 GAPS = 500  # newest trials from which "seconds lost between trials" is taken
@@ -381,7 +364,7 @@ class Reader:
             " WHERE id IN (SELECT experiment FROM trial WHERE number > 1)"
         )
         found = {
-            row["id"]: _repeats(row["measured"], row["hardware"], baseline=row["parent"] is None)
+            row["id"]: repeats_of(row["measured"], row["hardware"], baseline=row["parent"] is None)
             for row in rows
         }
         return {n: (each.low, each.high) for n, each in found.items() if each and each.trials > 1}
@@ -491,7 +474,7 @@ class Reader:
         query = f"SELECT {EXPERIMENT} FROM experiment {rest}"  # noqa: S608 - from this file only
         cursor = self.db.cursor()
         cursor.row_factory = None  # plain tuples, which can be looked up
-        yield from map(_experiment, cursor.execute(query, tuple(values)))
+        yield from map(experiment_of, cursor.execute(query, tuple(values)))
 
     # ---- trials -----------------------------------------------------------------------------
 
@@ -531,74 +514,4 @@ class Reader:
             f" LEFT JOIN outcome ON outcome.trial = trial.id {rest}",
             tuple(values),
         )
-        return [
-            TrialRecord(
-                id=row["id"],
-                experiment=row["experiment"],
-                number=row["number"],
-                seed=row["seed"],
-                state=TrialState(row["state"]),
-                slot=row["slot"],
-                reason=row["why"],
-                planned_at=row["planned_at"],
-                assigned_at=row["assigned_at"],
-                ended_at=row["ended_at"],
-                outcome=_outcome(row) if row["trial"] is not None else None,
-                kind=TrialKind(row["kind"]),
-                wants=row["wants"],
-                accelerator=row["accelerator"],
-            )
-            for row in rows
-        ]
-
-
-@lru_cache(KNOWN)
-def _experiment(row: tuple[Any, ...]) -> Experiment:
-    """An experiment of its columns. Each briefing reads some hundreds, and most of them again."""
-    *columns, measured = row
-    values = dict(zip(COLUMNS, columns, strict=True))
-    values["state"] = ExperimentState(values["state"])
-    values["constants"] = json.loads(values["constants"])
-    values["rebases"] = tuple(json.loads(values["rebases"]))
-    baseline = values["parent"] is None
-    repeats = _repeats(measured, values["hardware"], baseline=baseline)
-    return Experiment(**values, repeats=repeats)
-
-
-def _repeats(measured: str | None, on: str, *, baseline: bool) -> Repeats | None:
-    """What an experiment's metric rests on, from its column `measured`; None: on one trial."""
-    trials = json.loads(measured) if measured else []
-    metrics = {
-        number: float(metric)
-        for number, metric, device, gpu_ids, precision in trials
-        if hardware(device, gpu_ids.split(","), precision) == on
-    }
-    return repeated(metrics, baseline=baseline)
-
-
-def _outcome(row: sqlite3.Row) -> Outcome:
-    return Outcome(
-        trial=row["trial"],
-        status=OutcomeStatus(row["status"]),
-        reason=row["said"],
-        metric=row["metric"],
-        timings=Timings(row["startup"], row["warm_up"], row["train"], row["eval"], row["teardown"]),
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        steps=row["steps"],
-        tokens=row["tokens"],
-        parameters=row["parameters"],
-        train_loss=row["train_loss"],
-        peak_memory_bytes=row["peak_memory_bytes"],
-        peak_device_memory_bytes=row["peak_device_memory_bytes"],
-        device=row["device"],
-        precision=row["precision"],
-        gpu_ids=tuple(filter(None, row["gpu_ids"].split(","))),
-        node=row["node"],
-        sandbox=row["sandbox"],
-        judge=row["judge"],
-        log=row["log_tail"],
-        audit_metric=row["audit_metric"],
-        metrics=json.loads(row["metrics"]),
-        warm=bool(row["warm"]),
-    )
+        return [trial_of(row) for row in rows]
