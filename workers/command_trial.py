@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.artifacts import collect
-from workers.command import SELF_REPORTED, Command, Reading, Setup, Values, fill, fill_line
+from workers.command import SELF_REPORTED, Command, Setup, Values, fill, fill_line
 from workers.command_end import failure
 from workers.command_program import CommandProgram, Ended, attend, mounted
+from workers.command_said import Said
 from workers.cores import claim_cores
 from workers.cuda import gpus_here
 from workers.environment import visible_gpus
@@ -34,12 +35,11 @@ from workers.interruption import Interruption
 from workers.judge import Verdict
 from workers.launch import level_for, start
 from workers.limits import kept_to
-from workers.log import BoundedLog, last_error, sentence
+from workers.log import last_error, sentence
 from workers.machine import MemoryWatch, device_of
 from workers.outcome import Outcome, OutcomeStatus, Phase, Progress, Timings
 from workers.preparation import Prepared, prepare, setup_variables
 from workers.process import Process
-from workers.readings import Scanner, inside, read_file
 from workers.sandbox import SCRATCH_BYTES, Level
 from workers.supervisor import PROCESS_LIMIT, THREAD_LIMIT, USAGE_SECONDS
 from workers.tree import descendants, kernel_kills, stored
@@ -47,7 +47,6 @@ from workers.trial import Resources, Trial
 from workers.workspace import Workspace
 
 TERM_SECONDS = 10.0  # for a program to end by itself once its budget is over
-COUNT_SECONDS = 2.0  # of these, in which what it reports still counts: what is on its way
 DISK_SECONDS = 1.0  # between two looks at the work folder
 DISK_LIMIT = 32 << 30  # of the work folder: a few checkpoints of a large model
 
@@ -103,21 +102,6 @@ def prepare_node(
         )
 
 
-class _ScannedLog(BoundedLog):
-    """A log of which every line is looked at for a metric."""
-
-    def __init__(self, scanner: Scanner) -> None:
-        super().__init__()
-        self._scanner = scanner
-        self.counts = True  # False: what comes is kept, and is no metric any more
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes of the stream."""
-        super().write(data)
-        if self.counts:
-            self._scanner.write(data)
-
-
 @dataclass
 class _Clock:
     """Moments of the run, as `time.monotonic` gives them."""
@@ -151,17 +135,15 @@ class _Run:
         self.interruption = Interruption()
         self.verdict: Verdict | None = None
         self._command = trial.command
-        self._readings = (trial.command.metric, *trial.command.metrics)
-        self._scanner = Scanner(self._readings)
-        self.log = _ScannedLog(self._scanner)
+        readings = (trial.command.metric, *trial.command.metrics)
+        self._said = Said(readings, most_seconds=trial.budget.grace_seconds)
+        self.log = self._said.log
         self._trial, self._report, self._orphaned = trial, report, orphaned
         self._gpus = visible_gpus(os.environ) if trial.resources.gpus else ()
         self._clock = _Clock(time.monotonic())
         self._started_at = time.time()
         self._kernel_kills = kernel_kills()
         self._asked_to_end: float | None = None
-        self._asked_at: float | None = None  # the same, Unix seconds
-        self._count_seconds = min(COUNT_SECONDS, trial.budget.grace_seconds)
         self._told: tuple[Phase | None, float] = (None, 0.0)
         self._looked_at = self._weighed_at = 0.0
         self._peak_memory = self._peak_device = 0
@@ -209,7 +191,7 @@ class _Run:
             self._clock.started = time.monotonic()
             ended = attend(process, self.log, lambda now: self._turn(process, space, now))
             self._clock.ended = time.monotonic()
-            self._scanner.close()
+            self._said.close()
             self._peak_device = watch.peak
             self._tell(Phase.TEARDOWN, time.monotonic())
             self._judge(ended, space)
@@ -260,7 +242,7 @@ class _Run:
         assert self._clock.started is not None
         ran = now - self._clock.started
         if why := self._too_long(ran):
-            last = sentence(self._scanner.last_line, 200)
+            last = sentence(self._said.last_line, 200)
             self.rule(
                 OutcomeStatus.TIMEOUT,
                 f"it ran for more than {why}; the last that it printed: {last!r}",
@@ -270,9 +252,9 @@ class _Run:
         if self._command.enforced and budget is not None and ran >= budget:
             if self._asked_to_end is None:
                 self._asked_to_end = now
-                self._asked_at = time.time()
+                self._said.budget_over_at = time.time()
                 _ask_to_end(process)
-            if now > self._asked_to_end + self._count_seconds:
+            if now > self._asked_to_end + self._said.seconds_left:
                 self.log.counts = False
             return now < self._asked_to_end + TERM_SECONDS
         return True
@@ -331,8 +313,8 @@ class _Run:
             self.rule(OutcomeStatus.REJECTED, reason)
             return
         try:
-            for reading in self._readings:
-                self._found[reading.name] = self._read(reading, space.folder)
+            for name, value in self._said.numbers(space.folder):
+                self._found[name] = value
         except ReadingError as error:
             over = " in its budget" if self._asked_to_end is not None else ""
             self.rule(OutcomeStatus.CRASH, f"it ended{over} without its metric: {error}")
@@ -342,21 +324,6 @@ class _Run:
                 self.rule(OutcomeStatus.REJECTED, f"its {name} is {value}, which is no score")
                 return
         self.rule(OutcomeStatus.DONE, "", self._found.pop(self._command.metric.name))
-
-    def _read(self, reading: Reading, folder: Path) -> float:
-        """The number; raises ReadingError, also for a file of after the budget."""
-        if not reading.file:
-            return self._scanner.value(reading)
-        path = inside(folder, reading.file)
-        if path is not None and self._asked_at is not None:
-            # Not `st_mtime`, which a program can set as it likes.
-            late = path.stat().st_ctime - self._asked_at
-            if late > self._count_seconds:
-                raise ReadingError(
-                    f"{reading.file} was changed {late:.1f} s after its budget was over, and "
-                    f"{self._count_seconds:g} s are what it has to report in"
-                )
-        return read_file(reading, folder)
 
     def _keep(self, folder: Path) -> None:
         """Take the artifacts, and say in the log what is left out."""
@@ -368,7 +335,7 @@ class _Run:
 
     def _failure(self, ended: Ended) -> tuple[OutcomeStatus, str] | None:
         """Why it failed, as its wait status says; None where it ended well."""
-        last = last_error(self.log.text()) or sentence(self._scanner.last_line, 300)
+        last = last_error(self.log.text()) or sentence(self._said.last_line, 300)
         now, before = kernel_kills(), self._kernel_kills
         starved = None if now is None or before is None else now > before
         return failure(ended.status, last, strict=self.level is Level.STRICT, starved=starved)

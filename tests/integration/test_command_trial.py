@@ -333,7 +333,7 @@ os.utime("score", (0, 0))
 def test_what_is_reported_long_after_an_enforced_budget_does_not_count(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.command_trial.COUNT_SECONDS", 0.3)
+    monkeypatch.setattr("workers.command_said.COUNT_SECONDS", 0.3)
     outcome = run(LATE, enforced=True, budget=1.0)
     assert (outcome.status, outcome.metric) == (OutcomeStatus.DONE, 3.0)
     assert "loss: 1" in outcome.log
@@ -357,7 +357,7 @@ def test_what_nobody_thought_of_is_a_crash_with_its_log(
     def stumble(*_: object) -> float:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr("workers.command_trial.read_file", stumble)
+    monkeypatch.setattr("workers.command_said.read_file", stumble)
     outcome = run(metric=Reading("loss", file="m.json", key="a"))
     assert outcome.status is OutcomeStatus.CRASH
     assert "RecursionError: too deep" in outcome.reason
