@@ -1,7 +1,7 @@
 """The agent: briefings go in, checked proposals come out.
 
-Knows nothing of Ray, storage or HTTP. Importing it is cheap: the sampler is loaded with the first
-request only.
+Knows nothing of Ray, storage or HTTP. What goes in and what comes out is here, as plain data; what
+does the work is imported on its own: `agent.proposer` answers briefings.
 """
 
 from agent.briefing import (
@@ -17,7 +17,6 @@ from agent.briefing import (
 )
 from agent.errors import AgentError, EditError, ModelError, SourceError, SpentError
 from agent.proposal import Answer, Cost, Proposal
-from agent.proposer import Proposer, Researcher
 
 __all__ = [
     "AgentError",
@@ -33,9 +32,7 @@ __all__ = [
     "ModelError",
     "PastExperiment",
     "Proposal",
-    "Proposer",
     "Purpose",
-    "Researcher",
     "SourceError",
     "SpentError",
     "Win",

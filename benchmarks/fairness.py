@@ -27,13 +27,14 @@ from benchmarks.trial import trial_of
 from scheduler.session import Materials, gather_materials
 from scheduler.study.config import Config
 from scheduler.study.config_file import load_config
-from workers import Phase, Progress, run_trial, unpack
-from workers.bundle import cache_folder
+from workers import Phase, Progress
+from workers.bundle import cache_folder, unpack
 from workers.cores import unclaimed
 from workers.process import Program
 from workers.referee import read_meta
 from workers.sandbox import Level, probe_level
 from workers.spares import Spares
+from workers.supervisor import run_trial
 
 WINDOW, PAIRS, FULL_PAIRS = 2.0, 6, 25
 IMPORT_SECONDS = 1.5  # of one preparation, on a quiet machine

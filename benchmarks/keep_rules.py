@@ -15,7 +15,8 @@ from scheduler.rules import events as ev
 from scheduler.rules.evidence import Criteria
 from scheduler.rules.machine import step
 from scheduler.rules.noise import SCREENING
-from scheduler.rules.state import Policy, State
+from scheduler.rules.policy import Policy
+from scheduler.rules.state import State
 from workers import OutcomeStatus
 
 

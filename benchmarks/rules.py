@@ -13,7 +13,8 @@ import time
 from benchmarks.goals import Figure
 from scheduler.rules import events as ev
 from scheduler.rules.machine import step
-from scheduler.rules.state import Policy, State
+from scheduler.rules.policy import Policy
+from scheduler.rules.state import State
 from workers import OutcomeStatus
 
 TRIAL_SECONDS, ANSWER_SECONDS = 300.0, 150.0

@@ -26,7 +26,7 @@ from benchmarks.goals import Figure
 from scheduler.briefings import Circumstances, write_briefing
 from scheduler.results import Plan, Results
 from scheduler.rules import events as ev
-from scheduler.rules.state import Policy
+from scheduler.rules.policy import Policy
 from scheduler.rules.states import ExperimentState
 from scheduler.study.config import Config
 from scheduler.study.exports import write_csv, write_tsv

@@ -26,11 +26,12 @@ from scheduler.study.config import Config
 from scheduler.study.config_file import load_config
 from train_template.exam import Answer, Precision
 from train_template.score import log_probabilities
-from workers import Outcome, Trial, run_trial
+from workers import Outcome, Trial
 from workers.bundle import cache_folder, unpack
 from workers.lasting import Lasting
 from workers.sandbox import Level, View, command, probe_level
 from workers.spares import Spares
+from workers.supervisor import run_trial
 from workers.tokens import TrainingTokens
 
 RUNS, FULL_RUNS, SECONDS = 3, 7, 4.0

@@ -20,7 +20,7 @@ from scheduler.study.directions import said
 from scheduler.study.patch import unified_diff
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment
-from scheduler.study.repository import editable_of
+from scheduler.study.task_section import editable_of
 
 CONTRACT = {"train.py": ("train",)}  # what the bundled task's harness calls
 LEADERS = 20

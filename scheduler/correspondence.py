@@ -32,7 +32,7 @@ from scheduler.study.letters import (
     digest,
 )
 from scheduler.study.reader import Reader
-from scheduler.study.repository import editable_of
+from scheduler.study.task_section import editable_of
 
 NUMBERED = {kind.kind for kind in (Instruct, Withdraw, Submit, Cancel)}
 """Kinds of letters that make or move something with a number."""

@@ -12,9 +12,11 @@ import psutil
 from scheduler.errors import StudyError
 from scheduler.session import Materials
 from scheduler.study.config import Config
-from workers import Outcome, OutcomeStatus, Progress, Trial, run_command, run_trial
+from workers import Outcome, OutcomeStatus, Progress, Trial
 from workers.bundle import cache_folder, unpack
+from workers.command_trial import run_command
 from workers.remote import VALIDATION
+from workers.supervisor import run_trial
 
 
 def run_here(

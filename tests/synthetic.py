@@ -19,7 +19,8 @@ from agent.proposal import ABLATION, Cost
 from scheduler.rules import events as ev
 from scheduler.rules.evidence import Criteria
 from scheduler.rules.machine import Transition, step
-from scheduler.rules.state import Policy, State
+from scheduler.rules.policy import Policy
+from scheduler.rules.state import State
 from scheduler.study.config import Config
 from scheduler.study.facts import Contents
 from scheduler.study.folder import StudyFolder

@@ -14,9 +14,7 @@ from scheduler.errors import UsageError
 from scheduler.rules.order import OrderCheck, check_order
 from scheduler.study.calls import CallRecord
 from scheduler.study.config import Config
-from scheduler.study.desk import PATIENCE_SECONDS, POLL_SECONDS, Desk
 from scheduler.study.folder import StudyFolder
-from scheduler.study.letters import STEERING, AnyLetter, Instruct
 from scheduler.study.live import read_live
 from scheduler.study.reader import Reader
 from scheduler.study.records import (
@@ -26,9 +24,10 @@ from scheduler.study.records import (
     Reply,
     TrialRecord,
 )
-from scheduler.study.repository import editable_of
+from scheduler.study.task_section import editable_of
 
 if TYPE_CHECKING:
+    from scheduler.study.letters import AnyLetter, Instruct
     from scheduler.study.timeline import Timeline
 
 FOLLOW_SECONDS = 0.2  # between two looks at a log that grows
@@ -103,8 +102,11 @@ class LocalSource:
             )
         return asked
 
-    def unread(self) -> list[Instruct]:
+    def unread(self) -> "list[Instruct]":
         """From the mailbox."""
+        from scheduler.study.desk import Desk
+        from scheduler.study.letters import Instruct
+
         return [each for each in Desk(self.folder).waiting() if isinstance(each, Instruct)]
 
     def notebook(self) -> NotebookRecord | None:
@@ -180,8 +182,11 @@ class LocalSource:
             hours=hours,
         )
 
-    def send(self, letter: AnyLetter) -> Sent:
+    def send(self, letter: "AnyLetter") -> Sent:
         """Leave it in the mailbox; wait for its reply where the study runs."""
+        from scheduler.study.desk import PATIENCE_SECONDS, POLL_SECONDS, Desk
+        from scheduler.study.letters import STEERING
+
         desk = Desk(self.folder)
         runs = desk.is_running()
         if not runs and isinstance(letter, STEERING):
@@ -201,7 +206,7 @@ class LocalSource:
         return Sent(letter.key, letter.kind, fate)
 
 
-def answered(letter: AnyLetter, reply: Reply) -> Sent:
+def answered(letter: "AnyLetter", reply: Reply) -> Sent:
     """What the study's reply says."""
     fate = Fate.REFUSED if reply.refused else Fate.DONE
     return Sent(letter.key, letter.kind, fate, reply.number, reply.refused)

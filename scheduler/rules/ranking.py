@@ -21,7 +21,8 @@ from scheduler.rules.evidence import (
 )
 from scheduler.rules.fleet import REFERENCE, Ground
 from scheduler.rules.noise import SCREENING, Noise, repeats
-from scheduler.rules.state import Champion, Policy, Result
+from scheduler.rules.policy import Policy
+from scheduler.rules.state import Champion, Result
 
 TRIFLE = 0.01  # part of the code by which it has to be smaller to count as simpler
 STRAYS = 3  # trials in a row on other classes, after which one counts as gone

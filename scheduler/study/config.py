@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from agent.ledger import Limits
 from scheduler.rules.evidence import Criteria
-from scheduler.rules.state import Policy
+from scheduler.rules.policy import Policy
 from scheduler.rules.states import TrialKind
 from scheduler.study.agent_section import AgentSection
 from scheduler.study.data_section import DataSection
@@ -44,17 +44,17 @@ class Config(Section):
         description="Decides every random choice of the study; the seeds of its trials follow "
         "from it.",
     )
-    study: StudySection = StudySection()
-    budget: BudgetSection = BudgetSection()
-    task: TaskSection = TaskSection()
-    data: DataSection = DataSection()
-    agent: AgentSection = AgentSection()
-    workers: WorkersSection = WorkersSection()
-    keep: KeepSection = KeepSection()
-    stop: StopSection = StopSection()
-    serve: ServeSection = ServeSection()
-    notify: NotifySection = NotifySection()
-    track: TrackSection = TrackSection()
+    study: StudySection = Field(default_factory=StudySection)
+    budget: BudgetSection = Field(default_factory=BudgetSection)
+    task: TaskSection = Field(default_factory=TaskSection)
+    data: DataSection = Field(default_factory=DataSection)
+    agent: AgentSection = Field(default_factory=AgentSection)
+    workers: WorkersSection = Field(default_factory=WorkersSection)
+    keep: KeepSection = Field(default_factory=KeepSection)
+    stop: StopSection = Field(default_factory=StopSection)
+    serve: ServeSection = Field(default_factory=ServeSection)
+    notify: NotifySection = Field(default_factory=NotifySection)
+    track: TrackSection = Field(default_factory=TrackSection)
 
     @model_validator(mode="after")
     def sections_fit_together(self) -> Self:

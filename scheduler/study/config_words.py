@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from scheduler.study.config import Config
 from scheduler.study.yaml_lines import KeyPath
@@ -109,13 +109,13 @@ def expected(schema: Schema) -> str:  # noqa: PLR0911 - one line for each kind o
 @cache
 def leaves() -> Mapping[str, Schema]:
     """Every key that holds a value, dotted, with its schema; in the order of Config."""
-    return dict(_leaves("", Config.model_json_schema()))
+    return dict(_leaves("", _root()))
 
 
 @cache
 def sections() -> tuple[str, ...]:
     """The names of the sections at the top of Config."""
-    properties = Config.model_json_schema()["properties"]
+    properties = _root()["properties"]
     return tuple(name for name, schema in properties.items() if "properties" in _resolve(schema))
 
 
@@ -140,8 +140,14 @@ def takes_as_it_stands(path: KeyPath, text: str) -> bool:
 
 def is_section(path: KeyPath) -> bool:
     """Whether the path names a group of keys rather than a value."""
-    reached, schema = _at(path)
-    return reached == path and "properties" in schema
+    group: type[BaseModel] = Config
+    for part in path:  # along the classes: making the schema takes longer than reading a file
+        found = group.model_fields.get(part) if isinstance(part, str) else None
+        kind = None if found is None else found.annotation
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return False
+        group = kind
+    return True
 
 
 def _names(section: str) -> Iterator[str]:

@@ -13,8 +13,6 @@ import sqlite3
 from importlib import resources
 from pathlib import Path
 
-import psutil
-
 from scheduler.errors import NothingYet, StudyError, UsageError
 from scheduler.study.room import full
 
@@ -93,6 +91,8 @@ def _choose_journal(connection: sqlite3.Connection, path: Path) -> None:
 
 def journal_mode(path: Path) -> str:
     """How SQLite keeps its promises on the file system that `path` lies on: WAL where it can."""
+    import psutil  # noqa: PLC0415 - who only reads needs none
+
     place = path.resolve()
     mounts = [m for m in psutil.disk_partitions(all=True) if place.is_relative_to(m.mountpoint)]
     kind = max(mounts, key=lambda m: len(m.mountpoint)).fstype if mounts else ""

@@ -13,7 +13,7 @@ from scheduler.rules.evidence import Decision, Evidence
 from scheduler.rules.noise import Noise
 from scheduler.rules.states import ExperimentState
 from scheduler.study.reader import Reader
-from scheduler.study.resume import read_scalars
+from scheduler.study.values import read_scalars
 
 AT_A_TIME = 500  # numbers in one query: SQLite takes at most some thousands
 

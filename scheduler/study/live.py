@@ -7,6 +7,7 @@ of trials goes this way and never enters the database, so that watching costs th
 import json
 import time
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -15,7 +16,6 @@ from scheduler.study.atomic import replacing
 from scheduler.study.records import Live
 
 FRESH_SECONDS = 10.0  # a study writes once a second; a silence of ten means that it is gone
-_LIVE = TypeAdapter(Live)
 
 
 def write_live(path: Path, live: Live) -> None:
@@ -31,7 +31,14 @@ def read_live(path: Path, *, now: float | None = None) -> Live | None:
     writes: then nothing is known of the present, and the database says what is known of the past.
     """
     try:
-        live = _LIVE.validate_json(path.read_bytes())
+        written = path.read_bytes()
+        live = _adapter().validate_json(written)
     except (OSError, ValueError):  # pydantic's ValidationError is a ValueError
         return None
     return live if (time.time() if now is None else now) - live.at < FRESH_SECONDS else None
+
+
+@cache
+def _adapter() -> TypeAdapter[Live]:
+    """Made for the first live view that is there: of a study that does not run there is none."""
+    return TypeAdapter(Live)

@@ -32,9 +32,9 @@ from scheduler.study.records import (
     Study,
     TrialRecord,
 )
-from scheduler.study.resume import class_of, read_scalars, read_totals
 from scheduler.study.rows import EXPERIMENT, MEASURED, experiment_of, repeats_of, trial_of
 from scheduler.study.slot_time import read_slot_time
+from scheduler.study.values import class_of, read_scalars, read_totals
 
 LINEAGE = 500  # generations: those before are far behind what it is asked for, the leaders
 CHAMPION = (

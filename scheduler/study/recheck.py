@@ -14,8 +14,9 @@ from scheduler.rules.decisions import FAULTS_ALLOWED, learn, learn_pairs
 from scheduler.rules.estimate import estimate
 from scheduler.rules.evidence import Criteria, Decision, Evidence
 from scheduler.rules.fleet import Ground
+from scheduler.rules.policy import Policy
 from scheduler.rules.ranking import by_number, judge
-from scheduler.rules.state import Champion, Policy, Result, State
+from scheduler.rules.state import Champion, Result, State
 from scheduler.rules.states import ExperimentState, TrialKind
 from scheduler.rules.turn import Turn
 from scheduler.study.judged import evidence_of

@@ -17,18 +17,16 @@ from pathlib import Path
 from filelock import FileLock
 
 from agent.errors import SourceError
-from agent.globs import Editable, is_glob, matches
+from agent.globs import is_glob, matches
 from agent.source import constants_of, edit_constants, read_constants
 from scheduler.errors import UsageError
 from scheduler.study.repository_files import GIT_SECONDS, look
-from scheduler.study.task_section import TaskSection
+from scheduler.study.task_section import TaskSection, editable_of
 from workers.bundle import Bundle, content_hash
 from workers.errors import BundleError
 from workers.files import check_names
 
 NAME = "repository"  # of its bundle
-RESERVED = ("diff.patch", "run.log", "proposal.json", "artifacts/**")
-"""Of an experiment's folder in the study: see `folder.py`."""
 SHOWN = 5  # of the largest files, where there is too much
 MOST_EDITABLE = 2_000_000  # characters of all editable files: they are kept with each experiment
 
@@ -41,13 +39,6 @@ class Repository:
     fixed: Bundle  # all others
     may_change: tuple[str, ...]  # of those, what a run may alter
     notes: tuple[str, ...] = ()  # what a person should know of it
-
-
-def editable_of(task: TaskSection) -> Editable:
-    """Which files may be edited, and added; of the bundled task and its like, none may be added."""
-    if task.command is None:
-        return Editable()
-    return Editable(task.editable, task.protected or (), RESERVED)
 
 
 def source_folder(task: TaskSection, cache: Path) -> Path:

@@ -14,6 +14,7 @@ from agent.proposal import NOT_MODELS
 from scheduler.rules import events as ev
 from scheduler.rules.fleet import Fleet
 from scheduler.rules.noise import Noise
+from scheduler.rules.policy import Policy
 from scheduler.rules.state import (
     OVERTAKEN,
     Ask,
@@ -22,7 +23,6 @@ from scheduler.rules.state import (
     ExperimentEntry,
     InstructionEntry,
     Pace,
-    Policy,
     Result,
     State,
     Tally,
@@ -38,27 +38,11 @@ from scheduler.rules.states import (
     TrialKind,
     TrialState,
 )
-from workers.outcome import hardware
+from scheduler.study.values import class_of, read_scalars
 
 ACTIONS: dict[str, type[ev.Action]] = {
     kind.__name__: kind for kind in (ev.StartTrial, ev.CancelTrial, ev.RequestProposals, ev.Finish)
 }
-
-
-def read_scalars(db: sqlite3.Connection) -> dict[str, Any]:
-    """The part of the state that stands in no table of its own."""
-    rows = db.execute("SELECT name, value FROM scalar").fetchall()
-    return {row["name"]: json.loads(row["value"]) for row in rows}
-
-
-def class_of(row: sqlite3.Row) -> str:
-    """The class of hardware that an outcome's row names."""
-    return hardware(row["device"], row["gpu_ids"].split(","), row["precision"])
-
-
-def read_totals(db: sqlite3.Connection) -> dict[str, float]:
-    """Sums over whole tables, kept by the schema's triggers; what never occurred is not there."""
-    return {row["name"]: row["value"] for row in db.execute("SELECT name, value FROM total")}
 
 
 def last_event(db: sqlite3.Connection) -> int:

@@ -33,7 +33,7 @@ class Section(BaseModel):
     """A group of keys. Unknown keys are refused, and so is text in place of a number."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
     )
 
 

@@ -17,9 +17,10 @@ from agent.ledger import Limits
 from scheduler.errors import UsageError
 from scheduler.rules import events as ev
 from scheduler.rules.machine import Transition
-from scheduler.rules.state import Policy, State
+from scheduler.rules.policy import Policy
+from scheduler.rules.state import State
 from scheduler.study import resume
-from scheduler.study.calls import Calls
+from scheduler.study.call_ledger import Calls
 from scheduler.study.database import has_no_room, open_for_writing
 from scheduler.study.facts import (
     Contents,

@@ -12,12 +12,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from agent.globs import Editable
 from scheduler.study.sections import PositiveNumber, Section, key_error
 from workers.command import Limit, Mount, Reading, command_line, used_placeholders
 from workers.limits import MEASURED
-from workers.readings import compiled
 
 BUNDLED = "bundled"
+RESERVED = ("diff.patch", "run.log", "proposal.json", "artifacts/**")
+"""Of an experiment's folder in the study: see `folder.py`."""
 Text = Annotated[str, Field(min_length=1)]
 CommandText = Annotated[tuple[Text, ...], Field(min_length=1)] | Text
 URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:")  # or git's scp-like user@host:path
@@ -100,6 +102,8 @@ def check_reading(pattern: str | None, file: str | None, key: str | None) -> Non
     if file is not None and not _is_inside(file):
         raise key_error("file", f"{file!r} is not a file name inside the task's folder")
     if pattern is not None:
+        from workers.readings import compiled  # noqa: PLC0415 - few tasks need a pattern
+
         try:
             compiled(pattern)
         except ValueError as error:
@@ -180,7 +184,7 @@ class TaskSection(Section):
         "timeout. Null: budget.startup_seconds, the budget with 10 % of grace, and "
         "budget.eval_seconds together.",
     )
-    metric: MetricSection = MetricSection()
+    metric: MetricSection = Field(default_factory=MetricSection)
     metrics: Mapping[str, ExtraMetric] = Field(
         default_factory=dict,
         description="More figures by name, read as task.metric is (pattern, file, key), each with "
@@ -194,7 +198,7 @@ class TaskSection(Section):
         "such as ~/.cache/autoresearch; ~ inside is the trial's own home. What is rw is a way for "
         "one trial to change another.",
     )
-    network: NetworkSection = NetworkSection()
+    network: NetworkSection = Field(default_factory=NetworkSection)
     artifacts: tuple[Text, ...] = Field(
         default=(),
         description="Globs of files that a run leaves and that are kept in the study, such as "
@@ -300,6 +304,13 @@ class TaskSection(Section):
         if self.metric.name in self.metrics:
             raise key_error("metrics", f"{self.metric.name} is the metric that ranks")
         return self
+
+
+def editable_of(task: TaskSection) -> Editable:
+    """Which files may be edited, and added; of the bundled task and its like, none may be added."""
+    if task.command is None:
+        return Editable()
+    return Editable(task.editable, task.protected or (), RESERVED)
 
 
 def _of_a_command(task: TaskSection) -> Iterator[tuple[str, str]]:

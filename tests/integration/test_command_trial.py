@@ -23,9 +23,9 @@ from workers import (
     Resources,
     Setup,
     Trial,
-    run_command,
 )
 from workers.command import command_line
+from workers.command_trial import run_command
 from workers.sandbox import Level, probe_level
 
 LEVELS = ("basic", "strict")

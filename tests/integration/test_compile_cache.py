@@ -17,10 +17,12 @@ from scheduler.session import gather_materials
 from scheduler.study.config_file import load_config
 from tests.fixtures.candidates import data_folder, exam, scripted_trial, task_folder
 from tests.fixtures.processes import wait_for
-from workers import Outcome, OutcomeStatus, Trial, run_trial, unpack
+from workers import Outcome, OutcomeStatus, Trial
+from workers.bundle import unpack
 from workers.compiled import CompileStore, name_of
 from workers.lasting import Lasting
 from workers.sandbox import Level, probe_level
+from workers.supervisor import run_trial
 
 STRICT, WHY = probe_level()
 needs_bubblewrap = pytest.mark.skipif(STRICT is not Level.STRICT, reason=WHY)

@@ -21,8 +21,9 @@ import pytest
 
 from tests.fixtures import hostile
 from tests.fixtures.candidates import ROOT
-from workers import Budget, Outcome, OutcomeStatus, Resources, Trial, run_trial
+from workers import Budget, Outcome, OutcomeStatus, Resources, Trial
 from workers.sandbox import Level, probe_level
+from workers.supervisor import run_trial
 
 pytestmark = pytest.mark.skipif(
     probe_level()[0] is not Level.STRICT, reason=f"no strict sandbox: {probe_level()[1]}"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.candidates import data_folder, exam, scripted_trial, task_folder
-from workers import Outcome, OutcomeStatus, Progress, Trial, run_trial
+from workers import Outcome, OutcomeStatus, Progress, Trial
 from workers.lasting import Lasting
+from workers.supervisor import run_trial
 from workers.tokens import TrainingTokens
 
 SECONDS = 30.0  # after which a test that hangs fails

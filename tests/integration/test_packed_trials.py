@@ -18,8 +18,9 @@ from train_template.packed import Packed
 from train_template.prepare import prepare
 from train_template.sources import PathSource
 from train_template.tokenizer import ByteTokenizer
-from workers import Outcome, OutcomeStatus, run_trial
+from workers import Outcome, OutcomeStatus
 from workers.bundle import pack, unpack
+from workers.supervisor import run_trial
 
 LENGTH, SCORED = 48, 20  # tokens of a window, windows
 # Knows only the position and the token before; training does not change it.

@@ -22,13 +22,12 @@ from agent import (
     PastExperiment,
     Proposal,
     Purpose,
-    Researcher,
     SpentError,
 )
 from agent.arm import Brought
 from agent.check import Checker, Refusal
 from agent.llm.keys import Keys
-from agent.proposer import Shares
+from agent.proposer import Researcher, Shares
 from agent.settings import AgentSettings
 from agent.source import identify
 from scheduler.researcher import AgentActor

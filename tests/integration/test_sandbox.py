@@ -20,10 +20,11 @@ import psutil
 import pytest
 
 from tests.fixtures.candidates import ROOT, data_folder, exam, scripted_trial, task_folder
-from workers import Outcome, OutcomeStatus, Resources, run_trial
+from workers import Outcome, OutcomeStatus, Resources
 from workers.cores import claim_cores
 from workers.mounts import applications
 from workers.sandbox import Level, View, command, probe_level
+from workers.supervisor import run_trial
 
 STRICT, WHY = probe_level()
 needs_bubblewrap = pytest.mark.skipif(STRICT is not Level.STRICT, reason=WHY)

@@ -20,11 +20,13 @@ from scheduler.session import gather_materials
 from scheduler.study.config_file import load_config
 from tests.fixtures.candidates import ROOT, data_folder, exam, scripted_trial, task_folder
 from tests.fixtures.processes import alive, command, wait_for
-from workers import Outcome, OutcomeStatus, Resources, Trial, run_trial, spares, unpack
+from workers import Outcome, OutcomeStatus, Resources, Trial, spares
+from workers.bundle import unpack
 from workers.cores import claim_cores, unclaimed
 from workers.lasting import Lasting
 from workers.sandbox import Level, probe_level
 from workers.spares import Spares
+from workers.supervisor import run_trial
 
 STRICT, WHY = probe_level()
 pytestmark = pytest.mark.skipif(STRICT is not Level.STRICT, reason=WHY)
@@ -223,7 +225,7 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from tests.fixtures.candidates import exam, scripted_trial
-from workers import run_trial
+from workers.supervisor import run_trial
 from workers.lasting import Lasting
 from workers.spares import Spares
 kept = Spares()

@@ -20,9 +20,10 @@ import pytest
 
 from tests.fixtures import candidates
 from tests.fixtures.candidates import ROOT, data_folder, exam, scripted_trial, task_folder
-from workers import Outcome, OutcomeStatus, Phase, Progress, Resources, Trial, run_trial
+from workers import Outcome, OutcomeStatus, Phase, Progress, Resources, Trial
 from workers.errors import BundleError
 from workers.sandbox import Level, probe_level
+from workers.supervisor import run_trial
 
 Run = Callable[..., Outcome]
 
@@ -409,7 +410,7 @@ def test_nothing_outlives_a_supervisor_that_is_killed(
     script = candidates.lingering(phase, DAEMON.format(seconds=seconds))
     program = (
         "from pathlib import Path\n"
-        "from workers import run_trial\n"
+        "from workers.supervisor import run_trial\n"
         "from tests.fixtures.candidates import exam, scripted_trial\n"
         f"run_trial(scripted_trial({script!r}, seconds=600, sandbox={level.value!r}),"
         " report=print, exam=exam,"
@@ -432,7 +433,7 @@ def test_nothing_outlives_a_supervisor_that_is_killed(
 KILLED_AT_THE_START = """
 import os, random, signal, sys, time
 from pathlib import Path
-from workers import run_trial
+from workers.supervisor import run_trial
 from workers.sandbox import command, View, probe_level
 from tests.fixtures.candidates import exam, scripted_trial
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scheduler.rules.state import Policy
+from scheduler.rules.policy import Policy
 from scheduler.study.config_file import load_config
 from scheduler.study.folder import StudyFolder
 from scheduler.study.store import Store

@@ -25,7 +25,8 @@ from tests.fixtures.candidates import (
     task_folder,
 )
 from tests.fixtures.processes import command
-from workers import Cache, OutcomeStatus, Phase, Progress, Resources, pack
+from workers import OutcomeStatus, Phase, Progress, Resources
+from workers.bundle import Cache, pack
 from workers.remote import Shipment, receive, ship, split_data, submit
 from workers.sandbox import Level, probe_level
 
@@ -257,7 +258,7 @@ import ray
 from dataclasses import replace
 from pathlib import Path
 from tests.fixtures.candidates import exam, data_folder, scripted_trial, task_folder
-from workers import pack
+from workers.bundle import pack
 from workers.remote import ship, split_data, submit
 
 folder = Path({folder!r})

@@ -16,7 +16,8 @@ from agent.ledger import Intent, Limits, Message, Settlement
 from agent.llm.breaker import Breaker
 from agent.llm.calls import Caller
 from agent.llm.model import Reply
-from scheduler.study.calls import CallRecord, Calls
+from scheduler.study.call_ledger import Calls
+from scheduler.study.calls import CallRecord
 from scheduler.study.reader import Reader
 from scheduler.study.store import Store
 

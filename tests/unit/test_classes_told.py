@@ -11,7 +11,7 @@ from agent import Proposal
 from scheduler.briefings import Circumstances, write_briefing
 from scheduler.cli import texts
 from scheduler.rules import events as ev
-from scheduler.rules.state import Policy
+from scheduler.rules.policy import Policy
 from scheduler.study.config import Config
 from scheduler.study.facts import Contents
 from scheduler.study.points import collect

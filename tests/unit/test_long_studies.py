@@ -14,7 +14,7 @@ import pytest
 
 from scheduler.briefings import PENDING, Circumstances, write_briefing
 from scheduler.rules import events as ev
-from scheduler.rules.state import Policy
+from scheduler.rules.policy import Policy
 from scheduler.rules.states import ExperimentState
 from scheduler.study.config import Config
 from scheduler.study.reader import Reader

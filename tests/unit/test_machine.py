@@ -8,8 +8,9 @@ from agent import Purpose
 from scheduler.rules import events as ev
 from scheduler.rules.evidence import Criteria
 from scheduler.rules.machine import Transition, step
+from scheduler.rules.policy import Policy
 from scheduler.rules.rebasing import held as held_wins
-from scheduler.rules.state import Policy, State
+from scheduler.rules.state import State
 from scheduler.rules.states import (
     ExperimentState,
     StopReason,

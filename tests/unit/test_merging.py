@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from agent import Briefing, Code, Proposal, Purpose, Researcher, Win
+from agent import Briefing, Code, Proposal, Purpose, Win
 from agent.arm import Brought
 from agent.check import Checker
 from agent.merging import carry
+from agent.proposer import Researcher
 from agent.rebasing import as_rebase, rebase
 from agent.source import read_constants
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.rules.estimate import estimate
-from scheduler.rules.state import Policy
+from scheduler.rules.policy import Policy
 from scheduler.rules.timeline import Kind
 from scheduler.study.database import SCHEMA_VERSION
 from scheduler.study.reader import Reader

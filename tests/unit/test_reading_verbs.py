@@ -271,12 +271,38 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
     assert errors == b""
 
 
-def test_help_loads_nothing_heavy() -> None:
+OF_A_RUN = {
+    *("ray", "torch", "matplotlib", "numpy", "scipy", "optuna", "httpx", "asyncio"),
+    *("psutil", "filelock", "pathspec", "regex", "immutables"),
+    *("workers.supervisor", "workers.command_trial", "workers.bundle", "agent.proposer"),
+    *("scheduler.rules.state", "scheduler.rules.events", "scheduler.study.store"),
+    *("scheduler.study.letters", "scheduler.study.repository"),
+}
+"""What runs a study or changes one, and what those who only read it need not wait for."""
+
+
+def loads(of: set[str], *arguments: str) -> tuple[str, list[str]]:
+    """What a verb prints in a process of its own, and which of these modules it has loaded then."""
     code = (
         "import sys\nfrom scheduler.cli.app import main\n"
-        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'ray', 'torch', 'pydantic', 'matplotlib', 'numpy', 'optuna', 'rich', 'httpx'}\n"
-        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+        f"try:\n    main({list(arguments)})\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"print(*sorted({of} & set(sys.modules)), file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
-    assert done.stderr == b"[]\n"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
+    return done.stdout, done.stderr.split()
+
+
+def test_help_loads_nothing_heavy() -> None:
+    shown, loaded = loads({*OF_A_RUN, "pydantic", "rich"}, "--help")
+    assert "status" in shown
+    assert not loaded
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_status_loads_what_it_reads_with_and_no_more(
+    folder: Path, options: tuple[str, ...]
+) -> None:
+    shown, loaded = loads(OF_A_RUN, "status", str(folder), *options)
+    assert "baseline" in shown
+    assert not loaded

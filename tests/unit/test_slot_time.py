@@ -12,7 +12,8 @@ import pytest
 from scheduler.api.dashboard.gantt import bar, gantt
 from scheduler.rules import events as ev
 from scheduler.rules.machine import step
-from scheduler.rules.state import Policy, State
+from scheduler.rules.policy import Policy
+from scheduler.rules.state import State
 from scheduler.rules.throughput import Edit
 from scheduler.rules.timeline import Kind, in_words
 from scheduler.study.facts import Contents

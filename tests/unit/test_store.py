@@ -14,7 +14,7 @@ from scheduler.errors import NothingYet, StudyError, UsageError
 from scheduler.rules import events as ev
 from scheduler.rules.evidence import Criteria
 from scheduler.rules.machine import step
-from scheduler.rules.state import Policy
+from scheduler.rules.policy import Policy
 from scheduler.rules.states import ExperimentState, StudyState, TrialKind, TrialState
 from scheduler.study.database import SCHEMA_VERSION
 from scheduler.study.facts import Contents

@@ -12,7 +12,7 @@ from scheduler.api.context import Context
 from scheduler.api.routes.answers import NOT_FOUND, Waiting, as_json
 from scheduler.study.letters import AnyLetter, Pause, Stop, Unpause
 from scheduler.study.records import Experiment, Reply, SlotView, Study
-from scheduler.study.repository import editable_of
+from scheduler.study.task_section import editable_of
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from scheduler.study.folder import StudyFolder
 from scheduler.study.judged import evidence_for, noise_of
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, Study
-from scheduler.study.resume import class_of, read_scalars
 from scheduler.study.sessions import SessionRecord, sessions_of
+from scheduler.study.values import class_of, read_scalars
 
 
 @dataclass(frozen=True)
