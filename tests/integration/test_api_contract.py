@@ -46,7 +46,7 @@ def ask_everything(client: httpx.Client, folder: Path, *choice: str) -> tuple[in
         *("--phases", "examples,coverage,fuzzing", "--mode", "all"),
         *("--max-examples", str(MOST_EXAMPLES), "--seed", "1", "--generation-deterministic"),
         *("--exclude-checks", ",".join(EXCLUDED_CHECKS), "--request-timeout", "20"),
-        *("--no-color", *choice),
+        *("--workers", "2", "--no-color", *choice),
     ]
     variables = os.environ | {
         "PYTHONPATH": str(ROOT),
