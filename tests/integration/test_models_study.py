@@ -428,7 +428,9 @@ def environments_of(process: "subprocess.Popen[str]") -> dict[str, str]:
     found = {}
     for each in psutil.Process(process.pid).children(recursive=True):
         try:
-            found[f"{each.pid} {' '.join(each.cmdline())}"] = str(each.environ())
+            command = each.cmdline()
+            if command != process.args:  # else a fork of the driver, in the moment before its exec
+                found[f"{each.pid} {' '.join(command)}"] = str(each.environ())
         except psutil.Error:
             continue
     return found
