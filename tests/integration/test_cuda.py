@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.candidates import data_folder, exam, scripted_trial, task_folder
-from workers import OutcomeStatus, Resources, cuda, mounts, run_trial
+from workers import OutcomeStatus, Resources, cuda, mounts
 from workers.launch import best_level, level_for
 from workers.sandbox import Level, View, command, probe_level
+from workers.supervisor import run_trial
 
 STRICT, WHY = probe_level()
 needs_bubblewrap = pytest.mark.skipif(STRICT is not Level.STRICT, reason=WHY)

@@ -11,7 +11,7 @@ from agent import Proposal
 from scheduler.rules import events as ev
 from scheduler.rules.policy import Policy
 from scheduler.study import exports
-from scheduler.study.exports import commit, write_csv, write_parquet, write_tsv
+from scheduler.study.exports import write_csv, write_parquet, write_tsv
 from scheduler.study.facts import Contents
 from scheduler.study.reader import Reader
 from scheduler.study.store import Store
