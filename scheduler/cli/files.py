@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,11 +19,15 @@ from scheduler.cli.reading import (
 )
 from scheduler.cli.show import ExperimentArgument
 
+if TYPE_CHECKING:
+    from scheduler.cli.local import LocalSource
+
 FORMATS = {
     "tsv": "results.tsv",
     "csv": "results.csv",
     "parquet": "results.parquet",
     "html": "report.html",
+    "git": "repository",
 }
 TRACKERS = ("wandb", "mlflow", "tensorboard")
 
@@ -110,8 +114,8 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="tsv, csv, parquet, html (a report), wandb, mlflow, tensorboard; or several:"
-            " tsv,csv.",
+            help="tsv, csv, parquet, html (a report), git (a branch), wandb, mlflow, tensorboard;"
+            " or several: tsv,csv.",
         ),
     ] = "tsv",
     output: Annotated[
@@ -122,6 +126,8 @@ def export(
 ) -> None:
     """Write tables of all experiments, or a report. Default: results.tsv in the study's folder.
 
+    git writes the branch autoresearch/NAME with one commit for each experiment that was kept, into
+    the repository that --output names, from its HEAD on, or into a new one.
     Into wandb, mlflow and tensorboard go the trials that they don't have yet, one run each: with
     --output as files in that folder, otherwise where the study's configuration says (track.*).
     """
@@ -147,6 +153,8 @@ def export(
     with choose_here(study) as chosen:
         place = chosen.folder.path if output is None else output
         paths = {n: place / FORMATS[n] if place.is_dir() else place for n in names}
+        if output is not None and names == ["git"]:
+            paths["git"] = output
         try:
             if "tsv" in paths:
                 write_tsv(chosen.reader, paths["tsv"], metric=chosen.metric)
@@ -157,6 +165,8 @@ def export(
             if "html" in paths:
                 with replacing(paths["html"]) as draft:
                     draft.write_bytes(chosen.report(["html"])[FORMATS["html"]])
+            if "git" in paths:
+                _write_git(chosen, paths["git"])
             sent = to_trackers.send(trackers, chosen, output)
         except OSError as error:
             raise UsageError(f"{place}: can't be written ({error.strerror})") from error
@@ -167,6 +177,19 @@ def export(
     for name, each in sent.items():
         words = f"{name}: {each.runs} sent, {each.in_all} in all; {each.place}"
         screen().print(words, soft_wrap=True)
+
+
+def _write_git(chosen: "LocalSource", folder: Path) -> None:
+    from scheduler.study.git_export import write_git
+
+    branch = write_git(
+        chosen.reader,
+        folder,
+        name=chosen.name,
+        metric=chosen.metric,
+    )
+    words = f"{branch.name}: {branch.commits} commits, the newest {branch.tip[:7]}"
+    typer.echo(words, err=True)
 
 
 def check_png(path: Path) -> Path:

@@ -5,6 +5,7 @@ query has a bound or an index: its time does not grow with the length of the stu
 those that return all of it (`experiments`, `trials`).
 """
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
@@ -202,6 +203,10 @@ class Reader:
             "SELECT opened_at, pid, host FROM session ORDER BY id LIMIT 1"
         ).fetchone()
         return (0.0, 0, "") if row is None else (row["opened_at"], row["pid"], row["host"])
+
+    def identity(self) -> str:
+        """Eight hex digits that tell this study from others of its name; they never change."""
+        return hashlib.sha256(repr(self.first_session()).encode()).hexdigest()[:8]
 
     def champion_number(self, experiment: int) -> int | None:
         """Which champion an experiment became, or None."""

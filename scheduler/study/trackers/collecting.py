@@ -4,7 +4,6 @@ In: the study's folder and a reader. Out: the trials that can be told now, in or
 and each as a `Run`. A trial that was lost or cancelled has no outcome and is never told.
 """
 
-import hashlib
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -28,11 +27,11 @@ TITLE, TEXT = 120, 500  # characters
 
 def facts_of(folder: StudyFolder, config: Config, reader: Reader) -> StudyFacts:
     """What holds for all runs of this study."""
-    born, task = reader.first_session(), config.task
+    task = config.task
     # No brackets: MLflow's names have none.
     name = f"self_reported/{task.metric.name}" if task.self_reported else task.metric.name
     return StudyFacts(
-        id=hashlib.sha256(repr(born).encode()).hexdigest()[:8],
+        id=reader.identity(),
         name=folder.name,
         metric=name,
         minimize=config.task.metric.goal == "minimize",
