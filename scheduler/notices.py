@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scheduler.figures import figure
 from scheduler.reasons import why
 from scheduler.rules.states import StudyState
 from scheduler.study.records import Live
@@ -97,7 +98,7 @@ def _experiment(live: Live) -> dict[str, Any]:
 def _champion(live: Live) -> str:
     champion = live.study.champion
     assert champion is not None
-    value = f"{live.metric} {champion.metric:.6f}"
+    value = f"{live.metric} {figure(champion.metric)}"
     if champion.number == 1:
         return f"the baseline is measured, {value}"
     title = sentence(live.champion.title, TITLE) if live.champion else ""
@@ -109,8 +110,9 @@ def _result(live: Live) -> str:
     champion = live.study.champion
     if champion is None:
         return f"{count}, none has a metric"
-    return f"{count}, the best #{champion.experiment} with {live.metric} {champion.metric:.6f}" + (
-        _gain(live)
+    return (
+        f"{count}, the best #{champion.experiment} with {live.metric} {figure(champion.metric)}"
+        + (_gain(live))
     )
 
 

@@ -100,7 +100,7 @@ def best(
         print_json({**document, "files": paths, "warnings": warnings})
         return
     console = screen()
-    words = f"experiment {champion.experiment}, {source.metric} {champion.metric:.6f}"
+    words = f"experiment {champion.experiment}, {source.metric} {texts.metric(champion.metric)}"
     words += f" ({repeats.words})" if repeats else ""
     console.print(texts.line(words))
     for name, doubt in texts.doubts(warnings):

@@ -14,6 +14,7 @@ from scheduler.cli.reading import (
     screen,
 )
 from scheduler.cli.show import ExperimentArgument
+from scheduler.figures import amount, change, figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -144,7 +145,7 @@ def _figure(outcome: "Outcome") -> str:
     if outcome.metric is None:
         return f"{outcome.status}: {outcome.reason}" if outcome.reason else str(outcome.status)
     steps = f" in {outcome.steps:,} steps" if outcome.steps else ""  # a command does not tell
-    return f"{outcome.metric:.6f}{steps} on {outcome.hardware or 'unknown'}"
+    return f"{figure(outcome.metric)}{steps} on {outcome.hardware or 'unknown'}"
 
 
 def _sentences(metric: str, found: "Comparison | None", verdict: "Verdict") -> list[str]:
@@ -156,16 +157,17 @@ def _sentences(metric: str, found: "Comparison | None", verdict: "Verdict") -> l
             Verdict.FAILED_AGAIN: ["it fails here as it did in the study"],
             Verdict.FAILED: ["it fails here, and not so in the study: not reproduced"],
         }.get(verdict, ["it failed in the study, and has a figure here: nothing to compare with"])
-    difference = f"difference {found.difference:+.6f}"
+    difference = f"difference {change(found.difference)}"
     lines = []
     if found.half is not None:
         noise = found.noise
         low, high = found.expected - found.half, found.expected + found.half
         over = f"{found.counted} trial{'s' * (found.counted != 1)} of the study"
         lines.append(
-            f"expected {metric} {found.expected:.6f} over {over}; 95 % of new means lie between "
-            f"{low:.6f} and {high:.6f} (sigma {noise.sigma:.6f}, {noise.degrees:g} degrees of "
-            f"freedom{', from the trials made here' * found.own_noise})"
+            f"expected {metric} {figure(found.expected)} over {over}; 95 % of new means lie "
+            f"between {figure(low)} and {figure(high)} (sigma {amount(noise.sigma or 0.0)}, "
+            f"{noise.degrees:g} degrees of freedom"
+            f"{', from the trials made here' * found.own_noise})"
         )
     endings = {
         Verdict.WITHIN: "within the interval: reproduced",

@@ -180,7 +180,9 @@ def _facts(
     if experiment.metric is not None:
         compares = live.champion is None or live.champion.hardware == experiment.hardware
         away = texts.difference(experiment.metric, reference if compares else None)
-        grid.add_row(texts.line(source.metric), f"{experiment.metric:.6f} ({away} to the champion)")
+        grid.add_row(
+            texts.line(source.metric), f"{texts.metric(experiment.metric)} ({away} to the champion)"
+        )
         if experiment.repeats is not None:
             grid.add_row("", experiment.repeats.words)
         if len(live.study.hardware) > 1:
@@ -252,6 +254,7 @@ def _kin(experiment: "Experiment") -> dict[str, str]:
 
 def _details(trial: "TrialRecord") -> str:
     """What stands in no column of the table, in one line."""
+    from scheduler.figures import figure
     from scheduler.rules.states import TrialKind
     from workers.command import SELF_REPORTED
 
@@ -268,7 +271,7 @@ def _details(trial: "TrialRecord") -> str:
             parts.append(f"{outcome.parameters:,} parameters")
         parts += [f"{name} {value:.6g}" for name, value in outcome.metrics.items()]
         if outcome.audit_metric is not None:
-            parts.append(f"{outcome.audit_metric:.6f} on the audit split")
+            parts.append(f"{figure(outcome.audit_metric)} on the audit split")
         if outcome.hardware:
             parts.append(f"on {outcome.hardware}{_pinned(outcome.gpu_ids)}")
         parts.append(f"memory {outcome.peak_memory_bytes / GIB:.2f} GiB")

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent import ArmRecord
+from scheduler import figures
 from scheduler.cli.source import Asked
 from scheduler.reasons import why
 from scheduler.rules.order import OrderCheck
@@ -47,13 +48,13 @@ def state(experiment: Experiment) -> Text:
 
 
 def metric(value: float | None) -> str:
-    """A metric with six decimals; failures have none."""
-    return NONE if value is None else f"{value:.6f}"
+    """A metric; failures have none."""
+    return NONE if value is None else figures.figure(value)
 
 
 def difference(value: float | None, other: float | None) -> str:
     """How far a metric lies from another, with its sign."""
-    return NONE if value is None or other is None else f"{value - other:+.6f}"
+    return NONE if value is None or other is None else figures.change(value - other)
 
 
 def percent(value: float | None, other: float | None) -> str:
@@ -161,7 +162,7 @@ def arms(records: Sequence[ArmRecord]) -> Fitted:
                 "applied": str(each.experiments),
                 "kept": str(each.kept),
                 "failed": str(each.failed),
-                "best gain": f"{each.best_gain:.6f}" if each.best_gain else NONE,
+                "best gain": figures.amount(each.best_gain) if each.best_gain else NONE,
                 "dollars": "?" if each.dollars is None else f"{each.dollars:.2f}",
             }
             table.add_row(Text(line(each.name).plain), *(cells[title] for title in shown))

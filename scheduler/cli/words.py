@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from agent.tuner import tunable
+from scheduler.figures import figure
 from scheduler.reasons import REASONS
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
 from scheduler.session import Capacity, Materials
@@ -180,10 +181,10 @@ def _result(live: Live) -> str:
     counts = ", ".join(f"{study.counts[s]} {s}" for s in ExperimentState if s in study.counts)
     if champion is None or champion.metric is None or not study.baseline:
         return f"{study.experiments} experiments ({counts}); none has a metric yet"
-    best = f"{live.metric} {study.baseline:.4f} (baseline)"
+    best = f"{live.metric} {figure(study.baseline)} (baseline)"
     if champion.metric != study.baseline:
         change = 100 * (champion.metric / study.baseline - 1)
-        best += f" -> {champion.metric:.4f} (experiment {champion.id}, {change:+.1f} %)"
+        best += f" -> {figure(champion.metric)} (experiment {champion.id}, {change:+.1f} %)"
     busy = 100 * study.train_seconds / study.trial_seconds if study.trial_seconds else 0.0
     return (
         f"{best}\n{study.experiments} experiments: {counts}\n"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
+from scheduler.figures import figure
 from scheduler.rules.noise import repeats
 
 
@@ -36,7 +37,7 @@ class Repeats:
     @property
     def words(self) -> str:
         """In a few words: `mean of 4 trials, 0.991000 to 1.020000, without the first`."""
-        apart = f", {self.low:.6f} to {self.high:.6f}" if self.trials > 1 else ""
+        apart = f", {figure(self.low)} to {figure(self.high)}" if self.trials > 1 else ""
         many = f"mean of {self.trials} trials" if self.trials > 1 else "one trial"
         return f"{many}{apart}{', without the first' * self.without_first}"
 

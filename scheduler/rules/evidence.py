@@ -42,6 +42,7 @@ from scheduler.rules.noise import SCREENING, Noise, repeats
 
 ROUNDING = 1e-12  # of a metric: a standard error below it is none, but an error of arithmetic
 FEW = 5  # degrees of freedom below which the words say so: t at 1 % is over 3.3 there, not 2.3
+MOST_DECIMALS = 9  # of an effect; a smaller error is written with an exponent
 
 EXACT = "every repeat gave the same figure: the seed changes nothing, so no p"
 NO_TRIAL = "undecided: no trial that counts yet"
@@ -254,11 +255,7 @@ def _weigh(
         verdict, why = Decision.MORE, ""
     more = _next_numbers(ours, theirs, after - len(ours)) if verdict is Decision.MORE else ()
     names = {"keep": "kept", "discard": "discarded", "more": "undecided"}
-    digits = _digits(error)
-    words = (
-        f"{names[verdict]}: {effect:+.{digits}f} ± {error:.{digits}f} over {_seeds(ours)}, "
-        f"p = {p:.2g}{why}"
-    )
+    words = f"{names[verdict]}: {_within(effect, error)} over {_seeds(ours)}, p = {p:.2g}{why}"
     if degrees < FEW:
         words += f" (sigma rests on {degrees:.3g} degrees of freedom only)"
     needed = _missing(more, theirs, barred)
@@ -348,6 +345,9 @@ def _seeds(metrics: Mapping[int, float]) -> str:
     return f"{len(metrics)} seed{'s' if len(metrics) > 1 else ''}"
 
 
-def _digits(error: float) -> int:
-    """Decimals that show two figures of the error, and four at least."""
-    return min(12, max(4, 1 - math.floor(math.log10(error)))) if error > 0 else 4
+def _within(effect: float, error: float) -> str:
+    """An effect with its error, of which two figures are shown, and four decimals at least."""
+    decimals = max(4, 1 - math.floor(math.log10(error))) if error > 0 else 4
+    if decimals > MOST_DECIMALS:
+        return f"{effect:+.3g} ± {error:.2g}"
+    return f"{effect:+.{decimals}f} ± {error:.{decimals}f}"

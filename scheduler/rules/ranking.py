@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import count
 from statistics import fmean
 
+from scheduler.figures import amount, change, figure
 from scheduler.rules.evidence import (
     NO_TRIAL,
     Criteria,
@@ -176,9 +177,9 @@ def _compare(
     metric = fmean(theirs.values())
     difference = fmean(ours.values()) - metric
     keep = difference < 0 if policy.minimize else difference > 0
-    against = f"experiment {champion} ({metric:.6f})"
+    against = f"experiment {champion} ({figure(metric)})"
     where = "below" if difference < 0 else "above"
-    words = f"{abs(difference):.6f} {where} {against}" if difference else f"equal to {against}"
+    words = f"{amount(abs(difference))} {where} {against}" if difference else f"equal to {against}"
     verdict = Decision.KEEP if keep else Decision.DISCARD
     return Evidence(verdict, difference, None, len(ours), None, words)
 
@@ -211,7 +212,7 @@ def _not_worth_it(
 ) -> Evidence:
     effect = first - fmean((repeats(theirs) or theirs).values())
     gate = criteria.gate * (known.sigma or 0.0)
-    words = f"discarded: {effect:+.6f} in its first trial, not better by the gate of {gate:.2g}"
+    words = f"discarded: {change(effect)} in its first trial, not better by the gate of {gate:.2g}"
     return Evidence(Decision.DISCARD, effect, None, 0, None, words)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.notebook import headed
+from scheduler.figures import figure
 from scheduler.study.atomic import replacing
 from scheduler.study.reader import Reader
 from scheduler.study.records import NotebookRecord, TrialRecord
@@ -38,7 +39,7 @@ def write_tsv(reader: Reader, path: Path, *, metric: str = "val_bpb") -> None:
                 continue
             fields = (
                 commit(reader.files(experiment.id)),
-                "" if experiment.metric is None else f"{experiment.metric:.6f}",
+                "" if experiment.metric is None else figure(experiment.metric),
                 _memory(first_done(reader, experiment.id)),
                 experiment.state.value,
                 sentence(experiment.title, TEXT_LIMIT),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from scheduler.api.dashboard import words
+from scheduler.figures import figure
 from scheduler.study.points import Points, best_so_far, metric_of, visible_range
 from scheduler.study.records import Experiment
 
@@ -54,7 +55,7 @@ def draw(
     low, high = (low - room, high) if minimize else (low, high + room)
     floor, ceiling = low + 0.02 * (high - low), high - 0.01 * (high - low)
     best = list(best_so_far(points.kept, minimize=minimize))
-    line: list[Row] = [[e.id, round(metric_of(e), 6)] for e in best]
+    line: list[Row] = [[e.id, _rounded(metric_of(e))] for e in best]
     if line:
         line.append([points.last, line[-1][1]])
     drawn = points.kept[-MOST_KEPT:]
@@ -63,7 +64,7 @@ def draw(
         repeats += [[number, least], [number, most], [None, None]]
     return Drawing(
         discarded=[
-            [x, round(min(max(y, floor), ceiling), 6), round(y, 6)]
+            [x, _rounded(min(max(y, floor), ceiling)), _rounded(y)]
             for x, y in _thinned(points.discarded)
         ],
         failed=[[x, floor] for x in _thinned(points.failed)],
@@ -93,7 +94,7 @@ def _kept(
     named = {each.id for each in labelled}
     points: list[dict[str, object]] = []
     for each in drawn:
-        value, title = round(metric_of(each), 6), words.title(each)
+        value, title = _rounded(metric_of(each)), words.title(each)
         point: dict[str, object] = {"value": [each.id, value, value], "name": title}
         if each.id in named:
             point["label"] = _label(each.id, title, right=each.id < NEAR * last, below=below)
@@ -113,6 +114,11 @@ def _label(number: int, title: str, *, right: bool, below: bool) -> dict[str, ob
     }
 
 
+def _rounded(value: float) -> float:
+    """As it is written: what the browser shows, and as few bytes."""
+    return float(figure(value))
+
+
 def _thinned(points: list[T]) -> list[T]:
     if len(points) <= MOST_POINTS:
         return points
@@ -124,11 +130,11 @@ def _in_words(points: Points, line: Sequence[Experiment], metric: str) -> str:
     parts = []
     if line:
         first, best = line[0], line[-1]
-        parts.append(f"{metric} {metric_of(first):.6f} (baseline)")
+        parts.append(f"{metric} {figure(metric_of(first))} (baseline)")
         if best is not first:
             change = 100 * (metric_of(best) / metric_of(first) - 1) if metric_of(first) else 0.0
             signed = f"{change:+.2f}".replace("-", "\N{MINUS SIGN}")
-            parts = [f"{parts[0]} → {metric_of(best):.6f} (#{best.id}, {signed} %)"]
+            parts = [f"{parts[0]} → {figure(metric_of(best))} (#{best.id}, {signed} %)"]
     parts.append(
         f"{len(points.kept):,} kept, {len(points.discarded):,} discarded, "
         f"{len(points.failed):,} failed"

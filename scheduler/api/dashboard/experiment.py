@@ -19,6 +19,7 @@ from scheduler.api.dashboard.slots import Card
 from scheduler.api.dashboard.snapshot import Snapshot
 from scheduler.api.dashboard.visitor import Visitor, Visitors
 from scheduler.errors import SchedulerError
+from scheduler.figures import change
 from scheduler.rules.order import OrderCheck, check_order
 from scheduler.rules.states import ExperimentState
 from scheduler.study.letters import Cancel
@@ -217,7 +218,7 @@ def _add_order(whole: Whole) -> None:
     """By how much it beat the champion before it, by each measure, and whether that is in doubt."""
     number, order = whole.experiment.id, whole.order
     said = [
-        f"{name}: {gain.other:+.6f} to #{gain.over}, as against {gain.usual:+.6f}"
+        f"{name}: {change(gain.other)} to #{gain.over}, as against {change(gain.usual)}"
         for name, each in (("on the audit split", order.audit), ("longer budget", order.long))
         for gain in each.gains
         if gain.experiment == number

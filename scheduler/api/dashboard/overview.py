@@ -102,7 +102,7 @@ def figures(now: Snapshot) -> dict[str, str]:
     share = 100 * study.train_seconds / study.trial_seconds if study.trial_seconds else None
     tokens = f"{study.tokens:,} tokens, {words.dollars(study.dollars)}"
     return {
-        "champion": f"{champion.metric:.6f} (#{champion.experiment}{_over(now)})"
+        "champion": f"{words.metric(champion.metric)} (#{champion.experiment}{_over(now)})"
         if champion
         else none,
         "baseline": words.metric(study.baseline),

@@ -18,7 +18,7 @@ SERIES = ("discarded", "failed", "best so far", "kept", "repeats")
 LEGEND = ["kept", "discarded", "failed", "best so far"]
 TOOLTIP = (  # text on a canvas, never markup
     "p => '#' + p.value[0] + ' ' + p.seriesName"
-    " + (p.value.length > 2 ? ' ' + p.value[2].toFixed(6) : '') + (p.name ? '\\n' + p.name : '')"
+    " + (p.value.length > 2 ? ' ' + p.value[2] : '') + (p.name ? '\\n' + p.name : '')"
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from nicegui import ui
 
 from agent import ArmRecord
+from scheduler import figures
 from scheduler.api.dashboard import words
 from scheduler.study.records import Experiment
 
@@ -126,7 +127,7 @@ class Arms:
                 "experiments": f"{arm.experiments:,}",
                 "kept": f"{arm.kept:,}",
                 "failed": f"{arm.failed:,}",
-                "best gain": f"{arm.best_gain:.6f}" if arm.best_gain else words.NONE,
+                "best gain": figures.amount(arm.best_gain) if arm.best_gain else words.NONE,
                 "calls": f"{arm.calls:,}",
                 "tokens": f"{arm.tokens:,}",
                 "cost": words.dollars(arm.dollars),

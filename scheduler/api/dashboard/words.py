@@ -1,5 +1,6 @@
 """Numbers and states as a page shows them. Pure; the terminal has its own in `scheduler/cli`."""
 
+from scheduler import figures
 from scheduler.reasons import why
 from scheduler.rules.states import ExperimentState, InstructionState, StudyState
 from scheduler.study.records import Experiment, Study
@@ -38,7 +39,7 @@ STATES = {
 
 def metric(value: float | None) -> str:
     """A metric; a failure has none."""
-    return NONE if value is None else f"{value:.6f}"
+    return NONE if value is None else figures.figure(value)
 
 
 def difference(value: float | None, reference: float | None) -> str:
@@ -47,7 +48,7 @@ def difference(value: float | None, reference: float | None) -> str:
         return NONE
     if value == reference:
         return "\N{PLUS-MINUS SIGN}0"
-    return f"{value - reference:+.6f}".replace("-", "\N{MINUS SIGN}")
+    return figures.change(value - reference).replace("-", "\N{MINUS SIGN}")
 
 
 def duration(seconds: float) -> str:

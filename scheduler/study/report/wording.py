@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from scheduler import figures
 from scheduler.study.records import Experiment
 from workers.log import clean, sentence
 
@@ -11,18 +12,18 @@ LONGEST_TITLE = 100  # characters
 
 
 def metric(value: float | None) -> str:
-    """Six decimals, as everywhere."""
-    return NONE if value is None else f"{value:.6f}".replace("-", MINUS)
+    """As everywhere."""
+    return NONE if value is None else figures.figure(value).replace("-", MINUS)
 
 
-def change(value: float | None, digits: int = 6) -> str:
+def change(value: float | None) -> str:
     """A difference, with its sign."""
-    return NONE if value is None else f"{value:+.{digits}f}".replace("-", MINUS)
+    return NONE if value is None else figures.change(value).replace("-", MINUS)
 
 
 def within(half: float | None) -> str:
     """Half an interval, or that it is not known."""
-    return NONE if half is None else f"\N{PLUS-MINUS SIGN}{half:.6f}"
+    return NONE if half is None else f"\N{PLUS-MINUS SIGN}{figures.amount(half)}"
 
 
 def percent(value: float, of: float) -> str:

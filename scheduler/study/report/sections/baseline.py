@@ -1,5 +1,6 @@
 """Where it began, and how much a figure varies when only the seed changes."""
 
+from scheduler import figures
 from scheduler.rules.intervals import half_width, sigma_range
 from scheduler.rules.noise import Noise
 from scheduler.rules.states import ExperimentState, TrialKind
@@ -102,8 +103,8 @@ def _row(name: str, noise: Noise) -> tuple[str, ...]:
     low, high = sigma_range(noise) or (0.0, 0.0)
     return (
         sentence(name, 60) or "not recorded",
-        f"{noise.sigma:.6f}",
-        f"{low:.6f} to {high:.6f}",
+        figures.amount(noise.sigma or 0.0),
+        f"{figures.amount(low)} to {figures.amount(high)}",
         f"{noise.degrees:g}",
-        f"{half_width(noise, 1, 1) or 0.0:.6f}",
+        figures.amount(half_width(noise, 1, 1) or 0.0),
     )

@@ -1,5 +1,6 @@
 """Who proposed what, and what came of it: each model, the tuner, people."""
 
+from scheduler import figures
 from scheduler.rules.states import ExperimentState
 from scheduler.study.report import wording
 from scheduler.study.report.blocks import Column, Section, Table, Words
@@ -29,7 +30,7 @@ def researchers(material: Material) -> Section | None:
     for row in rows:
         arm = arms.get(row["origin"])
         share = f"{100 * row['kept'] / row['decided']:.0f} %" if row["decided"] else wording.NONE
-        gain = f"{arm.best_gain:.6f}" if arm and arm.best_gain else wording.NONE
+        gain = figures.amount(arm.best_gain) if arm and arm.best_gain else wording.NONE
         refused = f"{arm.refused:,}" if arm else wording.NONE
         called = arm is not None and arm.calls > 0
         shown.append(
