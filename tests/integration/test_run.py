@@ -112,7 +112,7 @@ def test_a_study_from_nothing_and_its_resume(start: Any, tmp_path: Path) -> None
     with Reader(study / "study.db") as reader:
         first = list(reader.experiments())
     assert [e.id for e in first] == [0, 1, 2]
-    runs = study / "tracked" / "tensorboard" / "local"
+    (runs,) = (study / "tracked" / "tensorboard").glob("local-*")
     events = {path: path.stat().st_mtime_ns for path in runs.glob("trial-*/*")}
     assert len(events) == 3
     assert all(e.metric is not None for e in first)

@@ -1,6 +1,7 @@
 """Trackers: what stands in W&B, MLflow and TensorBoard, read back with their own means."""
 
 import importlib.util
+import sqlite3
 import struct
 from collections import Counter
 from collections.abc import Iterator
@@ -196,7 +197,7 @@ def test_tensorboard_has_each_trial_as_a_run(
 ) -> None:
     with sender("tensorboard", folder, tmp_path) as made:
         assert sorted(made.send()) == [run.trial for run in runs]
-    home = tmp_path / "tensorboard" / "night1"
+    home = tmp_path / "tensorboard" / f"night1-{facts(folder).id}"
     for run in runs:
         events = accumulated(home / f"trial-{run.trial:06d}")
         stored = {tag: events.Scalars(tag)[0] for tag in events.Tags()["scalars"]}
@@ -220,8 +221,25 @@ def test_tensorboard_says_that_a_metric_is_self_reported(
 ) -> None:
     run = self_reported(runs[0])
     open_tracker("tensorboard", facts(folder), tmp_path, OFFLINE).add(run)
-    about = text(accumulated(tmp_path / "night1" / f"trial-{run.trial:06d}"), "about")
+    (home,) = tmp_path.glob("night1-*")
+    about = text(accumulated(home / f"trial-{run.trial:06d}"), "about")
     assert "The metric is self-reported" in about
+
+
+def test_two_studies_of_one_name_stand_side_by_side_in_tensorboard(
+    folder: StudyFolder, runs: list[Run], tmp_path: Path
+) -> None:
+    other = StudyFolder(make_study(tmp_path / "elsewhere" / folder.path.name, 3, seed=1))
+    with sqlite3.connect(other.database) as db:  # all synthetic studies begin at the same moment
+        db.execute("UPDATE session SET opened_at = opened_at + 1")
+    with sender("tensorboard", folder, tmp_path) as made:
+        first = len(list(made.send()))
+    with sender("tensorboard", other, tmp_path) as made:
+        second = len(list(made.send()))
+    assert first == len(runs) > second > 0
+    kept = [path.parent.parent.name for path in tmp_path.glob("tensorboard/*/trial-*/events*")]
+    named = {each: kept.count(f"night1-{facts(each).id}") for each in (folder, other)}
+    assert named == {folder: first, other: second}
 
 
 # ---- once, and only what is decided ---------------------------------------------------------

@@ -1,9 +1,9 @@
 """TensorBoard: one folder of events for each trial, with its constants for the HPARAMS page.
 
-In: runs. Out: `STUDY/trial-000007/events.out...` for `tensorboard --logdir`. Scalars stand at the
-experiment's number, so that all trials together show the course of the study; texts hold title,
-hypothesis, lineage, code, difference and log. No torch and no TensorFlow: the
-events are written by TensorBoard's own writer.
+In: runs. Out: `STUDY-ID/trial-000007/events.out...` for `tensorboard --logdir`, where studies of
+one name stand side by side. Scalars stand at the experiment's number, so that all trials together
+show the course of the study; texts hold title, hypothesis, lineage, code, difference and log. No
+torch and no TensorFlow: the events are written by TensorBoard's own writer.
 """
 
 import shutil
@@ -38,7 +38,7 @@ class TensorBoardTracker:
         self._string: Any = types_pb2.DT_STRING
         self._hparams: Any = summary_v2
         self._text: Any = metadata.create_summary_metadata
-        self._place = place / study.name
+        self._place = place / f"{study.name}-{study.id}"
 
     def add(self, run: Run) -> None:
         """See Tracker: a folder that was cut short is written anew."""
