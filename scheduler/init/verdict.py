@@ -5,6 +5,7 @@ with the line that proves it and what to change. Pure.
 """
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,8 +14,11 @@ from scheduler.init.metrics import WORDS, loosened
 from scheduler.init.vocabulary import name_of
 from scheduler.study.config import Config
 from workers import Outcome, OutcomeStatus
+from workers.command import Reading
+from workers.errors import ReadingError
 from workers.log import clean, sentence
 from workers.number import APART, EXACT, FINITE, LOOSE
+from workers.readings import ALL_SLOW_SECONDS, Scanner
 
 LAST_LINES = 6  # of the output, where something is wrong
 FIGURES = 6  # numbers that look like metrics
@@ -65,14 +69,25 @@ def fitting_deadline(config: Config, outcome: Outcome) -> float | None:
     return float(-(-(2 * outcome.timings.train + SLACK_SECONDS) // 10) * 10)
 
 
-def proof(config: Config, log: str) -> str:
-    """The line of the output that the metric was read from; "" where it came from a file."""
-    metric = config.task.metric
-    if metric.file is not None or metric.pattern is None:
-        return ""
-    pattern = re.compile(metric.pattern)
-    found = [line for line in log.splitlines() if pattern.search(line)]
-    return sentence(found[-1], 160) if found else ""
+def proof(config: Config, outcome: Outcome) -> str:
+    """The last line of the log that says the metric, read as in a trial; "" where none does.
+
+    A log is cut in the middle where it is long, and the line may be gone. A pattern that is slow
+    is given up after as long as a trial gives it.
+    """
+    metric, until = config.task.metric, time.monotonic() + ALL_SLOW_SECONDS
+    reading = Reading(metric.name, pattern=metric.pattern or "")
+    for line in reversed(outcome.log.splitlines()):
+        scanner = Scanner([reading])
+        scanner.write(line.encode())
+        scanner.close()
+        try:
+            if scanner.value(reading) == outcome.metric:
+                return sentence(line, 160)
+        except ReadingError:
+            if time.monotonic() > until:
+                break
+    return ""
 
 
 def figures(log: str) -> list[tuple[str, str, str]]:
@@ -101,11 +116,14 @@ def _weight(text: str) -> int:
 def _good(config: Config, outcome: Outcome) -> Iterator[str]:
     metric = config.task.metric
     yield f"{metric.name} = {outcome.metric:.6g} after {outcome.timings.train:.1f} s"
-    if line := proof(config, outcome.log):
+    if metric.file is not None:
+        yield f"read from: key {metric.key} of {metric.file}" if metric.key else (
+            f"read from: {metric.file}"
+        )
+    elif line := proof(config, outcome):
         yield f"read from the line: {line}"
     else:
-        where = f"key {metric.key} of {metric.file}" if metric.key else f"{metric.file}"
-        yield f"read from: {where}"
+        yield "read from a line of its output, which is cut out of the log: that was too long"
     others = ", ".join(f"{name} {value:.6g}" for name, value in outcome.metrics.items())
     if others:
         yield f"beside it: {others}"

@@ -51,6 +51,26 @@ def test_without_a_question_it_writes_both_files_and_shows_the_line_of_the_metri
     assert f"start   {text.splitlines()[2].removeprefix('#   ')}" in said.replace("\n", " ")
 
 
+def test_a_pattern_that_only_trials_understand_shows_its_line_too(
+    folder: Path, capsys: Output
+) -> None:
+    flags = ["--metric", "val_loss", "--pattern", r"val_loss: (?<value>[-+.\w]+)"]
+    assert call("init", "mine", "--yes", *flags) == 0
+    assert "read from the line: val_loss: 0.3333" in capsys.readouterr().out
+
+
+def test_a_metric_whose_line_the_log_has_lost_says_that(folder: Path, capsys: Output) -> None:
+    longer = 'print("x" * 100)\n' * 20
+    (folder / "train.py").write_text(
+        f"{longer * 100}{TRAIN}for n in range(200_000):\n    print(n)\n"
+    )
+    assert call("init", "mine", "--yes") == 0
+    said = capsys.readouterr().out
+    assert "val_loss = 0.3333 after" in said
+    assert "read from a line of its output, which is cut out of the log" in said
+    assert "None" not in said
+
+
 def test_nothing_is_overwritten_unless_it_is_told_to(folder: Path, capsys: Output) -> None:
     made = folder.parent / "mine-research"
     made.mkdir()

@@ -35,6 +35,20 @@ def test_a_figure_comes_with_the_last_line_that_has_it_and_with_its_doubts() -> 
     assert "for task.metrics: acc" in text
 
 
+def test_the_line_is_found_by_whatever_pattern_a_trial_reads_with() -> None:
+    for pattern in (r"val_loss: (?<value>\S++)", r"(?|val_loss: (\S+)|loss (\S+))"):
+        metric = MetricSection(name="val_loss", pattern=pattern)
+        told = Config(task=TaskSection(source=".", command="true", metric=metric))
+        assert "read from the line: val_loss: 0.5" in verdict(told, done(1.0)).lines
+
+
+def test_a_line_that_says_another_figure_is_not_shown_for_it() -> None:
+    log = "val_loss: 0.7\n[9 bytes left out]\nbye\n"  # the last figure was among these
+    said = verdict(config(), done(1.0, log)).lines
+    assert "read from a line of its output, which is cut out of the log: that was too long" in said
+    assert not any("0.7" in line or "None" in line for line in said)
+
+
 def test_a_script_that_is_told_its_seed_is_not_doubted_for_it() -> None:
     said = verdict(config("python train.py --seed {seed}"), done(12.0))
     assert not any("not told its seed" in line for line in said.lines)
