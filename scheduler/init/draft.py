@@ -113,7 +113,8 @@ class Place:
     """Where the repository lies, and what this machine has."""
 
     source: str
-    revision: str | None = None
+    revision: str | None = None  # of a git address
+    chosen: bool = False  # that revision by a person, who may have named a tag
     gpus: int = 0
     has: Callable[[str], bool] = field(default=lambda _: True)  # can this Python import it
 

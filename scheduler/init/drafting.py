@@ -148,7 +148,7 @@ def _no_metric(found: Found, script: str | None, wishes: Wishes) -> str:
 def _source(place: Place) -> list[Entry]:
     if place.revision is None:
         return [Entry(("task", "source"), place.source)]
-    why = "the newest when this was written"
+    why = "as you said" if place.chosen else "the newest when this was written"
     return [
         Entry(("task", "source"), place.source),
         Entry(("task", "revision"), place.revision, why),

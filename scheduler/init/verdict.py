@@ -117,8 +117,10 @@ def _good(config: Config, outcome: Outcome) -> Iterator[str]:
     metric = config.task.metric
     yield f"{metric.name} = {outcome.metric:.6g} after {outcome.timings.train:.1f} s"
     if metric.file is not None:
-        yield f"read from: key {metric.key} of {metric.file}" if metric.key else (
-            f"read from: {metric.file}"
+        yield (
+            f"read from: key {metric.key} of {metric.file}"
+            if metric.key
+            else (f"read from: {metric.file}")
         )
     elif line := proof(config, outcome):
         yield f"read from the line: {line}"

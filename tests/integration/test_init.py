@@ -105,7 +105,15 @@ def test_an_address_of_git_is_cloned_at_its_newest_commit(folder: Path, capsys: 
     assert call("init", f"file://{folder}", "--yes") == 0, capsys.readouterr()
     config = load_config(folder.parent / "mine-research" / "mine.yaml", [], {})
     assert config.task.revision == done.stdout.strip()
+    written = (folder.parent / "mine-research" / "mine.yaml").read_text()
+    assert f"# the newest when this was written\n  revision: {done.stdout.strip()}" in written
     assert "val_loss = 0.3333" in capsys.readouterr().out
+    subprocess.run(["git", "-C", str(folder), "tag", "v1"], check=True)
+    flags = ("--revision", "v1", "--no-baseline", "--force")
+    assert call("init", f"file://{folder}", "--yes", *flags) == 0, capsys.readouterr()
+    written = (folder.parent / "mine-research" / "mine.yaml").read_text()
+    assert "# as you said\n  revision: v1\n" in written
+    assert "newest" not in written
     assert call("init", "file:///nowhere/at/all", "--yes") == 2
     assert "git says" in capsys.readouterr().err
 
