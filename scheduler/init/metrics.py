@@ -98,7 +98,7 @@ def _named(before: str, hole: Hole) -> tuple[Name, str] | None:
     if label and (name := name_of(label)):
         inside = name_of(hole.expression)
         if name.weight < 8 and inside and inside.goal == name.goal and inside.weight > name.weight:
-            return Name(inside.text, inside.goal, name.weight + 1), label
+            return Name(inside.text, inside.goal, inside.weight - 1), label
         return name, label
     if not label and not line.strip() and (name := name_of(hole.expression)):
         return Name(name.text, name.goal, name.weight - 3), ""

@@ -1,7 +1,8 @@
 """Which words name a measure, which way it is better, and on which data it was taken.
 
 In: words as people write them: `val_loss`, "Test set accuracy", `losses['val']`. Out: a `Name`, or
-None. The weights only order what is offered first to a person.
+None. The weights only order what is offered first to a person, and is taken where nobody is asked:
+any validation metric before any test metric, which nothing should be chosen by.
 """
 
 import re
@@ -22,10 +23,14 @@ _HIGHER = {
     "pearson": 6, "mcc": 7,
 }  # fmt: skip
 _SPLITS = {
-    "val": 6, "valid": 6, "validation": 6, "dev": 6, "heldout": 6, "holdout": 6, "eval": 5,
-    "evaluation": 5, "test": 5, "final": 2, "best": 1, "avg": 0, "average": 0, "mean": 0,
+    "val": 30, "valid": 30, "validation": 30, "dev": 30, "heldout": 30, "holdout": 30, "eval": 29,
+    "evaluation": 29, "test": 5, "final": 2, "best": 1, "avg": 0, "average": 0, "mean": 0,
     "train": -8, "training": -8, "batch": -4, "aux": -6, "smooth": -2, "smoothed": -2,
 }  # fmt: skip
+_VALIDATION = frozenset(word for word, weight in _SPLITS.items() if weight >= 29)
+_EVALUATION = frozenset(
+    {"eval", "evaluation"}
+)  # of the training or the test set, if said beside it
 _PLAIN = -2  # said without the data that it was measured on: often the training loss
 # What goes beside a measure and makes it another thing.
 _OTHER = frozenset({"lr", "time", "seconds", "weight", "scale", "steps", "per", "count", "id"})
@@ -56,8 +61,10 @@ def name_of(text: str) -> Name | None:
     first = min(n for n, word in enumerate(words) if n in places or word in _SPLITS)
     used = words[min(first, last) : last + 1]
     measure = words[last]
-    splits = [_SPLITS[word] for word in words if word in _SPLITS]
-    weight = (_LOWER.get(measure) or _HIGHER[measure]) + (sum(splits) if splits else _PLAIN)
+    splits = {word: _SPLITS[word] for word in words if word in _SPLITS}
+    other = _VALIDATION if "test" in splits else _EVALUATION if "train" in splits else frozenset()
+    data = sum(weight for word, weight in splits.items() if word not in other)
+    weight = (_LOWER.get(measure) or _HIGHER[measure]) + (data if splits else _PLAIN)
     goal: Goal = "minimize" if measure in _LOWER else "maximize"
     return Name("_".join(used[-4:]), goal, weight)
 

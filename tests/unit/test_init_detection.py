@@ -334,3 +334,35 @@ def _tuples(value: object) -> object:
     if isinstance(value, dict):
         return {name: _tuples(each) for name, each in value.items()}
     return tuple(value) if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("validation", "name"),
+    [
+        ('print(f"val acc {acc:.3f}")', "val_acc"),
+        ('print(f"eval precision: {p}")', "eval_precision"),
+        ('print(f"acc {val_acc:.3f}")', "val_acc"),
+        ('print(f"epoch {epoch}, score", val_recall)', "val_recall"),
+        ('print(f"{dev_mae}")', "dev_mae"),
+        ('json.dump({"holdout": {"auc": auc}}, open("out.json", "w"))', "holdout_auc"),
+    ],
+)
+@pytest.mark.parametrize(
+    "tested",
+    [
+        'print(f"Test accuracy: {acc:.4f}")',
+        'print(f"final test evaluation accuracy {acc:.4f}")',
+        'json.dump({"best": {"test_bpb": bpb}}, open("test.json", "w"))',
+    ],
+)
+def test_any_validation_metric_goes_before_any_test_metric(
+    validation: str, name: str, tested: str
+) -> None:
+    found = metrics(f"for epoch in range(9):\n    {validation}\n{tested}")
+    assert found[0].name == name
+    assert len(found) == 2
+
+
+def test_a_test_metric_goes_before_what_may_be_of_the_training_set() -> None:
+    code = 'print(f"loss {l:.3f}")\nprint(f"test loss {l:.3f}")\nprint(f"train eval loss {l:.3f}")'
+    assert [m.name for m in metrics(code)] == ["test_loss", "loss", "train_eval_loss"]
