@@ -106,7 +106,7 @@ def _metric(asking: _Asking, found: Found, wishes: Wishes) -> Wishes:
 
 
 def _seconds(asking: _Asking, found: Found, wishes: Wishes) -> float | None:
-    """None where the person takes what the script itself says."""
+    """None where the person takes what is offered."""
     likely = found.seconds(wishes.script)
     answer = asking.number("Budget of a trial, in seconds", likely or SECONDS)
-    return None if answer == likely else answer
+    return None if answer == (likely or SECONDS) else answer

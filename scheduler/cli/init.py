@@ -179,7 +179,7 @@ def _baseline(
     """Run it, and say what it showed; whether it is good, or can't be known here."""
     from scheduler.errors import StudyError
     from scheduler.init.baseline import run_baseline
-    from scheduler.init.verdict import fitting_deadline, unable, verdict
+    from scheduler.init.verdict import fitting_limit, unable, verdict
 
     wanted = config.workers.gpus_per_trial
     if wanted > place.gpus:
@@ -204,11 +204,12 @@ def _baseline(
     seen = verdict(config, outcome)
     for line in seen.lines:
         stage.say(f"{'saw' if seen.good else 'wrong':<7} {line}")
-    deadline = fitting_deadline(config, outcome)
-    if deadline is not None and offer.amend(target, deadline, outcome.timings.train):
+    limit = fitting_limit(config, outcome)
+    took = outcome.timings.train
+    if limit is not None and offer.amend(target, limit, took, config, materials):
         stage.say(
-            f"wrote   task.deadline: {deadline:g}, since the script knows no seconds; an edit that "
-            "trains for longer is stopped there"
+            f"wrote   {'.'.join(limit[0])}: {limit[1]:g}, since the script knows no seconds; an "
+            "edit that trains for longer is stopped there"
         )
     return seen.good
 

@@ -179,6 +179,11 @@ def _budget(
                 "reports as it goes and knows no seconds: ended then, and the last report counts"
             )
             entries.append(Entry(("task", "budget"), "enforced", words))
+            if steps is not None:
+                notes.append(
+                    f"{_length(steps)} says when it ends: an edit that trains for longer is ended "
+                    "by the budget alone, which is to fit what it takes now"
+                )
         else:
             notes.append(_untold(steps, editable))
     elif not told and timed is not None and timed.where.partition(":")[0] in editable:
@@ -192,14 +197,18 @@ def _budget(
 def _untold(steps: Length | None, editable: Sequence[str]) -> str:
     length, risk = "the script itself", ""
     if steps is not None:
-        value = f" = {steps.value:g}" if steps.value is not None else ""
-        length = f"{steps.name}{value} ({steps.where})"
+        length = _length(steps)
         if steps.where.partition(":")[0] in editable:
             risk = ", and an edit may raise it"
     return (
         f"its length is no time: {length} says when it ends{risk}. task.deadline alone stops what "
         "takes longer"
     )
+
+
+def _length(steps: Length) -> str:
+    value = f" = {steps.value:g}" if steps.value is not None else ""
+    return f"{steps.name}{value} ({steps.where})"
 
 
 def _editable_words(sources: Sources, script: str | None, editable: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scheduler.errors import StudyError, UsageError
 from scheduler.init.baseline import count_gpus, is_here
-from scheduler.init.draft import Draft, Found, Place, Wishes
+from scheduler.init.draft import Draft, Found, Key, Place, Wishes
 from scheduler.init.drafting import from_preset, make_draft
 from scheduler.init.known import known_preset
 from scheduler.init.snapshot import newest_revision
@@ -66,6 +66,7 @@ class Offer:
 
     name: str
     draft: Draft
+    settled: bool = False  # the budget: by a person or by a preset
 
     def paths(self, target: Path) -> tuple[Path, Path]:
         """The configuration and the directions."""
@@ -73,35 +74,40 @@ class Offer:
 
     def checked(self) -> tuple[Config, Materials]:
         """The configuration, read back, and what a trial takes along. Raises UsageError."""
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / f"{self.name}.yaml"
-            path.write_text(self._text("autoresearch run"), "utf-8")
-            try:
-                config = load_config(path, [], {})
-            except UsageError as error:
-                words = re.sub(r"(?m)^\S*\.yaml:\d+: ", "", str(error))
-                raise UsageError(words) from error
+        config = self._config()
         return config, gather_materials(config)
 
     def write(self, target: Path, config: Config, materials: Materials) -> None:
         """Write both files. Raises StudyError."""
-        yaml, program = self.paths(target)
-        fixed = [name for name, _ in materials.bundles.task.files]
         try:
             target.mkdir(parents=True, exist_ok=True)
-            _write(yaml, self._text(self.start(target)))
-            _write(program, program_text(config, title=self.name, fixed=fixed))
+            for path, text in self._texts(target, config, materials).items():
+                _write(path, text)
         except OSError as error:
             raise StudyError(f"{target}: can't be written ({error.strerror})") from error
 
-    def amend(self, target: Path, deadline: float, took: float) -> bool:
-        """Set the deadline that was measured, if the file is still as it was written."""
-        path, before = self.paths(target)[0], self._text(self.start(target))
-        if path.read_text("utf-8") != before:
+    def amend(
+        self,
+        target: Path,
+        limit: tuple[Key, float],
+        took: float,
+        config: Config,
+        materials: Materials,
+    ) -> bool:
+        """Set a limit that was measured, where the files are still as they were written.
+
+        A budget that a person or a preset has set stays. Returns whether it was set.
+        """
+        key, seconds = limit
+        before = self._texts(target, config, materials)
+        untouched = [path for path, text in before.items() if _holds(path, text)]
+        if self.paths(target)[0] not in untouched or (self.settled and key[0] == "budget"):
             return False
         why = f"the baseline took {took:.1f} s here: twice that and half a minute"
-        self.draft = self.draft.having(("task", "deadline"), deadline, why)
-        _write(path, self._text(self.start(target)))
+        self.draft = self.draft.having(key, seconds, why)
+        after = self._texts(target, self._config(), materials)
+        for path in untouched:
+            _write(path, after[path])
         return True
 
     def start(self, target: Path, folder: Path | None = None) -> str:
@@ -128,8 +134,32 @@ class Offer:
         if setup := draft.value("task", "setup"):
             yield f"setup   {setup}"
 
+    def _config(self) -> Config:
+        """The configuration, read back. Raises UsageError."""
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / f"{self.name}.yaml"
+            path.write_text(self._text("autoresearch run"), "utf-8")
+            try:
+                return load_config(path, [], {})
+            except UsageError as error:
+                words = re.sub(r"(?m)^\S*\.yaml:\d+: ", "", str(error))
+                raise UsageError(words) from error
+
+    def _texts(self, target: Path, config: Config, materials: Materials) -> dict[Path, str]:
+        """What stands in the two files."""
+        yaml, program = self.paths(target)
+        fixed = [name for name, _ in materials.bundles.task.files]
+        return {
+            yaml: self._text(self.start(target)),
+            program: program_text(config, title=self.name, fixed=fixed),
+        }
+
     def _text(self, command: str) -> str:
         return config_text(self.draft, title=self.name, command=command)
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def _write(path: Path, text: str) -> None:
@@ -144,5 +174,5 @@ def make_offer(found: Found, wishes: Wishes, place: Place, folder: Path) -> Offe
     preset = known_preset(found.sources.snapshot)
     if preset is not None and wishes.by_preset and not wishes.changes_the_task:
         values = parse(presets()[preset].read_text("utf-8")).values
-        return Offer(name, from_preset(preset, values, place, wishes))
-    return Offer(name, make_draft(found, wishes, place))
+        return Offer(name, from_preset(preset, values, place, wishes), settled=True)
+    return Offer(name, make_draft(found, wishes, place), settled=wishes.seconds is not None)

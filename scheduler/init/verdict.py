@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scheduler.init.advice import advised
+from scheduler.init.draft import Key
 from scheduler.init.metrics import WORDS, loosened
 from scheduler.init.vocabulary import name_of
 from scheduler.study.config import Config
@@ -54,19 +55,21 @@ def unable(why: str) -> Iterator[str]:
         yield "what to do: make that folder, or take it out of task.mounts"
 
 
-def fitting_deadline(config: Config, outcome: Outcome) -> float | None:
-    """A deadline for a script that knows no seconds; None where the one in force is tight.
+def fitting_limit(config: Config, outcome: Outcome) -> tuple[Key, float] | None:
+    """A limit for a script that knows no seconds: its key and seconds; None if one is tight.
 
-    Such a script may be edited to train longer: the deadline is all that stops it.
+    Such a script may be edited to train longer. What stops it is the deadline, or the budget where
+    that is enforced: then what it reported until then would count.
     """
-    task = config.task
-    if outcome.metric is None or task.told or task.budget == "enforced":
+    task, budget, took = config.task, config.budget.seconds, outcome.timings.train
+    if outcome.metric is None or task.told or task.deadline is not None or budget is None:
         return None
-    if task.deadline is not None or config.budget.seconds is None:
-        return None
-    if outcome.timings.train > config.budget.seconds * 0.5:
+    if took > budget * 0.5:
         return None  # it seems to keep to the budget by itself
-    return float(-(-(2 * outcome.timings.train + SLACK_SECONDS) // 10) * 10)
+    seconds = float(-(-(2 * took + SLACK_SECONDS) // 10) * 10)
+    if task.budget != "enforced":
+        return ("task", "deadline"), seconds
+    return (("budget", "seconds"), seconds) if seconds < budget else None
 
 
 def proof(config: Config, outcome: Outcome) -> str:

@@ -71,6 +71,32 @@ def test_a_metric_whose_line_the_log_has_lost_says_that(folder: Path, capsys: Ou
     assert "None" not in said
 
 
+REPORTS = (
+    "import argparse\nparser = argparse.ArgumentParser()\n"
+    'parser.add_argument("--steps", type=int, default=3)\n'
+    "for n in range(parser.parse_args().steps):\n    loss = 1 / (n + 1)\n"
+    '    print(f"val_loss: {loss:.4f}")\n'
+)
+
+
+def test_a_script_that_counts_its_steps_gets_a_budget_that_fits_them(
+    folder: Path, capsys: Output
+) -> None:
+    (folder / "train.py").write_text(REPORTS)
+    assert call("init", "mine", "--yes") == 0
+    said = capsys.readouterr().out
+    assert "--steps = 3 (train.py) says when it ends" in said
+    assert "wrote   budget.seconds: 40, since" in said
+    made = folder.parent / "mine-research"
+    config = load_config(made / "mine.yaml", [], {})
+    assert (config.budget.seconds, config.task.budget) == (40, "enforced")
+    assert "within the budget of a trial (40 s)" in (made / "program.md").read_text()
+
+    assert call("init", "mine", "--yes", "--force", "--seconds", "200") == 0
+    assert load_config(made / "mine.yaml", [], {}).budget.seconds == 200
+    assert "wrote   budget.seconds" not in capsys.readouterr().out
+
+
 def test_nothing_is_overwritten_unless_it_is_told_to(folder: Path, capsys: Output) -> None:
     made = folder.parent / "mine-research"
     made.mkdir()

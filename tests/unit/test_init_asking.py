@@ -41,6 +41,13 @@ def test_enter_takes_what_was_found(answered: Answered) -> None:
     assert "Budget of a trial, in seconds (60.0)" in said
 
 
+def test_the_usual_budget_is_no_wish_of_a_person_who_only_agrees(answered: Answered) -> None:
+    code = TRAIN.replace("TIME_BUDGET = 60", "")
+    made, said = answered({"train.py": code}, "\n\n\n\n", Wishes())
+    assert "Budget of a trial, in seconds (300.0)" in said
+    assert made.seconds is None
+
+
 def test_a_number_a_name_and_a_budget_are_taken(answered: Answered) -> None:
     made, said = answered({"train.py": TRAIN, "main.py": TRAIN}, "2\nacc\n\n-1\n9\n", Wishes())
     assert (made.script, made.metric, made.goal) == ("main.py", "acc", "maximize")

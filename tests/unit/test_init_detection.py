@@ -212,6 +212,10 @@ def test_the_budget_is_told_taken_from_the_script_or_enforced() -> None:
     assert timed.value("task", "budget") is None
     looped = drafted({"train.py": 'while True:\n    print(f"val_loss {x:.3f}")'})
     assert looped.value("task", "budget") == "enforced"
+    assert looped.notes == ()
+    counted = drafted({"train.py": 'STEPS = 9\nfor n in range(STEPS):\n    print(f"val_loss {x}")'})
+    assert counted.value("task", "budget") == "enforced"
+    assert any("STEPS = 9 (train.py:1) says when it ends" in note for note in counted.notes)
     steps = drafted({"train.py": f"MAX_STEPS = 500\n{TRAIN}"})
     assert any("MAX_STEPS = 500 (train.py:1) says when it ends, and an edit may raise" in note
                for note in steps.notes)  # fmt: skip

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from scheduler.init.verdict import figures, fitting_deadline, verdict
+from scheduler.init.verdict import figures, fitting_limit, verdict
 from scheduler.study.config import Config
 from scheduler.study.sections import BudgetSection
 from scheduler.study.task_section import MetricSection, TaskSection
@@ -90,8 +90,13 @@ def test_each_failure_comes_with_what_to_do(
 
 
 def test_a_script_that_knows_no_seconds_gets_a_deadline_of_its_own_length() -> None:
-    assert fitting_deadline(config(), done(12.0)) == 60
-    assert fitting_deadline(config(), done(295.0)) is None  # it keeps to the budget
-    assert fitting_deadline(config("x --seconds {seconds}"), done(12.0)) is None
-    assert fitting_deadline(config(budget="enforced"), done(12.0)) is None
-    assert fitting_deadline(config(deadline=99.0), done(12.0)) is None
+    assert fitting_limit(config(), done(12.0)) == (("task", "deadline"), 60)
+    assert fitting_limit(config(), done(295.0)) is None  # it keeps to the budget
+    assert fitting_limit(config("x --seconds {seconds}"), done(12.0)) is None
+    assert fitting_limit(config(deadline=99.0), done(12.0)) is None
+
+
+def test_one_that_ends_before_its_enforced_budget_gets_a_budget_of_its_own_length() -> None:
+    assert fitting_limit(config(budget="enforced"), done(12.0)) == (("budget", "seconds"), 60)
+    assert fitting_limit(config(budget="enforced"), done(299.0)) is None  # the budget ended it
+    assert fitting_limit(config(budget="enforced"), done(140.0)) is None  # it would be no less
