@@ -76,8 +76,9 @@ class Found:
             return None
         assert script is not None
         running = find_running(self.sources, self.usages, script, python="{python}")
-        timed = [each.value for each in running.lengths if each.seconds and each.value]
-        return None if running.told_seconds or not timed else timed[0]
+        if running.told_seconds:
+            return running.usual.value if running.usual else None
+        return next((each.value for each in running.lengths if each.seconds and each.value), None)
 
 
 @dataclass(frozen=True)

@@ -165,15 +165,26 @@ def _budget(
     told = "{seconds}" in (wishes.command or "") or (running is not None and running.told_seconds)
     lengths = running.lengths if running is not None else ()
     timed = next((each for each in lengths if each.seconds and each.value), None)
-    seconds = wishes.seconds or (timed.value if timed and not told else None) or SECONDS
+    usual = running.usual if running is not None and wishes.command is None else None
+    own = usual if told else timed
+    seconds = wishes.seconds or (own and own.value) or SECONDS
     why = "as you said" if wishes.seconds is not None else "the usual five minutes of a trial"
     if told:
+        if usual is not None and wishes.seconds is None:
+            why = f"{usual.name} in {usual.where}"
         why += "; the script is told"
     elif timed is not None and wishes.seconds is None:
         why = f"{timed.name} in {timed.where}, which the script keeps to by itself"
     entries = [Entry(("budget", "seconds"), float(seconds), why)]
+    if wishes.command is None:
+        notes += [
+            f"{each.name} ({each.where}) counts no seconds, and is not told the budget: to set "
+            f"it, give the whole command with --command"
+            for each in lengths
+            if each.unit != 1.0 and each.name.startswith("-") and each.value != seconds
+        ]
     if not told and timed is None:
-        steps = next(iter(lengths), None)
+        steps = next((each for each in lengths if not each.seconds), None)
         if metric.looped:
             words = (
                 "reports as it goes and knows no seconds: ended then, and the last report counts"

@@ -29,6 +29,7 @@ class Option:
     name: str  # --seed; without dashes where it is positional
     default: object = None
     required: bool = False
+    help: str = ""
 
 
 @dataclass(frozen=True)
@@ -252,14 +253,19 @@ def _options(node: ast.Call, *, plain: bool) -> Iterator[Option]:
     dashed = [name for name in names if name.startswith("-")]
     named = {k.arg: k.value for k in node.keywords}
     default = named.get("default")
+    about = named.get("help")
     if plain and len(node.args) > 1:
         default = node.args[1]
-    given = default.value if isinstance(default, ast.Constant) else None
+        about = node.args[2] if len(node.args) > 2 else about
+    texts = (
+        [] if about is None else [n.value for n in ast.walk(about) if isinstance(n, ast.Constant)]
+    )
+    given = default.value if isinstance(default, ast.Constant) else default and _number(default)
     is_flag = isinstance(required := named.get("required"), ast.Constant) and bool(required.value)
     optional = isinstance(many := named.get("nargs"), ast.Constant) and many.value in ("?", "*")
     for name in [max(dashed, key=len)] if dashed else names[:1]:
         wanted = is_flag or (not dashed and default is None and not optional)
-        yield Option(name, given, wanted)
+        yield Option(name, given, wanted, " ".join(map(str, texts)))
 
 
 def _constant(module: Module, node: ast.stmt) -> None:

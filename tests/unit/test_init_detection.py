@@ -370,3 +370,75 @@ def test_any_validation_metric_goes_before_any_test_metric(
 def test_a_test_metric_goes_before_what_may_be_of_the_training_set() -> None:
     code = 'print(f"loss {l:.3f}")\nprint(f"test loss {l:.3f}")\nprint(f"train eval loss {l:.3f}")'
     assert [m.name for m in metrics(code)] == ["test_loss", "loss", "train_eval_loss"]
+
+
+def timed(option: str, readme: str = "python train.py\n") -> Draft:
+    """Of a script with this option, which prints its metric as it goes."""
+    code = (
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        f"parser.add_argument({option})\nargs = parser.parse_args()\n"
+        'while True:\n    loss.backward()\n    print(f"val_loss: {loss:.4f}")\n'
+    )
+    return drafted({"train.py": code, "README.md": readme})
+
+
+@pytest.mark.parametrize(
+    ("option", "seconds"),
+    [
+        ('"--time-limit", type=int, default=2, help="in minutes"', 120),
+        ('"--max_time", default=1.5, type=float, help="training time (hours)"', 5400),
+        ('"--max-minutes", default=5', 300),
+        ('"--train_hours", default=1', 3600),
+        ('"--max-ms", default=60_000', 60),
+        ('"--time-budget", default=2 * 60, help=f"how many minutes of {1}" " it takes"', 7200),
+    ],
+)
+def test_a_time_in_another_unit_is_taken_as_it_is_and_not_told_seconds(
+    option: str, seconds: float
+) -> None:
+    draft = timed(option)
+    assert draft.value("task", "command") == "{python} train.py"
+    assert draft.value("budget", "seconds") == seconds
+    assert draft.value("task", "budget") is None  # it keeps to it by itself
+    assert not any("counts no seconds" in note for note in draft.notes)
+
+
+@pytest.mark.parametrize(
+    ("option", "seconds"),
+    [
+        ('"--max-seconds", type=float, default=5', 5),
+        ('"--time-limit", default=90, help="seconds (such as 600: 10 minutes)"', 90),
+        ('"--max-time", default=30, help="the run\'s longest time"', 30),
+        ('"--max-time", default=0', 300),
+        ('"--max-time", default=1e12', 300),
+        ('"--max-time"', 300),
+    ],
+)
+def test_what_a_script_is_told_is_its_own_default(option: str, seconds: float) -> None:
+    draft = timed(option)
+    name = option.split('"')[1]
+    assert draft.value("task", "command") == f"{{python}} train.py {name} {{seconds}}"
+    assert draft.value("budget", "seconds") == seconds
+
+
+def test_the_readme_s_command_says_more_than_a_default() -> None:
+    told = timed('"--max-seconds", default=5', "python train.py --max-seconds 20\n")
+    assert told.value("budget", "seconds") == 20
+    assert told.value("task", "command") == "{python} train.py --max-seconds {seconds}"
+    kept = timed('"--max-minutes", default=5', "python train.py --max-minutes=2\n")
+    assert kept.value("budget", "seconds") == 120
+    assert kept.value("task", "command") == "{python} train.py --max-minutes=2"
+
+
+def test_a_budget_that_a_script_can_t_be_told_comes_with_what_to_do() -> None:
+    option = 'parser.add_argument("--time-limit", default=2, help="minutes")\n'
+    files = {"train.py": TRAIN.replace("args =", f"{option}args =")}
+    draft = drafted(files, seconds=60.0)
+    assert draft.value("budget", "seconds") == 60
+    assert any("--time-limit (train.py) counts no seconds" in note for note in draft.notes)
+    assert not any("counts no seconds" in note for note in drafted(files).notes)
+
+
+def test_the_answer_that_is_offered_is_the_script_s_own_default() -> None:
+    files = {"train.py": TRAIN.replace('"--seed", type=int, default=0', '"--seconds", default=7')}
+    assert find(sources(files)).seconds("train.py") == 7
