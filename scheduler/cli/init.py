@@ -201,7 +201,8 @@ def _baseline(
         for line in unable(str(error)):
             stage.say(f"wrong   {line}")
         return False
-    seen = verdict(config, outcome)
+    files = {*materials.baseline.files, *(name for name, _ in materials.bundles.task.files)}
+    seen = verdict(config, outcome, files)
     for line in seen.lines:
         stage.say(f"{'saw' if seen.good else 'wrong':<7} {line}")
     limit = fitting_limit(config, outcome)

@@ -1,10 +1,18 @@
 """What a failed run says, and what is to be done about it.
 
-In: the reason and the end of the output. Out: advice for a person, or "". The first that fits
-counts: what stands higher is more certain. Pure.
+In: the reason and the end of the output; for a file that was looked for in the wrong place, what
+the repository holds. Out: advice for a person, or "". The first that fits counts: what stands
+higher is more certain. Pure.
 """
 
 import re
+import shlex
+from collections.abc import Iterable, Sequence
+
+_MISSING = re.compile(
+    r"No such file or directory: b?(['\"])(?P<quoted>[^'\"\n]{1,300})\1|"
+    r"(?P<plain>[^\s:'\"]{1,300})['\"]?: No such file or directory"
+)
 
 ADVICE = {
     (
@@ -59,3 +67,34 @@ ADVICE = {
 def advised(text: str) -> str:
     """What to do about a run that ended with this; "" where nobody knows."""
     return next((words for pattern, words in ADVICE.items() if re.search(pattern, text)), "")
+
+
+def misplaced(text: str, command: str | Sequence[str] | None, names: Iterable[str]) -> str:
+    """What to do where a file is missing that the repository has in another folder; else "".
+
+    `command` is the one that was run, `names` are the files of the repository.
+    """
+    found = [(m["quoted"] or m["plain"]).removeprefix("./") for m in _MISSING.finditer(text)]
+    line = command if isinstance(command, str) else shlex.join(command or ())
+    if not found or not line:
+        return ""
+    missing = found[-1]
+    there = sorted(
+        (name for name in names if name.endswith(f"/{missing}")),
+        key=lambda name: (_folder(name, missing) not in line, name.count("/"), name),
+    )
+    if not there:
+        return ""
+    folder = _folder(there[0], missing)
+    script = re.search(rf"(?<![\w/.]){re.escape(folder)}/\S+\.py\b", line)
+    inside = re.sub(rf"(?<![\w/.]){re.escape(folder)}/", "", line)
+    whole = shlex.quote(f"cd {shlex.quote(folder)} && {inside}")
+    named = f" --script {shlex.quote(script[0])}" if script else ""
+    return (
+        f"{missing} is there as {there[0]}, and is looked for in the top folder, where the command "
+        f"runs. If it is to run in {folder}: --command {whole}{named}"
+    )
+
+
+def _folder(name: str, missing: str) -> str:
+    return name.removesuffix(f"/{missing}")

@@ -6,10 +6,10 @@ with the line that proves it and what to change. Pure.
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from scheduler.init.advice import advised
+from scheduler.init.advice import advised, misplaced
 from scheduler.init.draft import Key
 from scheduler.init.metrics import WORDS, loosened
 from scheduler.init.vocabulary import name_of
@@ -36,11 +36,11 @@ class Advice:
     lines: tuple[str, ...]
 
 
-def verdict(config: Config, outcome: Outcome) -> Advice:
-    """Say what a baseline showed."""
+def verdict(config: Config, outcome: Outcome, names: Collection[str] = ()) -> Advice:
+    """Say what a baseline showed; `names`: of the files that the trial took along."""
     if outcome.metric is not None:
         return Advice(True, tuple(_good(config, outcome)))
-    return Advice(False, tuple(_bad(config, outcome)))
+    return Advice(False, tuple(_bad(config, outcome, names)))
 
 
 def unable(why: str) -> Iterator[str]:
@@ -151,7 +151,7 @@ def _good(config: Config, outcome: Outcome) -> Iterator[str]:
         yield f"also in its output, for task.metrics: {', '.join(seen)}"
 
 
-def _bad(config: Config, outcome: Outcome) -> Iterator[str]:
+def _bad(config: Config, outcome: Outcome, names: Collection[str]) -> Iterator[str]:
     yield f"the baseline has no {config.task.metric.name} ({outcome.status}): {outcome.reason}"
     lines = [line for line in clean(outcome.log).splitlines() if line.strip()]
     if lines:
@@ -169,7 +169,8 @@ def _bad(config: Config, outcome: Outcome) -> Iterator[str]:
     if re.search(r"matches the pattern|has no key|left no file|is no number", outcome.reason):
         yield from _unread(config, outcome)
         return
-    if advice := advised(f"{outcome.reason}\n{outcome.log[-8000:]}"):
+    said = f"{outcome.reason}\n{outcome.log[-8000:]}"
+    if advice := misplaced(said, config.task.command, names) or advised(said):
         yield f"what to do: {advice}"
 
 

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import subprocess
 import sys
 import time
@@ -171,6 +172,26 @@ def test_a_fault_is_told_with_the_line_that_proves_it_and_what_to_do(
     assert proof in said
     assert advice in said
     assert (folder.parent / "mine-research" / "mine.yaml").is_file()
+
+
+def test_a_file_that_lies_beside_the_script_is_found_from_its_folder(
+    folder: Path, capsys: Output
+) -> None:
+    code = folder / "the code"
+    code.mkdir()
+    (folder / "train.py").rename(code / "main.py")
+    (code / "main.py").write_text(f"open('cfg.txt')\n{TRAIN}")
+    (code / "cfg.txt").write_text("1\n")
+    (folder / "README.md").write_text("    cd code\n    python main.py\n")
+    assert call("init", "mine", "--yes") == 1
+    said = capsys.readouterr().out
+    assert "cfg.txt is there as the code/cfg.txt" in said
+    assert ".gitignore" not in said
+    (advice,) = (line for line in said.splitlines() if "--command" in line)
+    flags = shlex.split(advice[advice.index("--command") :])
+    assert call("init", "mine", "--yes", "--force", *flags) == 0, said
+    config = load_config(folder.parent / "mine-research" / "mine.yaml", [], {})
+    assert config.task.editable == ("the code/main.py",)
 
 
 def test_a_key_that_is_wrong_is_told_before_anything_is_written(
