@@ -25,6 +25,7 @@ from scheduler.study.records import (
     TrialRecord,
 )
 from scheduler.study.task_section import editable_of
+from scheduler.study.task_words import measurement
 
 if TYPE_CHECKING:
     from scheduler.study.letters import AnyLetter, Instruct
@@ -45,6 +46,7 @@ class LocalSource:
         self.metric = config.task.label
         self.minimize = config.task.metric.goal == "minimize"
         self.self_reported = config.task.self_reported
+        self.measurement = measurement(config.task)
         self.editable = editable_of(config.task)
         self.resume = f"autoresearch run {folder.path}"
 

@@ -42,6 +42,7 @@ from scheduler.study.records import (
     Study,
     TrialRecord,
 )
+from scheduler.study.task_words import Measurement
 
 if TYPE_CHECKING:
     from scheduler.study.timeline import Timeline
@@ -68,6 +69,7 @@ class _Study:
     slots: tuple[SlotView, ...]
     queue: tuple[Experiment, ...]
     self_reported: bool = False
+    measurement: Measurement = field(default_factory=Measurement)
     editable: Editable = field(default_factory=Editable)
 
 
@@ -159,6 +161,7 @@ class RemoteSource:
         study, _ = self._study()
         self.name, self.metric, self.minimize = study.name, study.metric, study.goal == "minimize"
         self.self_reported, self.editable = study.self_reported, study.editable
+        self.measurement = study.measurement
         self.resume = f"autoresearch run {study.name}, where its folder is"
 
     def _study(self) -> tuple[_Study, float]:

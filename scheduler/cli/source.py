@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         NotebookRecord,
         TrialRecord,
     )
+    from scheduler.study.task_words import Measurement
     from scheduler.study.timeline import Timeline
 
 
@@ -90,6 +91,10 @@ class Source(Protocol):
     @property
     def self_reported(self) -> bool:
         """Whether the metric is the word of the code that is edited, and no referee's."""
+
+    @property
+    def measurement(self) -> "Measurement":
+        """Where the metric and what stands beside it come from, and the limits."""
 
     @property
     def editable(self) -> "Editable":

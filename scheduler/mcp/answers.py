@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from scheduler.mcp.quoting import Line, Metric, Number, Words
 from scheduler.rules.states import ExperimentState, InstructionState, StudyState, TrialState
 from scheduler.study.records import Experiment, SlotView, TrialRecord
+from scheduler.study.task_words import Figure as Known
+from workers.limits import figures
 
 GIB = 2**30
 
@@ -76,6 +78,25 @@ class Slot(Answer):
         )
 
 
+class Figure(Answer):
+    """What is known of each trial beside its metric; one outside of its limits is rejected."""
+
+    name: str
+    where: Line = Field(description="it comes from")
+    least: Number = Field(description="of a trial; null: no limit")
+    most: Number = Field(description="of a trial; null: no limit")
+
+    @classmethod
+    def of(cls, one: Known) -> Self:
+        """From the task."""
+        return cls(name=one.name, where=one.where, least=one.least, most=one.most)
+
+
+BESIDE = (
+    "what it reported beside its metric, and what was measured of it: memory_gb and "
+    "device_memory_gb (peaks, 10^9 bytes), seconds (of training)"
+)
+LIMITS = "what is known of each trial beside its metric, and must keep to its limits"
 TOLD_BY_CODE = "true: the metric is the word of the code that is edited; no referee measured it"
 
 
@@ -91,6 +112,8 @@ class StudyAnswer(Answer):
     about: Words = Field(description="what a person should know of the state")
     metric: str
     self_reported: bool = Field(description=TOLD_BY_CODE)
+    measured: Line = Field(description="where the metric comes from")
+    limits: tuple[Figure, ...] = Field(description=LIMITS)
     goal: str = Field(description="minimize or maximize")
     budget: str = Field(description="of each trial")
     champion: Brief | None = Field(description="null until the baseline is measured")
@@ -116,6 +139,8 @@ class ChampionAnswer(Answer):
     metric: Metric
     self_reported: bool = Field(description=TOLD_BY_CODE)
     baseline: Metric
+    figures: Mapping[str, Number] = Field(description=f"of its first trial: {BESIDE}")
+    limits: tuple[Figure, ...] = Field(description=LIMITS)
     hypothesis: Words
     evidence: Line = Field(description="on which it was kept")
     doubts: tuple[Line, ...] = Field(description="reasons why the gain may not hold")
@@ -150,6 +175,7 @@ class Trial(Answer):
     parameters: int = 0
     memory_gib: float = 0.0
     device_memory_gib: float = 0.0
+    figures: Mapping[str, Number] = Field(default_factory=dict, description=BESIDE)
 
     @classmethod
     def of(cls, one: TrialRecord) -> Self:
@@ -171,7 +197,13 @@ class Trial(Answer):
             parameters=outcome.parameters,
             memory_gib=round(outcome.peak_memory_bytes / GIB, 3),
             device_memory_gib=round(outcome.peak_device_memory_bytes / GIB, 3),
+            figures=figures_beside(one),
         )
+
+
+def figures_beside(one: TrialRecord) -> dict[str, float]:
+    """What is known of a trial beside its metric, as limits count it."""
+    return {} if one.outcome is None else dict(figures(one.outcome))
 
 
 MOST_TRIALS = 20

@@ -23,6 +23,11 @@ def goal(source: Source) -> str:
     return "minimize" if source.minimize else "maximize"
 
 
+def limits(source: Source) -> tuple[out.Figure, ...]:
+    """What is known of each trial beside its metric, with what it must keep to."""
+    return tuple(map(out.Figure.of, source.measurement.figures))
+
+
 def study_answer(source: Source) -> out.StudyAnswer:
     """From the live view."""
     live, running = source.live()
@@ -38,6 +43,8 @@ def study_answer(source: Source) -> out.StudyAnswer:
         about=study.text,
         metric=source.metric,
         self_reported=source.self_reported,
+        measured=source.measurement.metric,
+        limits=limits(source),
         goal=goal(source),
         budget=live.budget,
         champion=out.Brief.of(live.champion) if live.champion else None,
@@ -74,6 +81,8 @@ def champion_answer(source: Source) -> out.ChampionAnswer:
         metric=champion.metric,
         self_reported=source.self_reported,
         baseline=live.study.baseline,
+        figures=next((out.figures_beside(t) for t in source.trials(one.id) if t.outcome), {}),
+        limits=limits(source),
         hypothesis=one.hypothesis,
         evidence=one.reason or ("the baseline" if one.parent is None else ""),
         doubts=source.order().about(one.id),

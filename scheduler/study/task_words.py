@@ -1,16 +1,51 @@
-"""A repository of one's own in words: what agents are told of it, and directions to begin with.
+"""A task in words: what agents are told of a repository of one's own, how any task is measured,
+and directions to begin with.
 
 In: the configuration, which files there are. Out: Markdown. Nothing is read or decided here.
 """
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from scheduler.study.config import Config
 from scheduler.study.task_section import TaskSection
 from workers.command import Reading
 
+MEASURED_WORDS = "measured from outside: peaks of memory in 10^9 bytes, seconds of the run"
+REFEREE_WORDS = "computed by a referee that the edited code can't reach, on text held out from it"
 SHOWN_FILES = 60  # of those that can't be edited: enough to see how the repository is laid out
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What is known of each trial beside its metric, and what it must keep to."""
+
+    name: str
+    where: str  # it comes from, in words
+    least: float | None = None  # a trial with less is rejected ...
+    most: float | None = None  # ... and one with more
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How trials are measured."""
+
+    metric: str = ""  # where it comes from, in words
+    figures: tuple[Figure, ...] = ()
+
+
+def measurement(task: TaskSection) -> Measurement:
+    """How the trials of a task are measured, the bundled one too."""
+    where = {reading.name: _where(reading) for reading in task.readings()}
+    limits = {limit.name: limit for limit in task.limits()}
+    figures = []
+    for name in task.metrics:
+        limit = limits.get(name)
+        least, most = (limit.least, limit.most) if limit else (None, None)
+        figures.append(Figure(name, where.get(name, MEASURED_WORDS), least, most))
+    metric = REFEREE_WORDS if task.command is None else _where(task.metric.reading)
+    return Measurement(metric, tuple(figures))
 
 
 def guide(config: Config, fixed: Sequence[str]) -> str:

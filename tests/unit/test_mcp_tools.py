@@ -2,6 +2,9 @@
 
 import importlib.util
 import math
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,18 @@ from mcp import Client
 from mcp.types import Tool
 from pydantic import BaseModel
 
+from scheduler.cli.local import open_folder
+from scheduler.cli.remote import open_url
+from scheduler.cli.source import Source
 from scheduler.mcp import quoting
 from scheduler.mcp.access import Access
 from scheduler.mcp.answers import Slot
-from scheduler.mcp.questions import champion_answer, file_answer
+from scheduler.mcp.questions import champion_answer, experiment_answer, file_answer, study_answer
 from scheduler.mcp.server import make_server
+from scheduler.study.folder import StudyFolder
 from scheduler.study.records import SlotView
+from scheduler.study.task_section import ExtraMetric, MetricSection, TaskSection
+from tests.fixtures.served import TOKENS, served
 from tests.fixtures.verbs import Output, call
 from tests.synthetic import make_study
 
@@ -71,6 +80,67 @@ def test_what_is_no_number_in_json_is_null() -> None:
     assert slot.model_dump()["fraction"] is None
     assert slot.model_dump()["loss"] is None
     assert Slot.of(SlotView(0)) is None
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A study of a repository of one's own, with figures and limits beside its metric."""
+    folder = StudyFolder(make_study(tmp_path_factory.mktemp("own") / "own", 4, seed=3))
+    task = TaskSection(
+        source="/repo",
+        command="python train.py",
+        metric=MetricSection(name="loss", pattern="loss (.*)"),
+        metrics={
+            "mem_gb": ExtraMetric(file="figures.json", key="mem.peak", max=3.0),
+            "accuracy": ExtraMetric(pattern="acc (.*)"),
+            "memory_gb": ExtraMetric(max=40.0, min=0.5),
+        },
+    )
+    folder.save_config(folder.load_config().model_copy(update={"task": task}))
+    with sqlite3.connect(folder.database) as db:
+        db.execute("""UPDATE outcome SET metrics = '{"mem_gb": 2.5, "accuracy": 0.9}'""")
+    return folder
+
+
+@contextmanager
+def asked(folder: StudyFolder, where: str) -> Iterator[Source]:
+    """The study, in its folder or behind a URL."""
+    if where == "here":
+        with open_folder(folder) as source:
+            yield source
+        return
+    with (
+        served(folder.path, reading=True) as http,
+        open_url(str(http.base_url), TOKENS.read) as source,
+    ):
+        yield source
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_an_agent_sees_how_a_task_is_measured_its_limits_and_its_figures(
+    limited: StudyFolder, where: str
+) -> None:
+    with asked(limited, where) as source:
+        study, champion = study_answer(source), champion_answer(source)
+        one = experiment_answer(source, champion.experiment.id, False, 0)
+    assert study.measured == "what the last line of its output that matches 'loss (.*)' says"
+    assert study.limits == champion.limits
+    limits = {each.name: (each.least, each.most) for each in study.limits}
+    assert limits == {"mem_gb": (None, 3.0), "accuracy": (None, None), "memory_gb": (0.5, 40.0)}
+    words = {each.name: each.where for each in study.limits}
+    assert words["mem_gb"] == "read from the key mem.peak of figures.json, which it leaves"
+    assert "10^9 bytes" in words["memory_gb"]
+    assert champion.figures == one.trials[0].figures
+    assert champion.figures["mem_gb"] == 2.5
+    assert champion.figures["accuracy"] == 0.9
+    assert {"memory_gb", "seconds"} <= champion.figures.keys()
+
+
+def test_of_the_bundled_task_an_agent_hears_of_its_referee(tmp_path: Path) -> None:
+    study = Access(str(make_study(tmp_path / "night", experiments=1, seed=1)))
+    answer = study.ask(study_answer)
+    assert "referee" in answer.measured
+    assert answer.limits == ()
 
 
 def test_code_that_is_too_long_is_left_out_whole_and_read_in_parts(

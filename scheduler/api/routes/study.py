@@ -13,6 +13,7 @@ from scheduler.api.routes.answers import NOT_FOUND, Waiting, as_json
 from scheduler.study.letters import AnyLetter, Pause, Stop, Unpause
 from scheduler.study.records import Experiment, Reply, SlotView, Study
 from scheduler.study.task_section import editable_of
+from scheduler.study.task_words import Measurement, measurement
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class StudyAnswer:
     slots: tuple[SlotView, ...] = ()
     queue: tuple[Experiment, ...] = field(default=())  # the next to run first
     self_reported: bool = False  # the metric is the word of the code that is edited
+    measurement: Measurement = field(default_factory=Measurement)  # and limits beside it
     editable: Editable = field(default_factory=Editable)  # which files an edit may add
 
 
@@ -65,6 +67,7 @@ def routes(context: Context) -> APIRouter:
             slots=live.slots if live else (),
             queue=live.queue if live else (),
             self_reported=context.config.task.self_reported,
+            measurement=measurement(context.config.task),
             editable=editable_of(context.config.task),
         )
         return as_json(answer)
