@@ -93,6 +93,8 @@ def instructions(
         console.print('none yet; queue one with: autoresearch tell "..."')
         return
     console.print(texts.instructions(found, [each.text for each in waiting]))
+    if source.self_reported and any(each.results for each in found):
+        console.print(Text(f"figures: {texts.line(source.metric).plain}", style="dim"))
     if waiting:
         console.print(Text("waiting: the study takes them up when it runs", style="dim"))
 

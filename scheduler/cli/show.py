@@ -58,7 +58,8 @@ def show(
         warnings = source.order().about(experiment) if kept else ()
         if json:
             document = {"experiment": found, "changed_constants": constants, "trials": trials}
-            print_json({**document, "warnings": warnings})
+            told = {"warnings": warnings, "self_reported": source.self_reported}
+            print_json({**document, **told})
             return
         console = screen()
         facts = _facts(source, found, constants)
@@ -187,6 +188,9 @@ def _facts(
             grid.add_row("", experiment.repeats.words)
         if len(live.study.hardware) > 1:
             grid.add_row("measured on", texts.block(experiment.hardware))
+    elif source.self_reported and experiment.state.is_final:
+        # The reason may say what its metric was: of one that is rejected for its memory.
+        grid.add_row(texts.line(source.metric), texts.NONE)
     parent = texts.NONE if experiment.parent is None else f"#{experiment.parent}"
     grid.add_row("parent", parent)
     grid.add_row("origin", texts.line(experiment.origin))

@@ -262,6 +262,8 @@ class Asked(Answer):
 class Instructions(Answer):
     """What people and agents asked for."""
 
+    metric: str = Field(description="of the results")
+    self_reported: bool = Field(description=TOLD_BY_CODE)
     instructions: tuple[Asked, ...]
     unread: tuple[Words, ...] = Field(
         description="not taken up: the study does not run, or is busy"

@@ -195,6 +195,8 @@ def instructions_answer(source: Source, open_only: bool) -> out.Instructions:
     found = source.instructions(open_only=open_only)
     shown = found[:MOST_INSTRUCTIONS] if open_only else found[-MOST_INSTRUCTIONS:]
     return out.Instructions(
+        metric=source.metric,
+        self_reported=source.self_reported,
         instructions=tuple(
             out.Asked(
                 id=each.instruction.id,

@@ -92,7 +92,11 @@ CHAMPIONS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Frames:
-    """One study. Each frame has its records' ids as index."""
+    """One study. Each frame has its records' ids as index.
+
+    Each also says what its metrics are, in `attrs`: `metric` and `self_reported`. Where they are
+    self-reported its columns are named by that too, so that a table shows it.
+    """
 
     name: str
     metric: str  # what is in the columns `metric`; it says so where that is self-reported
@@ -137,16 +141,20 @@ def load_frames(path: str | Path) -> Frames:
     told = _frame(pd, trials, TRIALS)
     for name in sorted({key for each in trials for key in each if key.startswith(FIGURE)}):
         told[name] = pd.Series({t["id"]: t.get(name) for t in trials}, dtype="float64")
+    best = _frame(pd, champions, CHAMPIONS).rename_axis("number")
     judges = told["judge"].astype(str)
+    by_code = config.task.self_reported or bool(judges.str.startswith(SELF_REPORTED).any())
+    for each in (frame, told, best):
+        each.attrs |= {"metric": config.task.label, "self_reported": by_code}
+        each.columns.name = config.task.label if config.task.self_reported else None
     return Frames(
         name=folder.name,
         metric=config.task.label,
         minimize=config.task.metric.goal == "minimize",
-        is_self_reported=config.task.self_reported
-        or bool(judges.str.startswith(SELF_REPORTED).any()),
+        is_self_reported=by_code,
         experiments=frame,
         trials=told,
-        champions=_frame(pd, champions, CHAMPIONS).rename_axis("number"),
+        champions=best,
     )
 
 

@@ -101,6 +101,18 @@ def test_it_says_where_metrics_are_self_reported(folder: Path, own: Path, tmp_pa
     assert load(begun).is_self_reported, "no trial has ended"
 
 
+def test_each_frame_says_it_too_and_shows_it(folder: Path, own: Path) -> None:
+    frames = load(own)
+    for frame in (frames.experiments, frames.trials, frames.champions):
+        assert frame.attrs == {"metric": "acc (self-reported)", "self_reported": True}
+        assert frame.tail(1)[["metric"]].attrs["self_reported"]
+        assert "acc (self-reported)" in frame.head(2).to_string()
+        assert "acc (self-reported)" in frame[["metric"]]._repr_html_()
+    measured = load(folder).experiments
+    assert measured.attrs == {"metric": "val_bpb", "self_reported": False}
+    assert measured.columns.name is None
+
+
 def test_without_pandas_it_says_what_to_install(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,8 @@
 """A metric that the edited code says of itself is called so wherever its figures are shown."""
 
+import sqlite3
+from pathlib import Path
+
 import pytest
 
 from agent import Answer
@@ -14,7 +17,7 @@ from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
 from scheduler.study.task_section import MetricSection, TaskSection
 from scheduler.study.trackers.collecting import facts_of
-from tests.fixtures.verbs import Output, call
+from tests.fixtures.verbs import Output, call, document
 from tests.synthetic import make_study
 
 METRIC = MetricSection(name="loss", pattern="loss (.*)")
@@ -28,7 +31,12 @@ LESSONS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
-    study = StudyFolder(make_study(tmp_path_factory.mktemp("own") / "own", 12, seed=3))
+    return own_study(tmp_path_factory.mktemp("own") / "own")
+
+
+def own_study(path: Path) -> StudyFolder:
+    """Of a repository of one's own."""
+    study = StudyFolder(make_study(path, 12, seed=3))
     task = TaskSection(source="/repo", command="python train.py", metric=METRIC)
     study.save_config(Config(task=task))
     return study
@@ -39,6 +47,32 @@ def test_agents_are_told_with_each_answer(folder: StudyFolder) -> None:
         assert questions.leaders_answer(source, 3).self_reported
         assert questions.experiment_answer(source, 1, False, 0).self_reported
         assert waiting._look(1, source)[0].self_reported
+
+
+def test_results_of_instructions_say_it(tmp_path: Path, capsys: Output) -> None:
+    folder = own_study(tmp_path / "own")
+    with sqlite3.connect(folder.database) as db:
+        db.execute(
+            "INSERT INTO instruction VALUES (1, 'k', 'try a wider one', 0, 'served', 9, 1, 1)"
+        )
+        db.execute("UPDATE experiment SET instruction = 1 WHERE id = 1")
+    with open_folder(folder) as source:
+        answer = questions.instructions_answer(source, False)
+    assert (answer.metric, answer.self_reported) == (LABEL, True)
+    assert answer.instructions[0].results[0].experiment == 1
+    assert call("instructions", "-s", folder.path) == 0
+    assert LABEL in capsys.readouterr().out
+
+
+def test_what_a_limit_rejected_says_it_though_it_has_no_metric(
+    folder: StudyFolder, capsys: Output
+) -> None:
+    with Reader(folder.database) as reader:
+        failed = next(e for e in reader.experiments() if e.state.is_failure)
+    assert call("show", failed.id, "-s", folder.path) == 0
+    assert LABEL in capsys.readouterr().out
+    assert call("show", failed.id, "-s", folder.path, "--json") == 0
+    assert document(capsys)["self_reported"] is True
 
 
 def test_tables_and_trackers_name_it(folder: StudyFolder) -> None:
