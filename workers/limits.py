@@ -51,7 +51,7 @@ def kept_to(outcome: Outcome, limits: Iterable[Limit]) -> Outcome:
         elif limit.least is not None and value < limit.least:
             broken = f"below its limit of {limit.least:g} (task.metrics.{limit.name}.min)"
         if broken:
-            reason = f"{limit.name} is {value:.6g}, {broken}; its metric was {outcome.metric:.6f}"
+            reason = f"{limit.name} is {value:.6g}, {broken}; its metric was {outcome.metric:.6g}"
             return _rejected(outcome, reason, broke=limit.name)
     return outcome
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scheduler.errors import UsageError
+from scheduler.figures import figure
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment
 from workers.log import clean, sentence
@@ -108,7 +109,7 @@ class _Stream:
     def _message(self, experiment: Experiment) -> str:
         title = sentence(experiment.title, TITLE) or f"experiment {experiment.id}"
         about = [clean(experiment.hypothesis).strip()] if experiment.hypothesis.strip() else []
-        metric = "none" if experiment.metric is None else f"{experiment.metric:.6g}"
+        metric = "none" if experiment.metric is None else figure(experiment.metric)
         rests = f" ({experiment.repeats.words})" if experiment.repeats else ""
         trailers = [
             f"Experiment: {experiment.id}",

@@ -220,7 +220,7 @@ def test_a_broken_limit_rejects_whatever_the_metric(run: Run, limit: Limit, word
     )
     assert outcome.status is OutcomeStatus.REJECTED
     assert words in outcome.reason
-    assert "its metric was 0.500000" in outcome.reason
+    assert "its metric was 0.5" in outcome.reason
 
 
 def test_a_limit_that_is_kept_to_changes_nothing(run: Run) -> None:

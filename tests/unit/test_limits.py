@@ -44,7 +44,7 @@ def test_what_breaks_a_limit_has_no_metric_and_says_which(limit: Limit) -> None:
     assert broken.metric is broken.audit_metric is None
     assert broken.broke == limit.name
     assert broken.reason.startswith(f"{limit.name} is ")
-    assert broken.reason.endswith("its metric was 0.500000")
+    assert broken.reason.endswith("its metric was 0.5")
 
 
 def test_a_limit_that_nobody_could_measure_is_not_kept_to() -> None:
