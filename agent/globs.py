@@ -44,6 +44,11 @@ def is_glob(pattern: str) -> bool:
     return not MAGIC.isdisjoint(pattern)
 
 
+def literal(name: str) -> str:
+    """The pattern that stands for this very name, whatever characters it holds."""
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
 def matches(name: str, patterns: Iterable[str]) -> bool:
     """Whether one of the patterns stands for the whole name."""
     return any(_compiled(pattern).fullmatch(name) for pattern in patterns)
@@ -61,5 +66,6 @@ def _translated(part: str) -> str:
     if part in ("**", "*", "?"):
         return {"**": ".*", "*": "[^/]*", "?": "[^/]"}[part]
     if len(part) > 2 and part.startswith("[") and part.endswith("]"):
+        part = part[0] + part[1:].replace("[", r"\[")
         return f"[^{part[2:-1]}]" if part[1] == "!" else part
     return re.escape(part)

@@ -52,7 +52,11 @@ def source_folder(task: TaskSection, cache: Path) -> Path:
 
 
 def read_repository(task: TaskSection, folder: Path, study: Path | None = None) -> Repository:
-    """List and read it, without the study's own folder. Raises UsageError that says what to do."""
+    """List and read it, without the study's own folder. Raises UsageError that says what to do.
+
+    A file that a figure is read from stays here: there it would be the result of a run that wrote
+    none, and what a run writes would change the repository.
+    """
     listing = look(folder, study)
     names = listing.names
     editable = editable_of(task)
@@ -70,12 +74,16 @@ def read_repository(task: TaskSection, folder: Path, study: Path | None = None) 
             f"{MOST_EDITABLE / 1e6:.0f} is the limit. Name the files that are worth an edit: "
             f"{_largest({n: len(t) for n, t in files.items()})}"
         )
-    rest = [name for name in names if name not in files]
+    left = [name for name in names if name in task.reported_files]
+    rest = [name for name in names if name not in files and name not in left]
     fixed = _bundle(task, folder, rest)
     may_change: tuple[str, ...] = ()
     if task.protected is not None:
         may_change = tuple(name for name in rest if not matches(name, task.protected))
-    return Repository(_with_constants(task, files), fixed, may_change, listing.notes(folder))
+    notes = listing.notes(folder)
+    if left:
+        notes += (f"left out, as each run is to write its own: {', '.join(left)}",)
+    return Repository(_with_constants(task, files), fixed, may_change, notes)
 
 
 def _check_globs(
@@ -86,9 +94,10 @@ def _check_globs(
             continue
         hit = [name for name in names if matches(name, [pattern])]
         if hit:
+            read = not set(hit).isdisjoint(task.reported_files)
+            why = "that a figure is read from" if read else "that task.protected takes out again"
             raise UsageError(
-                f"task.editable: {pattern} fits only files that task.protected takes out again "
-                f"({', '.join(hit[:SHOWN])})"
+                f"task.editable: {pattern} fits only files {why} ({', '.join(hit[:SHOWN])})"
             )
         there = ", ".join(names[:12]) or "nothing"
         more = f" and {len(names) - 12} more" if len(names) > 12 else ""

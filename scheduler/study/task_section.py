@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agent.globs import Editable
+from agent.globs import Editable, literal
 from scheduler.study.sections import PositiveNumber, Section, key_error
 from workers.command import Limit, Mount, Reading, command_line, used_placeholders
 from workers.limits import MEASURED
@@ -46,7 +46,7 @@ class MetricSection(Section):
         default=None,
         description="With task.command: a file that a run leaves, relative to its folder, which "
         "holds the metric: JSON with task.metric.key, lines with task.metric.pattern, or the "
-        "number alone.",
+        "number alone. One that the repository has already does not travel, and none can edit it.",
     )
     key: Text | None = Field(
         default=None,
@@ -261,6 +261,12 @@ class TaskSection(Section):
             if each.is_read
         )
 
+    @property
+    def reported_files(self) -> tuple[str, ...]:
+        """The files that a run leaves its figures in: it brings none along and edits none."""
+        read = (self.metric.reading, *self.readings())
+        return tuple(dict.fromkeys(reading.file for reading in read if reading.file))
+
     def limits(self) -> tuple[Limit, ...]:
         """The limits that every trial must keep to."""
         return tuple(
@@ -310,7 +316,8 @@ def editable_of(task: TaskSection) -> Editable:
     """Which files may be edited, and added; of the bundled task and its like, none may be added."""
     if task.command is None:
         return Editable()
-    return Editable(task.editable, task.protected or (), RESERVED)
+    written = tuple(map(literal, task.reported_files))
+    return Editable(task.editable, (*(task.protected or ()), *written), RESERVED)
 
 
 def _of_a_command(task: TaskSection) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ told of at the baseline at the latest, and nothing runs in vain.
 """
 
 import asyncio
+import json
 import os
 import shutil
 import time
@@ -260,6 +261,38 @@ def test_a_model_edits_several_files_and_adds_one_and_limits_are_kept_to(tmp_pat
     assert "Files that are there and can't be edited: curve/data.py, curve/evaluate.py, run.py" in (
         prompts[0].replace(".gitignore, ", "")
     )
+
+
+WRITES = """
+import json, time
+LR = 0.1
+time.sleep(1)
+open("metrics.json", "w").write(json.dumps({"val_loss": (LR - 0.3) ** 2 + 0.01}))
+"""
+
+
+def test_a_result_that_is_committed_is_no_result_of_a_run(tmp_path: Path) -> None:
+    folder = tmp_path / "stale"
+    folder.mkdir()
+    (folder / "train.py").write_text(WRITES)
+    # What a run of this code writes: the baseline changes no byte of it.
+    (folder / "metrics.json").write_text(json.dumps({"val_loss": (0.1 - 0.3) ** 2 + 0.01}))
+    keys = {
+        "task.command": "{python} train.py {seed}",
+        "task.metric.name": "val_loss",
+        "task.metric.file": "metrics.json",
+        "task.metric.key": "val_loss",
+    }
+    idle = Submit("It does nothing", {"train.py": "print('nothing trained')\n"}, parent=0)
+    last, path = study(tmp_path, configured(folder, keys, "stop.max_experiments=5"), idle)
+    by_title = {e.title: e for e in experiments(path)}
+    assert by_title["It does nothing"].state is ExperimentState.CRASH
+    assert "it left no file metrics.json" in by_title["It does nothing"].reason
+    # And a run that writes it has changed no protected file.
+    tuned = [e for e in by_title.values() if e.title not in ("baseline", "It does nothing")]
+    assert tuned
+    assert all(e.metric is not None for e in tuned), [e.reason for e in tuned]
+    assert last.champion is not None
 
 
 DIGITS = {

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.globs import Editable, matches
+from agent.globs import Editable, literal, matches
 from scheduler.errors import UsageError
 from scheduler.study.repository import read_repository, source_folder
 from scheduler.study.repository_files import list_files
-from scheduler.study.task_section import MetricSection, TaskSection
+from scheduler.study.task_section import ExtraMetric, MetricSection, TaskSection, editable_of
 
 FILES = {
     "train.py": "LR = 0.1\n",
@@ -151,6 +151,35 @@ def test_by_default_all_that_is_not_editable_is_protected(folder: Path) -> None:
     assert read_repository(task(), folder).may_change == ()
 
 
+FILED = MetricSection(name="loss", file="results/metrics.json", key="loss")
+
+
+@pytest.mark.parametrize("protected", [None, ("src/**",), ("**/*.json",)])
+def test_a_file_that_a_figure_is_read_from_does_not_travel_and_is_no_file_to_edit(
+    folder: Path, protected: tuple[str, ...] | None
+) -> None:
+    (folder / "results").mkdir()
+    for name in ("metrics.json", "size.txt", "old.json", "plot.py"):
+        (folder / "results" / name).write_text("0.01")
+    own = task(
+        editable=("train.py", "results/*"),
+        protected=protected,
+        metric=FILED,
+        metrics={"size": ExtraMetric(file="results/size.txt")},
+    )
+    found = read_repository(own, folder)
+    travels = {*found.files, *(name for name, _ in found.fixed.files)}
+    assert "results/old.json" in travels
+    assert travels.isdisjoint({"results/metrics.json", "results/size.txt"})
+    assert not editable_of(own).allows("results/metrics.json")
+    assert any("results/metrics.json, results/size.txt" in note for note in found.notes)
+    # What a run by hand has left there changes nothing of the study.
+    (folder / "results" / "metrics.json").write_text('{"loss": 0.02}')
+    assert read_repository(own, folder).fixed.hash == found.fixed.hash
+    with pytest.raises(UsageError, match=r"results/metrics\.json fits only .* figure is read from"):
+        read_repository(task(editable=("results/metrics.json",), metric=FILED), folder)
+
+
 def test_equal_repositories_are_the_same_bundle_anywhere(folder: Path, tmp_path: Path) -> None:
     before = read_repository(task(), folder).fixed.hash
     moved = folder.rename(tmp_path / "elsewhere")
@@ -240,6 +269,8 @@ def test_without_git_an_address_says_what_to_do(
         ("aX.py", ("a[!0-9].py",), True),
         ("a+b.py", ("a+b.py",), True),
         ("aab.py", ("a+b.py",), False),
+        ("a[1]*.py", (literal("a[1]*.py"),), True),
+        ("a1b.py", (literal("a[1]*.py"),), False),
     ],
 )
 def test_globs(name: str, patterns: tuple[str, ...], fits: bool) -> None:
