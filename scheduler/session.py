@@ -59,6 +59,7 @@ class Materials:
     guide: str  # the task's own words on its contract
     may_change: tuple[str, ...] = ()  # fixed files that a run may alter
     notes: tuple[str, ...] = ()  # what a person should know of the repository
+    commit: str | None = None  # of a repository that has an address
 
 
 def sandbox_level(config: Config) -> str:
@@ -103,11 +104,15 @@ def gather_materials(
 def _gather_repository(config: Config, study: Path | None) -> Materials:
     """The same for a repository of one's own: its editable files, and all else as one bundle."""
     _check_limits(config)
-    folder = source_folder(config.task, cache_folder())
+    folder, commit = source_folder(config.task, cache_folder())
     found = read_repository(config.task, folder, study)
+    notes = found.notes
+    if commit is not None and config.task.commit is None and config.task.revision != commit:
+        revision = f"task.revision: {config.task.revision} is commit {commit[:12]} now"
+        notes += (f"{revision}; a study keeps the one that it began with",)
     words = guide(config, [name for name, _ in found.fixed.files])
     baseline = _baseline(found.files)
-    return Materials(baseline, Bundles(found.fixed), None, words, found.may_change, found.notes)
+    return Materials(baseline, Bundles(found.fixed), None, words, found.may_change, notes, commit)
 
 
 def _check_limits(config: Config) -> None:

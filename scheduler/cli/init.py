@@ -19,7 +19,7 @@ def init(
         str, typer.Argument(metavar="FOLDER", help="A repository: a folder, or a git address.")
     ],
     revision: Annotated[
-        str | None, typer.Option("--revision", help="Commit or tag. Default: the newest commit.")
+        str | None, typer.Option("--revision", help="Commit, tag or branch. Default: the newest.")
     ] = None,
     script: Annotated[
         str | None, typer.Option("--script", metavar="FILE", help="The training script.")

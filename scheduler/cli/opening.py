@@ -10,7 +10,7 @@ import sqlite3
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scheduler.errors import NothingYet, UsageError
@@ -52,6 +52,12 @@ class Opening:
             self.folder.save_config(self.config)
         if self.program is not None:
             self.folder.save_program(self.program)
+
+    def at(self, commit: str | None) -> "Opening":
+        """The same, of a task whose revision stands for this commit: the study keeps it."""
+        if commit == self.config.task.commit:
+            return self
+        return replace(self, config=_at(self.config, commit), changed=True)
 
     def directions(self) -> str:
         """The research directions in force."""
@@ -125,6 +131,8 @@ def _resume(
         lock.release()
     if before is not None and before.reason is not StopReason.BASELINE_FAILED:
         check_resumable(old, config)  # else there are no figures that would not compare
+    elif config.task.commit == old.task.commit:
+        config = _at(config, None)  # a branch may lead to what was mended
     return Opening(
         folder=folder,
         shown=_shown(folder.path),
@@ -133,6 +141,11 @@ def _resume(
         before=before,
         changed=bool(changed_keys(old, config)),
     )
+
+
+def _at(config: Config, commit: str | None) -> Config:
+    task = config.task.model_copy(update={"commit": commit})
+    return config.model_copy(update={"task": task})
 
 
 def _check_place(path: Path) -> None:

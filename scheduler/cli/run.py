@@ -78,6 +78,7 @@ def run(
         materials = session.gather_materials(
             opening.config, stage.say, secrets.hub, opening.folder.path
         )
+    opening = opening.at(materials.commit)
     with stage.wait("starting Ray"):
         local = connect(bundles=materials.bundles.size).local
         capacity = session.measure_capacity(opening.config, nodes(), local=local)

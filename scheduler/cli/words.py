@@ -84,8 +84,9 @@ def _what(config: Config, materials: Materials) -> list[str]:
     files = f"{edited} file{'s' * (edited != 1)} to edit, "
     files += "1 fixed one" if others == 1 else f"{others} fixed ones"
     most = f"at most {config.deadline_seconds():g} s in all"
+    at = f" at commit {materials.commit[:12]}" if materials.commit else ""
     return [
-        f"task    {task.source}: {files} ({size / 1e6:.1f} MB)",
+        f"task    {task.source}{at}: {files} ({size / 1e6:.1f} MB)",
         f"budget  {config.budget_words()} a trial, {how}; {most}",
         f"metric  {task.label}: what the script says of itself, checked by nobody",
         *([] if task.told_seed else UNSEEDED),

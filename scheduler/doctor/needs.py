@@ -71,7 +71,8 @@ def _repository(task: TaskSection) -> Finding:
             quiet = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
             subprocess.run(git, env=quiet, check=True, capture_output=True, timeout=ANSWER_SECONDS)
             return ok("task", f"{task.source} answers; cloned at the start")
-        found = read_repository(task, source_folder(task, Path()))
+        folder, _ = source_folder(task, Path())
+        found = read_repository(task, folder)
     except subprocess.CalledProcessError as error:
         lines = error.stderr.decode("utf-8", "replace").strip().splitlines()
         said = sentence(lines[-1], 200) if lines else f"nothing (exit code {error.returncode})"

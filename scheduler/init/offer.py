@@ -46,9 +46,8 @@ def locate(repository: str, revision: str | None) -> tuple[Path, Place]:
         command="true",
         metric=MetricSection(name="metric", pattern="(.*)"),
     )
-    return source_folder(task, cache_folder()), Place(
-        repository, commit, revision is not None, gpus, is_here
-    )
+    folder, _ = source_folder(task, cache_folder())
+    return folder, Place(repository, commit, revision is not None, gpus, is_here)
 
 
 def output_folder(wanted: Path | None, folder: Path, name: str) -> Path:

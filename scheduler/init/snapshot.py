@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scheduler.errors import UsageError
+from scheduler.study.git_source import named
 from scheduler.study.repository_files import GIT_SECONDS, list_files
 
 FILE_BYTES = 1_000_000  # of one source; longer ones are generated
@@ -55,23 +56,10 @@ def take_snapshot(folder: Path) -> Snapshot:
 
 def newest_revision(address: str) -> str:
     """The commit that an address offers by default. Raises UsageError."""
-    command = [shutil.which("git") or "git", "ls-remote", "--", address, "HEAD"]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=GIT_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"{address}: git can't be asked ({error}); name a folder") from error
-    words = done.stdout.split()
-    if done.returncode != 0 or not words:
-        said = done.stderr.strip().splitlines() or ["it offers no commit"]
-        raise UsageError(f"{address}: git says: {said[-1]}. Check the address, or name a folder")
-    return words[0]
+    commit = named(address, "HEAD")
+    if commit is None:
+        raise UsageError(f"{address}: it offers no commit. Check the address, or name a folder")
+    return commit
 
 
 def _text(top: Path, name: str) -> str | None:

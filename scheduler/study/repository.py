@@ -5,22 +5,16 @@ and one bundle of all others that travels to the nodes by its hash. Which files 
 are, `repository_files.py` says. Nothing of the repository is run here.
 """
 
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock
 
 from agent.errors import SourceError
 from agent.globs import is_glob, matches
 from agent.source import constants_of, edit_constants, read_constants
 from scheduler.errors import UsageError
-from scheduler.study.repository_files import GIT_SECONDS, look
+from scheduler.study.git_source import checkout
+from scheduler.study.repository_files import look
 from scheduler.study.task_section import TaskSection, editable_of
 from workers.bundle import Bundle, content_hash
 from workers.errors import BundleError
@@ -41,14 +35,17 @@ class Repository:
     notes: tuple[str, ...] = ()  # what a person should know of it
 
 
-def source_folder(task: TaskSection, cache: Path) -> Path:
-    """The repository's folder, cloned first where it is an address. Raises UsageError."""
+def source_folder(task: TaskSection, cache: Path) -> tuple[Path, str | None]:
+    """The repository's folder, and its commit where it is an address, which is cloned first.
+
+    `task.commit` goes before what `task.revision` stands for by now. Raises UsageError.
+    """
     if task.is_url:
-        return _clone(task.source, task.revision or "HEAD", cache)
+        return checkout(task.source, task.commit or task.revision or "HEAD", cache)
     folder = Path(task.source).expanduser().absolute()
     if not folder.is_dir():
         raise UsageError(f"task.source: there is no folder {folder}")
-    return folder
+    return folder, None
 
 
 def read_repository(task: TaskSection, folder: Path, study: Path | None = None) -> Repository:
@@ -176,71 +173,3 @@ def _with_constants(task: TaskSection, files: Mapping[str, str]) -> dict[str, st
         return {**files, **edit_constants(files, task.constants)}
     except SourceError as error:
         raise UsageError(f"task.editable, with task.constants: {error}") from error
-
-
-def _clone(address: str, revision: str, cache: Path) -> Path:
-    """The checkout of a revision, in the cache; made once. Raises UsageError."""
-    if shutil.which("git") is None:
-        raise UsageError(
-            "task.source: git is not installed here, and the address of a git repository needs it; "
-            "install it, or clone the repository elsewhere and name the folder"
-        )
-    key = hashlib.sha256(f"{address}\n{revision}".encode()).hexdigest()[:24]
-    place = cache / "sources" / key
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_suffix(".lock")):
-        if place.is_dir():
-            return place
-        fresh = Path(tempfile.mkdtemp(dir=place.parent, prefix=".new-"))
-        try:
-            _git("clone", "--quiet", "--no-checkout", "--", address, str(fresh), what=address)
-            commit = _commit(fresh, revision)
-            quiet = ("-c", "advice.detachedHead=false", "checkout", "--quiet")
-            _git("-C", str(fresh), *quiet, commit, what=f"{address}, revision {revision}")
-            if (fresh / ".gitmodules").is_file():
-                parts = ("submodule", "--quiet", "update", "--init", "--recursive")
-                _git("-C", str(fresh), *parts, what=f"{address}, its submodules")
-            fresh.rename(place)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    return place
-
-
-def _commit(clone: Path, revision: str) -> str:
-    """A branch of the other side's is known here under `origin/`."""
-    for name in (revision, f"origin/{revision}"):
-        command = [
-            "git",
-            "-C",
-            str(clone),
-            "rev-parse",
-            "--verify",
-            "--quiet",
-            f"{name}^{{commit}}",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return done.stdout.strip()
-    return revision
-
-
-def _git(*arguments: str, what: str) -> None:
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
-    try:
-        done = subprocess.run(
-            [shutil.which("git") or "git", *arguments],
-            capture_output=True,
-            text=True,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            timeout=GIT_SECONDS,
-            check=False,
-        )
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-    except subprocess.TimeoutExpired:
-        said, done = [f"it took longer than {GIT_SECONDS:g} s"], None
-    if done is None or done.returncode != 0:
-        raise UsageError(
-            f"task.source: {what}: git says: {said[-1].strip() if said else 'nothing'}. Check "
-            "task.source and task.revision, or clone it yourself and name the folder"
-        )

@@ -133,8 +133,14 @@ class TaskSection(Section):
     )
     revision: Text | None = Field(
         default=None,
-        description="Commit, tag or branch, where task.source is the address of a git repository. "
-        "It is cloned once, into the cache of the machine that runs the study.",
+        description="Commit, tag or branch, where task.source is the address of a git repository: "
+        "what it stands for when a study begins. It is cloned into the cache of the machine that "
+        "runs the study.",
+    )
+    commit: Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")] | None = Field(
+        default=None,
+        description="The commit that task.revision stood for when the study began: filled in then, "
+        "and kept where a branch moves on. Leave it out.",
     )
     editable: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         default=("train.py",),
@@ -325,9 +331,14 @@ def _of_a_command(task: TaskSection) -> Iterator[tuple[str, str]]:
         yield "source", "needed where task.command is set: the folder or address of the repository"
     if task.is_url and task.revision is None:
         wanted = "needed with the address of a git repository, so that a study stays what it is: a "
-        yield "revision", f"{wanted}commit or a tag (see: git ls-remote {task.source} HEAD)"
+        yield (
+            "revision",
+            f"{wanted}commit, a tag or a branch (see: git ls-remote {task.source} HEAD)",
+        )
     if not task.is_url and task.revision is not None:
         yield "revision", "only for the address of a git repository; a folder is taken as it is"
+    if not task.is_url and task.commit is not None:
+        yield "commit", "only for the address of a git repository; a folder is taken as it is"
     if "name" not in task.metric.model_fields_set:
         wanted = "name is needed where task.command is set, as the script calls its figure: write "
         yield "metric", f"{wanted}task.metric.name: val_loss (or --set task.metric.name=val_loss)"
@@ -348,7 +359,7 @@ def _of_a_command(task: TaskSection) -> Iterator[tuple[str, str]]:
 
 
 def _without_a_command(task: TaskSection) -> Iterator[tuple[str, str]]:
-    for key in ("revision", "setup", "deadline"):
+    for key in ("revision", "commit", "setup", "deadline"):
         if getattr(task, key) is not None:
             yield key, "only used with task.command"
     for key in ("env", "mounts", "artifacts"):

@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 
 from agent.globs import Editable, literal, matches
+from scheduler.cli.opening import open_study
 from scheduler.errors import UsageError
+from scheduler.results import Plan, Results
+from scheduler.rules import events as ev
+from scheduler.session import gather_materials
+from scheduler.study.folder import StudyFolder
 from scheduler.study.repository import read_repository, source_folder
 from scheduler.study.repository_files import list_files
 from scheduler.study.task_section import ExtraMetric, MetricSection, TaskSection, editable_of
+from workers import Resources
 
 FILES = {
     "train.py": "LR = 0.1\n",
@@ -225,20 +231,80 @@ def test_text_alone_can_be_edited_and_links_out_do_not_travel(folder: Path) -> N
         read_repository(task(), folder)
 
 
-def test_a_git_address_is_cloned_once_at_its_revision(folder: Path, tmp_path: Path) -> None:
-    git(folder, "init", "-q", "-b", "main")
+def commit(folder: Path, rate: float) -> str:
+    """Commit a version of train.py with this LR, and return its hash."""
+    if not (folder / ".git").exists():
+        git(folder, "init", "-q", "-b", "main")
+    (folder / "train.py").write_text(f"LR = {rate}\n")
     git(folder, "add", "train.py")
-    git(folder, "commit", "-qm", "first")
-    first = git(folder, "rev-parse", "HEAD")
-    (folder / "train.py").write_text("LR = 0.2\n")
-    git(folder, "commit", "-qam", "second")
+    git(folder, "commit", "-qm", str(rate))
+    return git(folder, "rev-parse", "HEAD")
+
+
+def test_a_git_address_is_cloned_once_at_its_commit(folder: Path, tmp_path: Path) -> None:
+    first, second = commit(folder, 0.1), commit(folder, 0.2)
     address, cache = folder.as_uri(), tmp_path / "cache"
-    old = source_folder(task(source=address, revision=first), cache)
-    assert (old / "train.py").read_text() == "LR = 0.1\n"
-    new = source_folder(task(source=address, revision="main"), cache)
-    assert (new / "train.py").read_text() == "LR = 0.2\n"
+    old, at = source_folder(task(source=address, revision=first), cache)
+    assert ((old / "train.py").read_text(), at) == ("LR = 0.1\n", first)
+    new, at = source_folder(task(source=address, revision="main"), cache)
+    assert ((new / "train.py").read_text(), at) == ("LR = 0.2\n", second)
+    # What is in the cache needs nobody, and a study knows the commit of its branch.
     folder.rename(tmp_path / "gone")
-    assert source_folder(task(source=address, revision=first), cache) == old
+    assert source_folder(task(source=address, revision=first), cache) == (old, first)
+    kept = task(source=address, revision="main", commit=second)
+    assert source_folder(kept, cache) == (new, second)
+
+
+def test_a_name_stands_for_what_it_leads_to_today(folder: Path, tmp_path: Path) -> None:
+    first = commit(folder, 0.1)
+    git(folder, "tag", "-a", "v1", "-m", "with a message")
+    git(folder, "branch", "work/next")
+    address, cache = folder.as_uri(), tmp_path / "cache"
+    names = ("main", "v1", "work/next", "HEAD", "refs/heads/main", first[:7])
+    found = [source_folder(task(source=address, revision=name), cache) for name in names]
+    assert {at for _, at in found} == {first}
+    assert len({place for place, _ in found}) == 1
+    second = commit(folder, 0.2)
+    place, at = source_folder(task(source=address, revision="main"), cache)
+    assert ((place / "train.py").read_text(), at) == ("LR = 0.2\n", second)
+    assert source_folder(task(source=address, revision="v1"), cache) == found[0]
+    with pytest.raises(UsageError, match=r"revision v2: git says: it has no such revision"):
+        source_folder(task(source=address, revision="v2"), cache)
+
+
+def test_a_study_keeps_the_commit_that_it_began_with(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTORESEARCH_CACHE", str(tmp_path / "cache"))
+    first = commit(folder, 0.1)
+    (given := tmp_path / "mine.yaml").write_text(
+        f"task: {{source: '{folder.as_uri()}', revision: main, command: python train.py, "
+        "metric: {name: loss, pattern: loss (.+)}}"
+    )
+    name = str(tmp_path / "study")
+
+    def taken_up() -> tuple[str | None, str, tuple[str, ...]]:
+        """As `run` does it: the commit, the code and what is said of it."""
+        opening = open_study(name, str(given), None, [])
+        materials = gather_materials(opening.config)
+        opening.at(materials.commit).write()
+        kept = StudyFolder(Path(name)).load_config().task.commit
+        return kept, materials.baseline.files["train.py"], materials.notes
+
+    at, code, [note] = taken_up()
+    assert (at, code) == (first, "LR = 0.1\n")
+    assert f"main is commit {first[:12]} now" in note
+    # Nothing has been measured yet, and the code is mended on its branch.
+    second = commit(folder, 0.2)
+    assert taken_up()[:2] == (second, "LR = 0.2\n")
+    opened = StudyFolder(Path(name)).load_config()
+    plan = Plan(gather_materials(opened).baseline, "task", "", Resources())
+    results = Results(Path(name), opened, plan)
+    results.begin_session(1, "here")
+    results.handle(1, ev.Opened(1.0))
+    results.close()
+    commit(folder, 0.3)
+    assert taken_up() == (second, "LR = 0.2\n", ())
 
 
 def test_an_address_that_gives_nothing_says_what_git_says(tmp_path: Path) -> None:
