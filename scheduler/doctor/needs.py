@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,11 +17,11 @@ from scheduler.errors import SchedulerError
 from scheduler.study.config import Config
 from scheduler.study.data import baseline_files, task_folder
 from scheduler.study.data_section import DataSection
+from scheduler.study.git_source import has_commit, named
 from scheduler.study.repository import read_repository, source_folder
 from scheduler.study.task_section import TaskSection
 from workers.cuda import gpus_here
 from workers.launch import best_level
-from workers.log import sentence
 from workers.sandbox import Level
 
 ANSWER_SECONDS = 10.0  # for a hub or a git server
@@ -64,26 +63,32 @@ def _task(config: Config) -> Finding:
 
 
 def _repository(task: TaskSection) -> Finding:
-    """A folder is read as a study would; an address is asked whether it answers."""
+    """A folder is read as a study would; an address is asked whether it has the revision."""
     try:
         if task.is_url:
-            git = ["git", "ls-remote", "--exit-code", "--", task.source, task.revision or "HEAD"]
-            quiet = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-            subprocess.run(git, env=quiet, check=True, capture_output=True, timeout=ANSWER_SECONDS)
-            return ok("task", f"{task.source} answers; cloned at the start")
+            return _address(task.source, task.commit or task.revision or "HEAD")
         folder, _ = source_folder(task, Path())
         found = read_repository(task, folder)
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.decode("utf-8", "replace").strip().splitlines()
-        said = sentence(lines[-1], 200) if lines else f"nothing (exit code {error.returncode})"
-        words = f"{task.source}: git says: {said}"
-        return missing("task", words, "see task.source and task.revision, or name a folder")
-    except subprocess.TimeoutExpired:
-        words = f"{task.source} does not answer within {ANSWER_SECONDS:g} s"
-        return missing("task", words, "see task.source, or clone it and name the folder")
     except (SchedulerError, OSError) as error:
         return missing("task", str(error), "see task.source, task.editable, task.revision")
     return ok("task", f"{task.source}, edits {', '.join(sorted(found.files)[:5])}")
+
+
+def _address(address: str, revision: str) -> Finding:
+    """A repository that is cloned at the start."""
+    commit = named(address, revision, ANSWER_SECONDS)
+    if commit is None and not re.fullmatch(r"[0-9a-f]{4,63}", revision):
+        advice = f"see task.revision, and: git ls-remote {shlex.quote(address)}"
+        return missing("task", f"{address} has no tag or branch {revision}", advice)
+    has = None
+    if commit == revision:
+        has = has_commit(address, commit, ANSWER_SECONDS)
+    if has is False:
+        return missing("task", f"{address} has no commit {revision}", "see task.revision")
+    known = f"has {revision}" if has or commit not in (None, revision) else (
+        f"answers, and says not whether it has {revision}"
+    )  # fmt: skip
+    return ok("task", f"{address} {known}; cloned at the start")
 
 
 def _around(task: TaskSection, environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from scheduler.errors import UsageError
 from scheduler.study.repository_files import GIT_SECONDS
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # in full: the same code anywhere, at any time
+MISSING = "not our ref"  # how a server says that it does not have a commit
 WAY_OUT = "Check task.source and task.revision, or clone it yourself and name the folder"
 
 
@@ -71,6 +72,24 @@ def named(address: str, revision: str, seconds: float = GIT_SECONDS) -> str | No
     found = {ref: commit for commit, _, ref in lines}
     refs = [f"refs/tags/{peeled}", f"refs/tags/{revision}", f"refs/heads/{revision}"]
     return next((found[ref] for ref in (*refs, peeled, revision) if ref in found), None)
+
+
+def has_commit(address: str, commit: str, seconds: float = GIT_SECONDS) -> bool | None:
+    """Whether an address has a commit, by its full hash; None: it answers, and does not say.
+
+    Raises UsageError where it does not answer. The commit alone is fetched, and none of its files.
+    """
+    with tempfile.TemporaryDirectory(prefix="autoresearch-") as scratch:
+        git("init", "--quiet", "--bare", scratch, what=address)
+        least = ("fetch", "--quiet", "--depth=1", "--filter=tree:0", "--", address, commit)
+        try:
+            git("-C", scratch, *least, what=address, seconds=seconds)
+        except UsageError as error:
+            if MISSING in str(error):
+                return False
+            named(address, "HEAD", seconds)
+            return None
+    return True
 
 
 def git(*words: str, what: str, seconds: float = GIT_SECONDS, silent: str = "nothing") -> str:

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -235,11 +236,28 @@ def test_a_repository_is_read_as_a_study_would(tmp_path: Path) -> None:
     assert whole.grade is Grade.OK
     assert "edits train.py" in whole.seen
     assert task(str(tmp_path)).grade is Grade.MISSING
+    made = tmp_path / "made"
+    made.mkdir()
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-qb", "main"], [*who, "commit", "-qm", "x", "--allow-empty"]):
+        subprocess.run(["git", "-C", str(made), *words], check=True)
+    asked = ["git", "-C", str(made), "rev-parse", "HEAD"]
+    commit = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    for revision, grade, said in (
+        (commit, Grade.OK, f"has {commit}"),
+        ("main", Grade.OK, "has main"),
+        (commit[:8], Grade.OK, "says not whether it has"),
+        ("0" * 40, Grade.MISSING, "has no commit 0000"),
+        ("master", Grade.MISSING, "has no tag or branch master"),
+    ):
+        found = task(made.as_uri(), f"task.revision={revision}")
+        assert (found.grade, said in found.seen) == (grade, True), found
     gone = task(f"file://{tmp_path}/gone.git", "task.revision=v1")
     assert gone.grade is Grade.MISSING
     assert "git says: " in gone.seen
     assert "CalledProcessError" not in gone.seen
     assert "Command '[" not in gone.seen
+    assert task(f"file://{tmp_path}/gone.git", f"task.revision={commit}").grade is Grade.MISSING
 
 
 def test_what_a_command_needs_beside_its_repository_is_looked_for(tmp_path: Path) -> None:
