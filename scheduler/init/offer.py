@@ -24,7 +24,13 @@ from scheduler.study.bundled import presets
 from scheduler.study.config import Config
 from scheduler.study.config_file import load_config
 from scheduler.study.repository import source_folder
-from scheduler.study.task_section import URL, MetricSection, TaskSection
+from scheduler.study.task_section import (
+    NO_SECRETS,
+    URL,
+    MetricSection,
+    TaskSection,
+    holds_secrets,
+)
 from scheduler.study.yaml_lines import parse
 from workers.bundle import cache_folder
 
@@ -39,6 +45,8 @@ def locate(repository: str, revision: str | None) -> tuple[Path, Place]:
             raise UsageError("--revision: only for the address of a git repository")
         folder = Path(repository).expanduser().absolute()
         return folder, Place(str(folder), gpus=gpus, has=is_here)
+    if holds_secrets(repository):
+        raise UsageError(f"the address {NO_SECRETS}")
     commit = revision or newest_revision(repository)
     task = TaskSection(
         source=repository,

@@ -24,6 +24,21 @@ Text = Annotated[str, Field(min_length=1)]
 CommandText = Annotated[tuple[Text, ...], Field(min_length=1)] | Text
 URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:")  # or git's scp-like user@host:path
 
+NO_SECRETS = (
+    "holds a name or a password, and it is kept, shown and exported: leave them out, and git takes "
+    "them from its credential helper (git help credentials), or use ssh"
+)
+
+
+def holds_secrets(address: str) -> bool:
+    """Whether a git address says who asks: a password anywhere, over HTTP a name too.
+
+    There the name may be a token; over ssh it is mostly `git`.
+    """
+    scheme, separator, rest = address.partition("://")
+    who, at, _ = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    return bool(separator and at) and (":" in who or scheme in ("http", "https"))
+
 
 class MetricSection(Section):
     """What is measured at the end of a trial; for a repository of one's own, where it stands."""
@@ -129,7 +144,7 @@ class TaskSection(Section):
     source: Text = Field(
         default=BUNDLED,
         description="Folder of the task, or the address of a git repository (with task.revision); "
-        "'bundled' for the one that ships with the package.",
+        "'bundled' for the one that ships with the package. An address must hold no password.",
     )
     revision: Text | None = Field(
         default=None,
@@ -298,6 +313,13 @@ class TaskSection(Section):
                     raise key_error(key, f"{name!r} is not a file name inside the task's folder")
         if len(set(self.editable)) < len(self.editable):
             raise key_error("editable", "a file is named twice")
+        return self
+
+    @model_validator(mode="after")
+    def source_holds_no_password(self) -> Self:
+        """Refuse a password: the configuration is kept, shown and exported."""
+        if holds_secrets(self.source):
+            raise key_error("source", NO_SECRETS)
         return self
 
     @model_validator(mode="after")

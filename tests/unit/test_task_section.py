@@ -9,6 +9,7 @@ from scheduler.rules.states import TrialKind
 from scheduler.study.config import Config
 from scheduler.study.config_file import dump_config, load_config, read_config
 from scheduler.study.task_words import guide
+from tests.fixtures.verbs import call
 from workers.command import Limit, Mount, Values, command_line, fill, fill_line
 
 OWN = (
@@ -79,6 +80,37 @@ def test_what_has_no_meaning_is_refused_by_its_key(
         configured(tmp_path, override)
     else:
         assert words in refused(tmp_path, override)
+
+
+@pytest.mark.parametrize(
+    ("address", "fine"),
+    [
+        ("http://bob:hunter2@example.org/d.git", False),
+        ("https://hunter2@example.org/d.git", False),
+        ("https://bob:hun@ter2@example.org/d.git", False),
+        ("ssh://git:hunter2@example.org/d.git", False),
+        ("ssh://git@example.org/d.git", True),
+        ("git@example.org:d.git", True),
+        ("https://example.org:8443/a@b/d.git", True),
+        ("file:///a:b@c/d.git", True),
+    ],
+)
+def test_an_address_holds_no_password(
+    tmp_path: Path, address: str, fine: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own := tmp_path / "own.yaml").write_text(
+        f"task: {{source: '{address}', revision: main, command: python train.py, "
+        "metric: {name: loss, pattern: loss (.+)}}"
+    )
+    if fine:
+        assert load_config(own, [], {}).task.source == address
+        return
+    with pytest.raises(ConfigError, match=r"task\.source: holds a name or a password") as error:
+        load_config(own, [], {})
+    assert call("init", address, "--yes") == 2
+    said = capsys.readouterr().err
+    assert "the address holds a name or a password" in said
+    assert "hunter2" not in str(error.value) + said
 
 
 def test_a_repository_says_what_its_metric_is_called(tmp_path: Path) -> None:
