@@ -191,6 +191,7 @@ class _Run:
             self._clock.started = time.monotonic()
             ended = attend(process, self.log, lambda now: self._turn(process, space, now))
             self._clock.ended = time.monotonic()
+            self._peak_memory = max(self._peak_memory, process.largest)
             self._said.close()
             self._peak_device = watch.peak
             self._tell(Phase.TEARDOWN, time.monotonic())
@@ -280,7 +281,7 @@ class _Run:
             return
         self._looked_at = now
         usage = process.usage()
-        self._peak_memory = max(self._peak_memory, usage.memory)
+        self._peak_memory = max(self._peak_memory, usage.peak)
         limit = self._trial.resources.memory_bytes
         if limit is not None and usage.memory > limit:
             used = f"its processes used {usage.memory / 1e6:.0f} MB of memory"

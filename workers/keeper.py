@@ -6,8 +6,10 @@ LIFELINE is an inherited socket, DESCRIPTORS the numbers, with commas, of what i
 command alone. The command is started with them, in a session of its own, with every signal at its
 default and none blocked, and can't make a file over FILE_BYTES (0: of any size). On the lifeline
 the keeper says "started PID" (its own) and, when the command's whole process tree is gone, "ended
-STATUS" (as `os.waitpid` gives it). When the lifeline closes, because the supervisor asked for the
-end or was killed, everything below the keeper is killed at once.
+STATUS LARGEST": STATUS as `os.waitpid` gives it, LARGEST the most bytes that any one process of the
+tree had resident at once, as the kernel counted them (at least the keeper's own 10 MB or so, of
+which the command is a copy at first). When the lifeline closes, because the supervisor asked for
+the end or was killed, everything below the keeper is killed at once.
 
 Covered: orphans and daemons in sessions of their own (on Linux the keeper is their subreaper); the
 death of the supervisor by SIGKILL; Ray, which kills a worker's direct children when that worker
@@ -34,6 +36,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
+MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024  # the unit of getrusage(2)
 
 
 def main() -> None:
@@ -58,8 +61,8 @@ def main() -> None:
         _become(command, most)
     _close(handed_down)  # else nobody would notice that the command hung up
     _say(lifeline, f"started {os.getpid()}\n")
-    status = _keep(candidate, lifeline, woken)
-    _say(lifeline, f"ended {status}\n")
+    status, largest = _keep(candidate, lifeline, woken)
+    _say(lifeline, f"ended {status} {largest}\n")
 
 
 def _become(command: list[str], file_bytes: int) -> None:
@@ -82,14 +85,19 @@ def _become(command: list[str], file_bytes: int) -> None:
     os._exit(127)
 
 
-def _keep(candidate: int, lifeline: int, woken: int) -> int:
-    """Wait for the candidate's end or the lifeline's; end the whole tree; return the status."""
+def _keep(candidate: int, lifeline: int, woken: int) -> tuple[int, int]:
+    """Wait for the candidate's end or the lifeline's; end the whole tree.
+
+    Returns the status, and the bytes of the largest process.
+    """
     status: int | None = None
+    largest = 0
     while status is None:
         readable, _, _ = select.select([lifeline, woken], [], [])
         if woken in readable:
             os.read(woken, 4096)
-            status, _ = _reap(candidate)
+            status, _, size = _reap(candidate)
+            largest = max(largest, size)
         if lifeline in readable:
             break
     if status is None:
@@ -100,23 +108,29 @@ def _keep(candidate: int, lifeline: int, woken: int) -> int:
         for pid in _descendants():
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-        found, remain = _reap(candidate)
+        found, remain, size = _reap(candidate)
         status = found if status is None else status
+        largest = max(largest, size)
         if not remain:
-            return -1 if status is None else status
+            return -1 if status is None else status, largest
         time.sleep(0.005)
 
 
-def _reap(candidate: int) -> tuple[int | None, bool]:
-    """Collect dead children: the candidate's status if it is among them; whether any are left."""
-    status = None
+def _reap(candidate: int) -> tuple[int | None, bool, int]:
+    """Collect dead children.
+
+    Returns the candidate's status if it is among them, whether any are left, and the bytes of the
+    largest of them and of what they had collected themselves.
+    """
+    status, largest = None, 0
     while True:
         try:
-            pid, found = os.waitpid(-1, os.WNOHANG)
+            pid, found, used = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
-            return status, False
+            return status, False, largest
         if not pid:
-            return status, True
+            return status, True, largest
+        largest = max(largest, used.ru_maxrss * MAXRSS_BYTES)
         if pid == candidate:
             status = found
 

@@ -16,7 +16,7 @@ import psutil
 
 from workers.environment import trial_environment
 from workers.files import write_files
-from workers.process import KILL_SECONDS, Process, Program, spawn_kept
+from workers.process import KILL_SECONDS, Process, Program, last_words, said, spawn_kept
 from workers.scratch import Scratch
 from workers.tree import Usage, children, descendants, stored
 
@@ -30,6 +30,7 @@ class KeptProcess(Process):
 
     def _launch(self, program: Program, channel: int, log: int) -> None:
         self._seen: set[psutil.Process] = set()
+        self._words = b""  # of the keeper
         scratch = Scratch()
         self._undo.callback(scratch.close)
         folder = scratch.path
@@ -62,16 +63,16 @@ class KeptProcess(Process):
 
     def _await_start(self) -> None:
         self._lifeline.settimeout(START_SECONDS)
-        said = b""
-        while not said.endswith(b"\n"):
+        begun = b""
+        while not begun.endswith(b"\n"):
             # One byte at a time: what follows the first line belongs to `ended`.
             more = self._lifeline.recv(1)  # TimeoutError is an OSError
             if not more:
                 raise ChildProcessError("the keeper ended before it started anything")
-            said += more
+            begun += more
         self._lifeline.setblocking(False)
         with contextlib.suppress(psutil.NoSuchProcess):  # gone already, and all below it
-            self._keeper = psutil.Process(int(said.split()[1]))
+            self._keeper = psutil.Process(int(begun.split()[1]))
 
     @property
     def top(self) -> int:
@@ -85,11 +86,18 @@ class KeptProcess(Process):
 
     def ended(self) -> int | None:
         """The wait status; None if the candidate killed its keeper."""
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            said = self._lifeline.recv(64).split()
-            if len(said) == 2 and int(said[1]) >= 0:
-                return int(said[1])
-        return None
+        status = self._last_words()[0]
+        return status if status >= 0 else None
+
+    @property
+    def largest(self) -> int:
+        """The most bytes that one process had resident; 0 if the candidate killed its keeper."""
+        return self._last_words()[1]
+
+    def _last_words(self) -> tuple[int, int]:
+        if hasattr(self, "_lifeline"):
+            self._words += said(self._lifeline)
+        return last_words(self._words) or (-1, 0)
 
     def usage(self) -> Usage:
         """What the tree uses now; whom it holds is noted for `kill`."""

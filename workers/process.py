@@ -83,6 +83,7 @@ class Process(ABC):
     def __init__(self, program: Program) -> None:
         """Start it. Raises OSError if it can't be, BundleError for a bad name of a file."""
         program.check()
+        self._marks: dict[int, int] = {}
         self._undo = contextlib.ExitStack()
         try:
             self.channel, theirs = socket.socketpair()
@@ -136,7 +137,15 @@ class Process(ABC):
 
     def usage(self) -> Usage:
         """What the tree uses now."""
-        return measure(self.top)
+        return measure(self.top, self._marks)
+
+    @property
+    @abstractmethod
+    def largest(self) -> int:
+        """After `kill`: the most bytes that one process of the tree had resident; 0: not known.
+
+        The kernel's own count: `usage` misses what happens after its last look.
+        """
 
     def close(self) -> None:
         """Kill what is left and give everything back."""
@@ -194,6 +203,24 @@ def spawn_kept(
     finally:
         keepers.close()
     return launcher, ours
+
+
+def said(lifeline: socket.socket) -> bytes:
+    """What a keeper has said on the lifeline and nobody has read yet."""
+    words = b""
+    with contextlib.suppress(BlockingIOError, ConnectionError):
+        while more := lifeline.recv(4096, socket.MSG_DONTWAIT):
+            words += more
+    return words
+
+
+def last_words(words: bytes) -> tuple[int, int] | None:
+    """Of all that a keeper has said: status and bytes of the largest process; None: not ended."""
+    for line in words.splitlines():
+        match line.split():
+            case [b"ended", status, largest]:
+                return int(status), int(largest)
+    return None
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from workers.environment import trial_environment
 from workers.files import check_names
 from workers.memory import sealed
 from workers.mounts import gpus_inside
-from workers.process import KILL_SECONDS, Process, Program, spawn_kept
+from workers.process import KILL_SECONDS, Process, Program, last_words, said, spawn_kept
 from workers.sandbox import DATA, SCRATCH_BYTES, TASK, WORK, View, command
 from workers.tree import children
 
@@ -40,7 +40,7 @@ class SandboxedProcess(Process):
     _first: int | None = None  # pidfd of the first process of the namespace
 
     def _launch(self, program: Program, channel: int, log: int) -> None:
-        self._status = b""
+        self._status = self._words = b""
         reader, writer = os.pipe()
         self._undo.callback(os.close, reader)
         self._reader = reader
@@ -125,6 +125,14 @@ class SandboxedProcess(Process):
                 # a code by itself is taken at its word.
                 return code - 128 if code > 128 else code << 8  # type: ignore[no-any-return]
         return None
+
+    @property
+    def largest(self) -> int:
+        """The most bytes that one process had resident: of the program, or below it."""
+        if hasattr(self, "_leash"):
+            self._words += said(self._leash)
+        ended = last_words(self._words)
+        return 0 if ended is None else ended[1]
 
     def kill(self) -> None:
         """End the namespace's first process, with it the namespace, and wait for what is above."""

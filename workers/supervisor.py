@@ -186,6 +186,7 @@ class _Run:
             if self.judge.verdict and self.judge.verdict.status is OutcomeStatus.TIMEOUT:
                 self._ask_where()
             candidate.kill()
+            self.peak_memory = max(self.peak_memory, candidate.largest)
             self._candidate.drain_log()
             self._prepare_next()
             if self.judge.verdict and self.judge.verdict.status is OutcomeStatus.DONE:
@@ -381,7 +382,7 @@ class _Run:
             return
         self._looked_at = now
         usage, phase = self._candidate.process.usage(), self.judge.phase
-        self.peak_memory = max(self.peak_memory, usage.memory)
+        self.peak_memory = max(self.peak_memory, usage.peak)
         limit = self._trial.resources.memory_bytes
         if limit is not None and usage.memory > limit:
             reason = f"its processes used {usage.memory / 1e6:.0f} MB of memory in {phase}"

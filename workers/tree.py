@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 # One small file a thread, instead of the status of every process of the node as psutil reads it:
 # 0.1 ms against 10 ms for each 500 processes, several times a second and slot.
 _LISTED = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
@@ -22,6 +21,7 @@ class Usage:
     """What a tree of processes holds."""
 
     memory: int = 0  # resident bytes; a page that is shared counts in each process
+    peak: int = 0  # the most of them since the look before; see `measure`
     processes: int = 0
     threads: int = 0  # the main thread of each process included
     disk: int = 0  # bytes in its own folders, where no size is set to them
@@ -35,20 +35,43 @@ def descendants(top: int) -> list[int]:
     return found
 
 
-def measure(top: int) -> Usage:
-    """What the processes below `top` use together."""
-    memory = processes = threads = 0
+def measure(top: int, marks: dict[int, int]) -> Usage:
+    """What the processes below `top` use together.
+
+    `marks`: of each process the most that it ever had resident, in bytes, as the last look found
+    it; this look replaces them. Where the kernel's mark has risen since, the process counts for
+    `peak` with that, else with what it has now: a burst between two looks is seen, and what two
+    processes held at different times is not added up.
+    """
+    memory = peak = processes = threads = 0
+    before = marks.copy()
+    marks.clear()
     for pid in descendants(top):
-        with contextlib.suppress(psutil.Error, OSError, ValueError, IndexError):
-            if _LISTED:
-                memory += int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
-                threads += len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 - no Path needed
-            else:
-                process = psutil.Process(pid)
-                memory += process.memory_info().rss
-                threads += process.num_threads()
+        with contextlib.suppress(psutil.Error, OSError, ValueError):
+            now, mark, count = _status(pid) if _LISTED else _asked(pid)
+            memory += now
+            peak += mark if mark > before.get(pid, 0) else now
+            threads += count
             processes += 1
-    return Usage(memory, processes, threads)
+            marks[pid] = mark
+    return Usage(memory, peak, processes, threads)
+
+
+def _status(pid: int) -> tuple[int, int, int]:
+    """Resident bytes of a process now and at their most, and its threads: proc_pid_status(5)."""
+    found = {b"VmRSS": 0, b"VmHWM": 0, b"Threads": 0}  # a process that has ended has no memory
+    for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
+        name, _, value = line.partition(b":")
+        if name in found:
+            found[name] = int(value.split()[0])
+    return found[b"VmRSS"] * 1024, found[b"VmHWM"] * 1024, found[b"Threads"]
+
+
+def _asked(pid: int) -> tuple[int, int, int]:
+    """The same where there is no /proc; nobody knows the most."""
+    process = psutil.Process(pid)
+    now = process.memory_info().rss
+    return now, now, process.num_threads()
 
 
 def stored(folder: Path) -> int:

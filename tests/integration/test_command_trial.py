@@ -223,6 +223,39 @@ def test_a_broken_limit_rejects_whatever_the_metric(run: Run, limit: Limit, word
     assert "its metric was 0.5" in outcome.reason
 
 
+BURST = """
+import mmap, os, sys, time
+def burst():
+    fill = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+    mmap.mmap(-1, 300_000_000, flags=fill).close()
+"""
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "time.sleep(0.25); burst(); time.sleep(0.25)",  # between two looks
+        "burst()",  # before the first, and at the end
+        "if os.fork(): os.wait()\nelse: burst(); os._exit(0)",
+    ],
+)
+def test_memory_at_its_peak_is_what_the_kernel_counted(run: Run, when: str) -> None:
+    outcome = run(f"{BURST}\n{when}\nprint('loss: 1')")
+    assert outcome.status is OutcomeStatus.DONE, outcome.reason
+    assert 0.3 <= outcome.peak_memory_bytes / 1e9 < 0.45
+
+
+def test_what_processes_hold_at_once_is_added_up_and_what_they_hold_in_turn_is_not(
+    run: Run,
+) -> None:
+    child = "if os.fork(): os.wait()\nelse: burst(); time.sleep(0.6); os._exit(0)"
+    held = "kept = b'x' * 300_000_000"
+    both = run(f"{BURST}\n{held}\n{child}\nprint('loss: 1')")
+    in_turn = run(f"{BURST}\nburst(); time.sleep(0.6)\n{child}\nprint('loss: 1')")
+    assert 0.3 <= in_turn.peak_memory_bytes / 1e9 < 0.45
+    assert both.peak_memory_bytes / 1e9 >= 0.6
+
+
 def test_a_limit_that_is_kept_to_changes_nothing(run: Run) -> None:
     assert run(limits=(Limit("memory_gb", most=100.0), Limit("seconds", most=60.0))).metric == 0.5
 
