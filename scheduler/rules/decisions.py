@@ -17,6 +17,7 @@ from scheduler.rules.turn import Turn
 
 LOSSES_ALLOWED = 1  # per experiment; the second one is taken for its own fault
 FAILED_REPEATS_ALLOWED = 1  # per experiment that was measured: a busy machine is slow at times
+DOUBTFUL_SEEDS = 2  # with which the baseline fails: one may be a busy machine's
 FAULTS_ALLOWED = 3  # seeds with which the champion fails, before what waits for it is given up
 
 
@@ -139,10 +140,13 @@ def decide_waiting(turn: Turn) -> None:
         consider(turn, turn.state.experiments[first])
 
 
-def take_repeat(turn: Turn, trial: TrialEntry, result: Result | None, *, faults: int = 2) -> None:
+def take_repeat(
+    turn: Turn, trial: TrialEntry, result: Result | None, *, faults: int = 2, why: str = ""
+) -> None:
     """The champion was measured once more, or could not be: what waits for it is considered.
 
-    `faults`: how often that is noted where it could not; see Champion.
+    `faults`: how often that is noted where it could not; see Champion. `why`: what its outcome
+    says of it; "" where there is none.
     """
     champion = turn.state.champion
     if champion is None or champion.experiment != trial.experiment:
@@ -150,6 +154,8 @@ def take_repeat(turn: Turn, trial: TrialEntry, result: Result | None, *, faults:
     if result is None:
         champion = champion.failing(trial.number, faults)
         turn.change(champion=champion)
+        if why:
+            _doubt_the_baseline(turn, champion, why)
         given_up = len(champion.barred) >= FAULTS_ALLOWED
         for entry in _waiting_for_the_champion(turn):
             evidence = _evidence(turn, entry)
@@ -165,6 +171,23 @@ def take_repeat(turn: Turn, trial: TrialEntry, result: Result | None, *, faults:
     learn(turn, champion.results, result, baseline=champion.count == 1)
     turn.change(champion=replace(champion, results=(*champion.results, result)))
     reconsider(turn)
+
+
+def _doubt_the_baseline(turn: Turn, champion: Champion, why: str) -> None:
+    """Pause where the baseline fails with as many seeds as it has done well with, once.
+
+    Nothing can be confirmed against it, and edits of it may fail in the same way.
+    """
+    failed, well = len(champion.barred), len(champion.results)
+    if champion.count > 1 or not well <= failed == DOUBTFUL_SEEDS:
+        return
+    if turn.state.study is StudyState.RUNNING:
+        seeds = f"{failed} of its {failed + well} seeds"
+        text = (
+            f"the baseline fails with {seeds} ({why}), so that wins can hardly be confirmed against"
+            " it. Mend the task or its limits in another study, or unpause this one"
+        )
+        turn.move_study(StudyState.PAUSED, StopReason.FAILURES, text)
 
 
 def reconsider(turn: Turn) -> None:

@@ -170,7 +170,7 @@ def _take_outcome(turn: Turn, trial: TrialEntry, event: ev.Reported) -> None:
         result = Result(trial.number, event.metric, event.hardware, trial.accelerator)
     entry = turn.state.experiments.get(trial.experiment)
     if entry is None:
-        take_repeat(turn, trial, result)
+        take_repeat(turn, trial, result, why="" if result else f"{event.status}: {event.reason}")
         return
     if result is None:
         if event.status is OutcomeStatus.OOM and try_on_reference(turn, trial):

@@ -102,5 +102,5 @@ class StopReason(StrEnum):
     NO_PROPOSALS = "no_proposals"  # the agent has no more ideas
     AGENT_FAILED = "agent_failed"  # request after request came to nothing
     BASELINE_FAILED = "baseline_failed"
-    FAILURES = "failures"  # many experiments in a row failed
+    FAILURES = "failures"  # many experiments in a row failed, or the baseline with other seeds
     INFRASTRUCTURE = "infrastructure"  # trials are lost again and again

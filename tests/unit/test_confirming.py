@@ -126,7 +126,38 @@ def play_with_a_weak_champion(failing: int) -> Play:
                 study.done(trial, (1.0 if entry.experiment == 0 else 0.5) + entry.number / 1000)
         if study.fate(1).is_final:
             break
+        if study.state.study is StudyState.PAUSED:
+            study.send(ev.Unpaused(study.tick()))
     return study
+
+
+def test_a_baseline_that_fails_with_most_of_its_seeds_pauses_the_study_once() -> None:
+    study = Play(slots=8, criteria=Criteria(most_seeds=4, champion_seeds=2))
+    study.done(1, 1.0)
+    first, second = trials_of(study, 0)
+    study.failed(first, OutcomeStatus.REJECTED)
+    assert study.state.study is StudyState.RUNNING, "a busy machine is slow at times"
+    study.failed(second, OutcomeStatus.REJECTED)
+    assert (study.state.study, study.state.reason) == (StudyState.PAUSED, StopReason.FAILURES)
+    (said,) = [f.text for f in study.facts if isinstance(f, ev.StudyMoved) and f.text]
+    assert "the baseline fails with 2 of its 3 seeds (rejected: it broke)" in said
+    study.send(ev.Unpaused(study.tick()))
+    study.answer(1)
+    finish(study, 1, 0.5)  # it asks for further seeds of the baseline
+    for trial in trials_of(study, 0):
+        study.failed(trial, OutcomeStatus.REJECTED)
+    assert study.state.study is StudyState.RUNNING
+
+
+def test_a_baseline_that_mostly_does_well_is_not_doubted() -> None:
+    study = Play(slots=8, criteria=Criteria(most_seeds=4, champion_seeds=4))
+    study.done(1, 1.0)
+    first, second, third, fourth = trials_of(study, 0)
+    study.done(first, 1.01)
+    study.done(second, 0.99)
+    study.failed(third)
+    study.failed(fourth)
+    assert study.state.study is StudyState.RUNNING
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
