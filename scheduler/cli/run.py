@@ -58,7 +58,7 @@ def run(
     from scheduler.cli.opening import open_study
     from scheduler.cli.secrets import take_secrets
     from scheduler.cli.stage import Stage
-    from scheduler.cli.words import ending, forecast, unfilled
+    from scheduler.cli.words import ending, forecast, given, unfilled
     from scheduler.job import submission_id
     from scheduler.nodes import connect, nodes
     from scheduler.researcher import missing_for
@@ -120,7 +120,7 @@ def run(
                 to_trackers=secrets.trackers,
             )
         )
-    stage.say(ending(last, opening.shown))
+    stage.say(ending(last, opening.shown, given(config, models, overrides, os.environ)))
     if last.study.state is StudyState.PAUSED:
         raise typer.Exit(1)
     if last.study.reason is StopReason.SIGNAL:

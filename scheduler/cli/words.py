@@ -4,6 +4,7 @@ In: the configuration, the capacity, the study's last state. Out: lines of text.
 """
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 
 from agent.tuner import tunable
@@ -12,12 +13,15 @@ from scheduler.reasons import REASONS
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
 from scheduler.session import Capacity, Materials
 from scheduler.study.config import Config
+from scheduler.study.config_file import PREFIX
 from scheduler.study.directions import MARK, places
 from scheduler.study.records import Live, Study
 
 # Seconds that a trial holds its slot beside the budget: start-up, warm-up, scoring. On two
 # CPU cores 3 to 8 s were measured; on a GPU compilation makes it more (not measured yet).
 OVERHEAD_CPU, OVERHEAD_GPU = 5.0, 45.0
+
+WIDEST = 60  # of a command in a table: what a longer one is for stands after it, out of line
 
 LONGER = {
     StopReason.MAX_EXPERIMENTS: "--set stop.max_experiments={}",
@@ -164,8 +168,28 @@ def _span(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def ending(live: Live, name: str) -> str:
-    """How the study ended, what came out of it, and what to do next."""
+def given(
+    config: str | None,
+    models: Sequence[str] | None,
+    overrides: Sequence[str] | None,
+    environ: Mapping[str, str],
+) -> str:
+    """The options that a configuration was given with, to be given again.
+
+    Without an address that is told of news: it may be as good as a password.
+    """
+    source = config or environ.get(f"{PREFIX}CONFIG")
+    kept = [each for each in overrides or () if not each.startswith("notify.")]
+    pairs = [("--config", source)] if source else []
+    pairs += [*(("--model", model) for model in models or ()), *(("--set", each) for each in kept)]
+    return shlex.join(word for pair in pairs for word in pair)
+
+
+def ending(live: Live, name: str, options: str = "") -> str:
+    """How the study ended, what came out of it, and what to do next.
+
+    `options`: with which its configuration was given, where that is read anew to mend the task.
+    """
     study = live.study
     if study.state is StudyState.PAUSED:
         reason = study.text
@@ -173,7 +197,7 @@ def ending(live: Live, name: str) -> str:
     else:
         reason = REASONS[study.reason] if study.reason else "it is over"
         lines = [f"stopped: {reason}"]
-    lines += ["", _result(live), "", *_next_steps(study, name)]
+    lines += ["", _result(live), "", *_next_steps(study, name, options)]
     return "\n".join(lines)
 
 
@@ -193,7 +217,7 @@ def _result(live: Live) -> str:
     )
 
 
-def _next_steps(study: Study, name: str) -> list[str]:
+def _next_steps(study: Study, name: str, options: str) -> list[str]:
     again = f"autoresearch run {name}"
     rows: list[tuple[str, str]] = []
     if study.champion is not None:
@@ -208,7 +232,8 @@ def _next_steps(study: Study, name: str) -> list[str]:
     if study.reason is StopReason.BASELINE_FAILED:
         rows += [
             (f"autoresearch log 0 -s {name}", "what the baseline printed"),
-            (again, "try again, once the task is mended"),
+            # Without them the study's own copy counts, in which nothing is mended.
+            (f"{again} {options}".rstrip(), "try again, once the task is mended"),
         ]
     elif study.reason in LONGER:
         more = LONGER[study.reason].format("N")
@@ -217,5 +242,5 @@ def _next_steps(study: Study, name: str) -> list[str]:
         rows.append((again, "go on where it stopped"))
     if not study.calls:
         rows.append((f"{again} --model NAME", "let a language model read program.md and propose"))
-    width = max(len(command) for command, _ in rows)
+    width = min(WIDEST, max(len(command) for command, _ in rows))
     return ["next:", *(f"  {command:<{width}}  {what}" for command, what in rows)]

@@ -5,6 +5,7 @@ Budgets of a few steps on a tiny model: what is tested is the study, not what is
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -97,6 +98,39 @@ def is_of_a_trial(process: psutil.Process) -> bool:
         return "train_template.harness" in " ".join(process.cmdline())
     except psutil.Error:
         return False
+
+
+def test_what_is_said_to_do_after_a_baseline_that_failed_works(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.py").write_text("RATE = 0.1\nprint('loss:', RATE)\n")
+    mended = (
+        "task: {source: mine, command: '{python} train.py',"
+        " metric: {name: loss, pattern: 'loss: (.+)'}}\n"
+        "workers: {gpus_per_trial: 0}\n"
+        "budget: {seconds: 5}\n"
+    )
+    file = tmp_path / "my task.yaml"
+    file.write_text(mended.replace("train.py", "tarin.py"))
+    options = (
+        "--config",
+        file.name,
+        "--set",
+        "stop.max_experiments=1",
+        "--set",
+        "keep.most_seeds=0",
+    )
+    code, out, _ = finish(start("run", "mine-study", *options))
+    assert code == 1
+    assert "the baseline failed" in out
+    [told] = [
+        line for line in out.splitlines() if line.endswith("try again, once the task is mended")
+    ]
+    file.write_text(mended)
+    program, *words = shlex.split(told.removesuffix("try again, once the task is mended"))
+    assert program == "autoresearch"
+    code, out, err = finish(start(*words))
+    assert (code, err) == (0, ""), out
+    assert "stop.max_experiments is reached" in out
 
 
 def test_a_study_from_nothing_and_its_resume(start: Any, tmp_path: Path) -> None:
