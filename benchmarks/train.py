@@ -164,6 +164,8 @@ def run(
             session = start(case, data, device, seed)
             model = side(session)
             gaps = [b - a for a, b in zip(session.began, session.began[1:], strict=False)]
+            if not gaps:
+                raise SystemExit(f"{name} came to {session.step} steps: give it time for two")
             rates[name].append(session.tokens / session.step / median(gaps))
             scores[name].append(bits_per_byte(model, data, case, device))
             print(

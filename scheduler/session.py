@@ -68,7 +68,10 @@ def sandbox_level(config: Config) -> str:
     Raises UsageError where the strict one is demanded and can't be had.
     """
     wanted = config.workers.sandbox
-    best, why = best_level(gpus_here() if config.workers.gpus_per_trial else ())
+    try:
+        best, why = best_level(gpus_here() if config.workers.gpus_per_trial else ())
+    except OSError as error:
+        raise UsageError(str(error)) from error
     if wanted == "basic":
         return "basic, as workers.sandbox says"
     if best is Level.STRICT:

@@ -72,7 +72,7 @@ def run_command(
     except BundleError as error:
         run.rule(OutcomeStatus.REJECTED, str(error))
     except (OSError, SetupError, ValueError) as error:
-        run.node_fault = isinstance(error, SetupError)
+        run.node_fault = run.node_fault or isinstance(error, SetupError)
         run.rule(OutcomeStatus.LOST, f"can't run here: {error}")
     except Exception as error:  # noqa: BLE001 - what it left made us stumble: its fault, not the study's
         said = sentence(f"{type(error).__name__}: {error}")
@@ -87,7 +87,7 @@ def prepare_node(
     resources: Resources,
 ) -> None:  # fmt: skip
     """Do on this node what must be done before the first trial. Raises SetupError, OSError."""
-    level = level_for(sandbox, gpus_here() if resources.gpus else ())  # the trials' own
+    level, _ = level_for(sandbox, gpus_here() if resources.gpus else ())  # the trials' own
     mounted(command.mounts, level, lambda _name, _host: None)
     if command.setup is not None:
         prepare(
@@ -157,7 +157,13 @@ class _Run:
     def hold(self, repository: Path, cache: Path) -> None:
         """Run the trial until nothing of it is left."""
         trial, command = self._trial, self._command
-        self.level = level_for(trial.sandbox, self._gpus)
+        try:
+            self.level, why = level_for(trial.sandbox, self._gpus)
+        except OSError:
+            self.node_fault = True
+            raise
+        if why and self._gpus:
+            self.log.write(f"(the sandbox is {self.level} here: {why})\n".encode())
         self._tell(Phase.STARTUP, time.monotonic())
         prepared = self._prepare(command.setup, repository, cache)
         with contextlib.ExitStack() as stack:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workers.environment import passed_on
-from workers.mounts import gpus_inside
+from workers.mounts import gpu_nodes, gpus_inside
 from workers.sandbox import View, command
 
 DRIVER = Path("/dev/nvidiactl")
@@ -35,16 +35,16 @@ def driver_is_here() -> bool:
 
 
 def gpus_here() -> tuple[str, ...]:
-    """The numbers of all GPUs of this machine, as the driver counts them."""
-    nodes = DRIVER.parent.glob("nvidia[0-9]*")
-    return tuple(sorted((path.name.removeprefix("nvidia") for path in nodes), key=int))
+    """The numbers of all GPUs of this machine or container, as CUDA and Ray count them."""
+    return tuple(str(number) for number, _ in enumerate(gpu_nodes()))
 
 
 @functools.cache
 def closed_out(gpus: tuple[str, ...]) -> str:
     """Why CUDA does not start in the sandbox with these GPUs, though it does outside; "" if so.
 
-    Also "" where it starts nowhere: then no sandbox is to blame.
+    Also "" where it starts nowhere: then no sandbox is to blame. Raises OSError where that can't
+    be told now: a driver that does not answer may do so later.
     """
     if not gpus or not driver_is_here():
         return ""
@@ -66,7 +66,7 @@ def _trouble(argv: Sequence[str], gpus: Sequence[str]) -> str:
             timeout=START_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
+    except subprocess.TimeoutExpired as error:
+        raise OSError(f"CUDA takes more than {START_SECONDS:g} s to start") from error
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
     return "" if done.returncode == 0 else (lines or [f"exit code {done.returncode}"])[-1]

@@ -18,23 +18,26 @@ def start(program: Program, level: Level) -> Process:
 
 
 def best_level(gpus: tuple[str, ...] = ()) -> tuple[Level, str]:
-    """The best level that this machine allows with these GPUs, and why it is no better, or ""."""
+    """The best level that this machine allows with these GPUs, and why it is no better, or "".
+
+    Raises OSError where the driver does not answer.
+    """
     level, why = probe_level()
     if level is Level.STRICT and (why := closed_out(gpus)):
         return Level.BASIC, why
     return level, why
 
 
-def level_for(wanted: str, gpus: tuple[str, ...] = ()) -> Level:
+def level_for(wanted: str, gpus: tuple[str, ...] = ()) -> tuple[Level, str]:
     """The level for a trial with these GPUs that wants "auto", "strict" or "basic".
 
-    Raises OSError where the strict one is demanded and this machine does not allow it, and
-    ValueError for any other word.
+    And why it is less than was wanted, or "". Raises OSError where the strict one is demanded and
+    this machine does not allow it, or can't tell, and ValueError for any other word.
     """
     level = Level.STRICT if wanted == AUTO else Level(wanted)
     if level is Level.BASIC:
-        return level
+        return level, ""
     best, why = best_level(gpus)
     if best is not Level.STRICT and wanted != AUTO:
         raise OSError(f"the strict sandbox is demanded: {why}")
-    return best
+    return best, why

@@ -10,6 +10,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -37,6 +38,7 @@ _PROCESSORS = ("/sys/devices/system/cpu", "/sys/devices/system/node")  # for thr
 _CUDA_LIBRARIES = ("/usr/local/nvidia", "/usr/local/cuda", "/usr/lib/wsl", "/run/opengl-driver")
 _CUDA_SYSTEM = ("/sys/devices", "/sys/bus/pci", "/sys/module")  # PCI topology, driver parameters
 _CUDA_DEVICES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/dxg")
+_DEVICES, _DRIVER = Path("/dev"), Path("/proc/driver/nvidia")
 _NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf",
             "/etc/services", "/etc/ssl", "/etc/pki", "/etc/ca-certificates")  # fmt: skip
 _CONDA_COPIES = ("pkgs", "envs")  # of a base environment: further copies of the standard library
@@ -141,18 +143,40 @@ def resolving() -> list[str]:
 def gpus(numbers: Sequence[str]) -> list[str]:
     """The device nodes of these GPUs alone, and what CUDA reads to use them.
 
-    `numbers` is what CUDA_VISIBLE_DEVICES names: numbers of devices. Where one is a UUID, every
+    `numbers` is what CUDA_VISIBLE_DEVICES names: places in `gpu_nodes`. Where one is a UUID, every
     GPU's node is shown, and CUDA alone keeps to the one that is meant.
     """
     arguments = []
     for path in (*_CUDA_LIBRARIES, *_CUDA_SYSTEM):
         arguments += ["--ro-bind-try", path, path]
-    nodes = [f"/dev/nvidia{number}" for number in numbers if number.isdecimal()]
+    there = gpu_nodes()
+    nodes = [there[int(each)] for each in numbers if _names_one(each, there)]
     if len(nodes) != len(numbers):
-        nodes = [str(path) for path in Path("/dev").glob("nvidia[0-9]*")]
+        nodes = there
     for path in (*_CUDA_DEVICES, *nodes):
         arguments += ["--dev-bind-try", path, path]
     return arguments
+
+
+def gpu_nodes() -> list[str]:
+    """The device node of each GPU that this machine or container has, as CUDA and Ray count them.
+
+    They count by the place on the PCI bus, and only what they may open: where a container has the
+    fourth GPU of its machine alone, /dev/nvidia3 is GPU 0.
+    """
+    known = []
+    for about in sorted(_DRIVER.glob("gpus/*/information")):
+        with suppress(OSError):
+            lines = about.read_text("utf-8", "replace").splitlines()
+            minors = [line.split()[-1] for line in lines if line.startswith("Device Minor:")]
+            known += [_DEVICES / f"nvidia{minor}" for minor in minors]
+    others = (path for path in _DEVICES.glob("nvidia[0-9]*") if path not in known)
+    rest = sorted(others, key=lambda path: int(path.name.removeprefix("nvidia")))
+    return [str(path) for path in (*known, *rest) if path.exists()]
+
+
+def _names_one(number: str, nodes: Sequence[str]) -> bool:
+    return number.isdecimal() and int(number) < len(nodes)
 
 
 def gpus_inside(numbers: Sequence[str]) -> tuple[str, ...]:
@@ -160,7 +184,8 @@ def gpus_inside(numbers: Sequence[str]) -> tuple[str, ...]:
 
     UUIDs stay, and so do the numbers of GPUs that exist in Ray's books only.
     """
-    if all(Path(f"/dev/nvidia{number}").exists() for number in numbers):
+    there = gpu_nodes()
+    if all(_names_one(number, there) for number in numbers):
         return tuple(str(place) for place, _ in enumerate(numbers))
     return tuple(numbers)
 

@@ -102,7 +102,8 @@ class Outcome:
     judge: str = ""  # which path computed the metric: "referee, host memory", "self-reported"
     audit_metric: float | None = None  # of the same model on the audit split, where it was asked
     metrics: Mapping[str, float] = field(default_factory=dict)  # beside the one that ranks
-    node_fault: bool = False  # LOST as this node can't be set up: no fault of the experiment's
+    # LOST as this node can't be set up, or its GPU not used: no fault of the experiment's.
+    node_fault: bool = False
     broke: str = ""  # the limit that it broke, and so has no metric, though it ran well
     artifacts: tuple[tuple[str, bytes], ...] = ()  # files that it left and that are to be kept
 

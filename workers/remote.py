@@ -29,6 +29,8 @@ from workers.supervisor import run_trial
 from workers.tokens import TrainingTokens
 from workers.trial import Trial
 
+FAULTS, HELD_SECONDS = 10, 60.0  # as many as pause a study of one slot; between two after those
+LOOK_SECONDS = 1.0
 EXAM_FILES = (VALIDATION, AUDIT) = ("validation.bin", "audit.bin")
 
 
@@ -112,6 +114,29 @@ def _lasting() -> Lasting:
     return Lasting(Spares(_orphaned()), CompileStore(_cache().root), TrainingTokens())
 
 
+@dataclass
+class _Faults:
+    """Trials in a row that this worker lost through its node's fault: each takes seconds only.
+
+    A node without its GPU must not take one trial after the other from those that have theirs.
+    """
+
+    in_row: int = 0
+
+    def note(self, outcome: Outcome, orphaned: Callable[[], str]) -> None:
+        """Count, and hold the slot for a while where there were many."""
+        self.in_row = self.in_row + 1 if outcome.node_fault else 0
+        end = time.monotonic() + (HELD_SECONDS if self.in_row > FAULTS else 0.0)
+        while time.monotonic() < end and not orphaned():
+            time.sleep(LOOK_SECONDS)
+
+
+@functools.cache
+def _faults() -> _Faults:
+    """One a process: the next trial of its slot runs in the same."""
+    return _Faults()
+
+
 def _lasting_for(trial: Trial) -> Lasting:
     """What of it this trial may use."""
     lasting = _lasting()
@@ -160,6 +185,7 @@ def _run(
             orphaned=orphaned,
             lasting=_lasting_for(trial),
         )
+    _faults().note(outcome, orphaned)
     if orphaned():
         # The trial is gone, and nobody takes its outcome. Ray's own exit would wait for its dead.
         os._exit(1)

@@ -117,6 +117,7 @@ def run_trial(
         warm=run.warm,
         judge=JUDGE if verdict.metric is not None else "",
         audit_metric=verdict.audit_metric,
+        node_fault=run.node_fault,
     )
     return kept_to(outcome, trial.limits)
 
@@ -137,6 +138,7 @@ class _Run:
     level: Level | None = None
     quiet = True  # the candidate did not say itself why it failed
     warm = False  # it runs in a process that was started before
+    node_fault = False  # it was lost as this node can't run it
 
     def __init__(
         self,
@@ -163,7 +165,13 @@ class _Run:
         """Run the trial until nothing of it is left."""
         trial = self._trial
         self._gpus = visible_gpus(os.environ) if trial.resources.gpus else ()
-        self.level = level_for(trial.sandbox, self._gpus)
+        try:
+            self.level, why = level_for(trial.sandbox, self._gpus)
+        except OSError:
+            self.node_fault = True
+            raise
+        if why and self._gpus:
+            self.log.write(f"(the sandbox is {self.level} here: {why})\n".encode())
         meta = read_meta(data / "meta.json")
         with contextlib.ExitStack() as stack:
             self._cores = stack.enter_context(claim_cores(trial.resources.cpus))
@@ -351,6 +359,7 @@ class _Run:
         if self.judge.figures.kind not in ("cuda", ""):  # "": a task whose harness is older
             which = ", ".join(self._gpus)
             why = f"torch sees no GPU, though the trial has GPU {which}: its log says more"
+            self.node_fault = True
             self.judge.rule(OutcomeStatus.LOST, why, now)
 
     def _hear_referee(self, heard: Listener, ready: set[int]) -> None:

@@ -112,7 +112,10 @@ def _git() -> Finding:
 
 
 def _sandbox() -> Finding:
-    level, why = best_level(gpus_here())
+    try:
+        level, why = best_level(gpus_here())
+    except OSError as error:
+        return missing("sandbox", str(error), "see what nvidia-smi says, and the kernel's log")
     if level is Level.STRICT:
         return ok("sandbox", "strict (bubblewrap)")
     seen = f"{level}: a trial's processes are ended whole, but little is hidden from them"

@@ -42,7 +42,10 @@ def needs(config: Config, environ: Mapping[str, str], seen: Devices) -> Iterator
     yield _data(config, environ)
     yield _slots(config, environ, seen)
     if config.workers.sandbox == "strict":
-        best, why = best_level(gpus_here() if config.workers.gpus_per_trial else ())
+        try:
+            best, why = best_level(gpus_here() if config.workers.gpus_per_trial else ())
+        except OSError as error:
+            best, why = Level.BASIC, str(error)
         if best is not Level.STRICT:
             yield missing("strict", f"workers.sandbox demands the strict one: {why}", why)
     if config.study.path is not None:

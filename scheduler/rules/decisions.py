@@ -395,7 +395,7 @@ def lose(turn: Turn, trial: TrialEntry, reason: str, *, blamed: bool, memory: bo
     if blamed:
         entry = replace(entry, losses=entry.losses + 1)
         turn.put(entry)
-        turn.tally(losses_in_row=turn.state.tally.losses_in_row + 1)
+        turn.tally(losses_in_row=turn.state.tally.losses_in_row + 1, loss=reason)
     if entry.losses > LOSSES_ALLOWED:
         state = ExperimentState.OOM if memory else ExperimentState.CRASH
         fail(turn, entry, state, f"its worker was lost {entry.losses} times: {reason}")

@@ -92,7 +92,7 @@ class Reported:
     seconds: float = 0.0  # for which it held its slot
     early: bool = False  # it ended within the first seconds of its training, or before
     hardware: str = ""  # the class of what it ran on
-    node_fault: bool = False  # it was lost, as its node can't be set up
+    node_fault: bool = False  # it was lost, as its node can't be set up or its GPU not used
     over_limit: bool = False  # it ran well and broke a limit: no sign of a broken task
 
 

@@ -150,7 +150,8 @@ def _(event: ev.Reported, turn: Turn) -> None:
     if event.status is OutcomeStatus.LOST:
         lose(turn, trial, event.reason, blamed=not event.node_fault)
         if event.node_fault:  # on another node it may do well; where none is left, that shows
-            turn.tally(losses_in_row=turn.state.tally.losses_in_row + 1)
+            losses = turn.state.tally.losses_in_row + 1
+            turn.tally(losses_in_row=losses, loss=event.reason)
     elif trial.kind is TrialKind.LONG:
         checks.take_long(turn, trial)
     else:
@@ -277,7 +278,8 @@ def _what_is_broken(state: State, reason: StopReason) -> str:
     if reason is StopReason.AGENT_FAILED:
         count, last = state.tally.agent_failures_in_row, state.tally.agent_failure
         return f"the agent failed {count} times in a row: {last}"
-    return f"{state.tally.losses_in_row} trials in a row were lost by the cluster"
+    count, last = state.tally.losses_in_row, state.tally.loss
+    return f"{count} trials in a row were lost by the cluster; the last: {last}"
 
 
 def _start_trials(turn: Turn) -> None:

@@ -170,6 +170,7 @@ class Tally:
     failures_in_row: int = 0
     plain_failures_in_row: int = 0  # ... of those, of code that no model wrote
     losses_in_row: int = 0
+    loss: str = ""  # how the last one came about
     empty_in_row: int = 0  # requests in a row that brought nothing, for want of ideas
     troubled_in_row: int = 0  # requests in a row that brought nothing, as no model could be asked
     agent_failures_in_row: int = 0  # requests in a row that failed ...

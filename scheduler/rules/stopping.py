@@ -7,7 +7,9 @@ from scheduler.rules.states import StopReason
 EMPTY_ANSWERS = 4  # requests in a row that bring nothing, with nothing running: out of ideas
 AGENT_FAILURES = 4  # requests in a row that failed, with ever longer silences between them
 MODEL_FAILURES = 4  # so many times as many failures in a row, where only models' code failed
-LOSSES_IN_ROW = 10  # lost trials in a row without one outcome: the cluster is ill, not the code
+# Lost trials in a row for each slot, without one outcome: the cluster is ill, not the code. One
+# dead GPU of several does not get so far while the others bring outcomes.
+LOSSES_IN_ROW = 10
 SPENT = {
     "dollars": StopReason.MAX_DOLLARS,
     "tokens": StopReason.MAX_TOKENS,
@@ -56,7 +58,7 @@ def broken(state: State) -> StopReason | None:
         return StopReason.FAILURES
     if state.tally.agent_failures_in_row >= AGENT_FAILURES:
         return StopReason.AGENT_FAILED
-    if state.tally.losses_in_row >= LOSSES_IN_ROW:
+    if state.tally.losses_in_row >= LOSSES_IN_ROW * max(1, state.slots):
         return StopReason.INFRASTRUCTURE
     return None
 

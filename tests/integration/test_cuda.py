@@ -58,6 +58,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     node.touch()
     (tmp_path / "nvidia0").touch()
     monkeypatch.setattr(cuda, "DRIVER", node)
+    monkeypatch.setattr(mounts, "_DEVICES", tmp_path)
     folder = tmp_path / "driver"
     monkeypatch.setenv("LD_LIBRARY_PATH", str(folder))
     folder.mkdir()
@@ -93,8 +94,8 @@ def test_where_it_does_not_trials_get_the_basic_level_and_the_strict_one_is_refu
     assert level is Level.BASIC
     assert why.startswith("CUDA does not start in bubblewrap here: ")
     assert "libcuda.so.1" in why
-    assert level_for("auto", ("0",)) is Level.BASIC
-    assert level_for("auto") is Level.STRICT, "a trial without a GPU needs no CUDA"
+    assert level_for("auto", ("0",)) == (Level.BASIC, why)
+    assert level_for("auto") == (Level.STRICT, ""), "a trial without a GPU needs no CUDA"
     with pytest.raises(OSError, match="the strict sandbox is demanded: CUDA does not start"):
         level_for("strict", ("0",))
 
@@ -113,6 +114,52 @@ def test_without_a_driver_nothing_is_asked(
     monkeypatch.setattr(cuda, "DRIVER", tmp_path / "none")
     monkeypatch.setattr(subprocess, "run", None)
     assert cuda.closed_out(("0",)) == ""
+
+
+def test_a_driver_that_does_not_answer_is_asked_again(
+    driver: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert driver.is_dir()
+    asked = []
+
+    def run(argv: list[str], **_: object) -> None:
+        asked.append(argv)
+        raise subprocess.TimeoutExpired(argv, 60)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    for _ in range(2):
+        with pytest.raises(OSError, match="CUDA takes more than 60 s to start"):
+            cuda.closed_out(("0",))
+    assert len(asked) == 2
+
+
+def test_a_gpu_is_named_by_its_place_among_those_that_are_here(
+    driver: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert driver.is_dir()
+    devices = tmp_path / "dev"
+    devices.mkdir()
+    monkeypatch.setattr(mounts, "_DEVICES", devices)
+    for number in (2, 3, 11):  # of a larger machine; the driver says nothing of the last
+        (devices / f"nvidia{number}").touch()
+    (devices / "nvidia-uvm").touch()
+    told = tmp_path / "told" / "gpus"
+    for place, minor in (("0000:0a:00.0", 3), ("0000:1b:00.0", 2), ("0000:2c:00.0", 0)):
+        (told / place).mkdir(parents=True)
+        (told / place / "information").write_text(f"Model: H200\nDevice Minor: \t {minor}\n")
+    monkeypatch.setattr(mounts, "_DRIVER", tmp_path / "told")
+    here = [f"{devices}/nvidia{number}" for number in (3, 2, 11)]
+    assert mounts.gpu_nodes() == here
+    assert cuda.gpus_here() == ("0", "1", "2")
+
+    def shown(*numbers: str) -> list[str]:
+        return [each for each in mounts.gpus(numbers)[1::3] if each.startswith(str(devices))]
+
+    assert shown("1") == [here[1]]
+    assert shown("0", "2") == [here[0], here[2]]
+    assert shown("GPU-1234") == here, "CUDA alone keeps to it"
+    assert mounts.gpus_inside(("0", "2")) == ("0", "1")
+    assert mounts.gpus_inside(("3",)) == ("3",), "in Ray's books only"
 
 
 @needs_bubblewrap
@@ -178,6 +225,7 @@ def test_a_trial_with_a_gpu_that_torch_does_not_see_is_lost_before_it_trains(
         report=lambda _: None,
     )
     assert outcome.status is status, outcome.reason
+    assert outcome.node_fault is (status is OutcomeStatus.LOST)
     if status is OutcomeStatus.LOST:
         assert outcome.reason.startswith("torch sees no GPU, though the trial has GPU 0")
         assert outcome.timings.train == 0.0

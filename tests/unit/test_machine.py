@@ -211,6 +211,27 @@ def test_many_losses_in_a_row_pause_the_study() -> None:
     assert (play.state.study, play.state.reason) == (StudyState.PAUSED, StopReason.INFRASTRUCTURE)
 
 
+def test_one_dead_slot_of_several_pauses_nothing_while_others_bring_outcomes() -> None:
+    play = Play(slots=2, failures_in_row=100).after_baseline()
+    play.answer(4)
+    for turn in range(4 * LOSSES_IN_ROW):
+        if not play.running():
+            play.answer(4)
+        assert play.state.study is StudyState.RUNNING
+        trial, status = play.running()[-1], OutcomeStatus.LOST
+        play.send(ev.Reported(play.tick(), trial, status, reason="no GPU", node_fault=True))
+        if turn % 15 == 14:
+            play.done(play.running()[0], 2.0)
+    for _ in range(2 * LOSSES_IN_ROW):  # now the other one dies as well
+        trial, status = play.running()[0], OutcomeStatus.LOST
+        play.send(ev.Reported(play.tick(), trial, status, reason="no GPU", node_fault=True))
+        if play.state.study is StudyState.PAUSED:
+            break
+    assert play.state.reason is StopReason.INFRASTRUCTURE
+    told = [f.text for f in play.facts if isinstance(f, ev.StudyMoved)][-1]
+    assert told == "20 trials in a row were lost by the cluster; the last: no GPU"
+
+
 def test_reopening_runs_what_ran_before_first_and_in_the_same_order() -> None:
     play = Play(slots=2).after_baseline()
     play.answer(3)
