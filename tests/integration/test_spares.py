@@ -123,8 +123,11 @@ def test_a_spare_that_does_not_fit_gives_way_to_a_cold_start(
 
 def test_a_spare_that_died_gives_way_to_a_cold_start(run: Run) -> None:
     run(scripted_trial(SHOWS))
-    waits().kill()
-    wait_for(lambda: not waiting())
+    spare = waits()
+    first = spare.parent()  # of its namespace: the worker sees its end
+    assert first
+    spare.kill()
+    wait_for(lambda: not alive([spare, first]))
     assert run(scripted_trial(SHOWS)).status is OutcomeStatus.DONE
 
 

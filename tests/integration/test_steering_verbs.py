@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.cli import local
 from scheduler.rules import events as ev
 from scheduler.rules.states import ExperimentState, StudyState
+from scheduler.study import desk
 from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from tests.fixtures.acted_study import ActedStudy, script
@@ -98,7 +98,7 @@ def test_a_study_that_does_not_run_is_not_steered(
 def test_a_busy_study_takes_it_up_later(
     study: ActedStudy, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(desk, "PATIENCE_SECONDS", 0.2)
     study.reads_mail = False
     assert call("pause", study.folder.path, "--json") == 0
     assert document(capsys)["fate"] == "busy"
