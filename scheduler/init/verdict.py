@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from scheduler.figures import figure
 from scheduler.init.advice import advised, misplaced
 from scheduler.init.draft import Key
 from scheduler.init.metrics import WORDS, loosened
@@ -118,7 +119,8 @@ def _weight(text: str) -> int:
 
 def _good(config: Config, outcome: Outcome) -> Iterator[str]:
     metric = config.task.metric
-    yield f"{metric.name} = {outcome.metric:.6g} after {outcome.timings.train:.1f} s"
+    assert outcome.metric is not None
+    yield f"{metric.name} = {figure(outcome.metric)} after {outcome.timings.train:.1f} s"
     if metric.file is not None:
         yield (
             f"read from: key {metric.key} of {metric.file}"

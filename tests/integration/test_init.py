@@ -36,7 +36,7 @@ def test_without_a_question_it_writes_both_files_and_shows_the_line_of_the_metri
 ) -> None:
     assert call("init", "mine", "--yes") == 0
     said = capsys.readouterr().out
-    assert "val_loss = 0.3333 after" in said
+    assert "val_loss = 0.333300 after" in said
     assert "read from the line: val_loss: 0.3333" in said
     assert "this was one run with one seed" in said
     made = folder.parent / "mine-research"
@@ -67,7 +67,7 @@ def test_a_metric_whose_line_the_log_has_lost_says_that(folder: Path, capsys: Ou
     )
     assert call("init", "mine", "--yes") == 0
     said = capsys.readouterr().out
-    assert "val_loss = 0.3333 after" in said
+    assert "val_loss = 0.333300 after" in said
     assert "read from a line of its output, which is cut out of the log" in said
     assert "None" not in said
 
@@ -211,7 +211,7 @@ def test_a_terminal_is_asked_and_what_was_found_is_the_answer(folder: Path) -> N
     assert code == 0, said
     assert "Training script, or a whole command (train.py):" in said
     assert "Better is (lower, higher) (higher):" in said
-    assert "accuracy = 0.75 after" in said
+    assert "accuracy = 0.750000 after" in said
     config = load_config(folder.parent / "mine-research" / "mine.yaml", [], {})
     assert (config.task.metric.name, config.task.metric.goal) == ("accuracy", "maximize")
     assert config.budget.seconds == 7

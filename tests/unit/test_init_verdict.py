@@ -27,7 +27,7 @@ def test_a_figure_comes_with_the_last_line_that_has_it_and_with_its_doubts() -> 
     said = verdict(config(), done(12.0))
     assert said.good
     text = "\n".join(said.lines)
-    assert "val_loss = 0.5 after 12.0 s" in text
+    assert "val_loss = 0.500000 after 12.0 s" in text, "as everywhere else"
     assert "read from the line: val_loss: 0.5" in text
     assert "one run with one seed" in text
     assert "val_loss is self-reported" in text
