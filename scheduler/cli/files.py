@@ -127,7 +127,8 @@ def export(
     """Write tables of all experiments, or a report. Default: results.tsv in the study's folder.
 
     git writes the branch autoresearch/NAME with one commit for each experiment that was kept, into
-    the repository that --output names, from its HEAD on, or into a new one.
+    the repository that --output names or lies in, from its HEAD on, or into a new one where it
+    names a new or empty folder. With several formats that is OUTPUT/repository.
     Into wandb, mlflow and tensorboard go the trials that they don't have yet, one run each: with
     --output as files in that folder, otherwise where the study's configuration says (track.*).
     """
@@ -165,13 +166,13 @@ def export(
             if "html" in paths:
                 with replacing(paths["html"]) as draft:
                     draft.write_bytes(chosen.report(["html"])[FORMATS["html"]])
-            if "git" in paths:
-                _write_git(chosen, paths["git"])
+            branch = _write_git(chosen, paths["git"]) if "git" in paths else {}
             sent = to_trackers.send(trackers, chosen, output)
         except OSError as error:
             raise UsageError(f"{place}: can't be written ({error.strerror})") from error
     if json:
-        print_json({"files": list(paths.values())} | ({"sent": sent} if sent else {}))
+        document = {"files": list(paths.values())}
+        print_json(document | branch | ({"sent": sent} if sent else {}))
         return
     _tell(list(paths.values()), json=False)
     for name, each in sent.items():
@@ -179,17 +180,23 @@ def export(
         screen().print(words, soft_wrap=True)
 
 
-def _write_git(chosen: "LocalSource", folder: Path) -> None:
+def _write_git(chosen: "LocalSource", folder: Path) -> dict[str, object]:
+    """Write the branch, say so, and return what is told of it as JSON."""
     from scheduler.study.git_export import write_git
+    from scheduler.study.task_section import BUNDLED
 
+    task = chosen.config.task
+    is_here = task.source != BUNDLED and not task.is_url
     branch = write_git(
         chosen.reader,
         folder,
         name=chosen.name,
         metric=chosen.metric,
+        source=Path(task.source).expanduser().absolute() if is_here else None,
     )
     words = f"{branch.name}: {branch.commits} commits, the newest {branch.tip[:7]}"
     typer.echo(words, err=True)
+    return {"branch": branch.name, "commits": branch.commits, "tip": branch.tip}
 
 
 def check_png(path: Path) -> Path:
