@@ -171,7 +171,9 @@ def _take_outcome(turn: Turn, trial: TrialEntry, event: ev.Reported) -> None:
         result = Result(trial.number, event.metric, event.hardware, trial.accelerator)
     entry = turn.state.experiments.get(trial.experiment)
     if entry is None:
-        take_repeat(turn, trial, result, why="" if result else f"{event.status}: {event.reason}")
+        # Out of time may be a busy machine's fault; whatever else ends a trial is the task's.
+        told = result is None and event.status is not OutcomeStatus.TIMEOUT
+        take_repeat(turn, trial, result, why=f"{event.status}: {event.reason}" if told else "")
         return
     if result is None:
         if event.status is OutcomeStatus.OOM and try_on_reference(turn, trial):
