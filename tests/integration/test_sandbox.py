@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from tests.fixtures.candidates import ROOT, data_folder, exam, scripted_trial, task_folder
-from workers import Outcome, OutcomeStatus, Resources
+from workers import Outcome, OutcomeStatus, Resources, mounts
 from workers.cores import claim_cores
 from workers.mounts import applications
 from workers.sandbox import Level, View, command, probe_level
@@ -302,7 +302,9 @@ def test_it_can_not_fill_the_process_table(
 
 
 @needs_bubblewrap
-def test_it_has_the_device_nodes_of_no_other_trial(attempt: Try) -> None:
+def test_it_has_the_device_nodes_of_no_other_trial(
+    attempt: Try, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     script = (
         "import os, stat\n"
         "nodes = [name for name in os.listdir('/dev')\n"
@@ -311,8 +313,12 @@ def test_it_has_the_device_nodes_of_no_other_trial(attempt: Try) -> None:
     )
     shown = attempt(script).log
     assert shown == "['full', 'null', 'random', 'tty', 'urandom', 'zero']\n"
-    assert "/dev/nvidia3" in command(View(gpus=("3",)), ["true"])
-    assert "/dev/nvidia0" not in command(View(gpus=("3",)), ["true"])
+    for number in range(4):
+        (tmp_path / f"nvidia{number}").touch()
+    monkeypatch.setattr(mounts, "_DEVICES", tmp_path)
+    monkeypatch.setattr(mounts, "_DRIVER", tmp_path / "silent")
+    argv = command(View(gpus=("3",)), ["true"])
+    assert [each for each in argv if each.startswith(str(tmp_path))] == [f"{tmp_path}/nvidia3"] * 2
 
 
 @needs_bubblewrap
