@@ -30,10 +30,10 @@ from workers.command_said import Said
 from workers.cores import claim_cores
 from workers.cuda import gpus_here
 from workers.environment import visible_gpus
-from workers.errors import BundleError, ReadingError, SetupError
+from workers.errors import BundleError, LevelError, ReadingError, SetupError
 from workers.interruption import Interruption
 from workers.judge import Verdict
-from workers.launch import level_for, start
+from workers.launch import level_for, level_told, start
 from workers.limits import kept_to
 from workers.log import last_error, sentence
 from workers.machine import MemoryWatch, device_of
@@ -72,7 +72,7 @@ def run_command(
     except BundleError as error:
         run.rule(OutcomeStatus.REJECTED, str(error))
     except (OSError, SetupError, ValueError) as error:
-        run.node_fault = run.node_fault or isinstance(error, SetupError)
+        run.node_fault = isinstance(error, SetupError | LevelError)
         run.rule(OutcomeStatus.LOST, f"can't run here: {error}")
     except Exception as error:  # noqa: BLE001 - what it left made us stumble: its fault, not the study's
         said = sentence(f"{type(error).__name__}: {error}")
@@ -157,13 +157,7 @@ class _Run:
     def hold(self, repository: Path, cache: Path) -> None:
         """Run the trial until nothing of it is left."""
         trial, command = self._trial, self._command
-        try:
-            self.level, why = level_for(trial.sandbox, self._gpus)
-        except OSError:
-            self.node_fault = True
-            raise
-        if why and self._gpus:
-            self.log.write(f"(the sandbox is {self.level} here: {why})\n".encode())
+        self.level = level_told(trial.sandbox, self._gpus, self.log)
         self._tell(Phase.STARTUP, time.monotonic())
         prepared = self._prepare(command.setup, repository, cache)
         with contextlib.ExitStack() as stack:

@@ -3,6 +3,7 @@
 WorkerError
 ├── BundleError     files did not arrive as they were sent
 ├── ExamError       the data or the settings describe no exam
+├── LevelError      this node can't give a trial the sandbox that is demanded
 ├── ReadingError    a program did not report its metric where it is looked for
 ├── SetupError      the task's set-up failed on this node
 └── WireError       a candidate sent bytes that are no message
@@ -19,6 +20,10 @@ class BundleError(WorkerError):
 
 class ExamError(WorkerError):
     """The data's meta.json or the trial's settings lack what an exam is made of."""
+
+
+class LevelError(WorkerError, OSError):
+    """This node can't give a trial the sandbox that is demanded, or can't tell; says why."""
 
 
 class ReadingError(WorkerError):

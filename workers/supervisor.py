@@ -23,11 +23,11 @@ from workers.compiled import TrialCache
 from workers.cores import claim_cores
 from workers.cuda import driver_is_here
 from workers.environment import visible_gpus
-from workers.errors import BundleError, ExamError, WireError
+from workers.errors import BundleError, ExamError, LevelError, WireError
 from workers.interruption import Interruption
 from workers.judge import Judge
 from workers.lasting import Lasting
-from workers.launch import level_for, start
+from workers.launch import level_told, start
 from workers.lending import Lending
 from workers.limits import kept_to
 from workers.listener import Listener
@@ -85,6 +85,7 @@ def run_trial(
     except BundleError as error:
         run.judge.rule(OutcomeStatus.REJECTED, str(error), time.monotonic())
     except (OSError, ExamError, ValueError) as error:
+        run.node_fault = run.node_fault or isinstance(error, LevelError)
         run.judge.rule(OutcomeStatus.LOST, f"can't run here: {error}", time.monotonic())
     run.judge.close(time.monotonic())
     verdict, figures = run.judge.verdict, run.judge.figures
@@ -110,7 +111,7 @@ def run_trial(
         peak_device_memory_bytes=figures.device_memory,
         device=figures.device,
         precision=figures.precision,
-        gpu_ids=visible_gpus(os.environ) if trial.resources.gpus else (),
+        gpu_ids=run.gpus,
         node=socket.gethostname(),
         log=log,
         sandbox=run.level or "",
@@ -150,6 +151,7 @@ class _Run:
         self.interruption = Interruption()
         self.judge = Judge(trial.budget, time.monotonic(), trial.audit)
         self.log = BoundedLog()
+        self.gpus = visible_gpus(os.environ) if trial.resources.gpus else ()
         self.peak_memory = 0
         self._kernel_kills = kernel_kills()
         self._trial = trial
@@ -164,14 +166,7 @@ class _Run:
     def hold(self, task: Path, data: Path, fetch: Callable[[], bytes]) -> None:
         """Run the trial until nothing of it is left."""
         trial = self._trial
-        self._gpus = visible_gpus(os.environ) if trial.resources.gpus else ()
-        try:
-            self.level, why = level_for(trial.sandbox, self._gpus)
-        except OSError:
-            self.node_fault = True
-            raise
-        if why and self._gpus:
-            self.log.write(f"(the sandbox is {self.level} here: {why})\n".encode())
+        self.level = level_told(trial.sandbox, self.gpus, self.log)
         meta = read_meta(data / "meta.json")
         with contextlib.ExitStack() as stack:
             self._cores = stack.enter_context(claim_cores(trial.resources.cpus))
@@ -258,7 +253,7 @@ class _Run:
             ),
             meta=meta_file,
             withheld=meta.withheld,
-            gpus=self._gpus,
+            gpus=self.gpus,
             cpus=trial.resources.cpus,
             cores=self._cores,
             expendable=True,
@@ -342,7 +337,7 @@ class _Run:
             self._early = message
             return
         self.judge.hear(message, now)
-        if message.kind is wire.Kind.HELLO and self._gpus and driver_is_here():
+        if message.kind is wire.Kind.HELLO and self.gpus and driver_is_here():
             self._expect_cuda(now)
         if open_still and message.kind is wire.Kind.FAILED:
             self.quiet = False
@@ -357,7 +352,7 @@ class _Run:
     def _expect_cuda(self, now: float) -> None:
         """A trial that has a GPU and can't use it would train on the CPU: the machine's fault."""
         if self.judge.figures.kind not in ("cuda", ""):  # "": a task whose harness is older
-            which = ", ".join(self._gpus)
+            which = ", ".join(self.gpus)
             why = f"torch sees no GPU, though the trial has GPU {which}: its log says more"
             self.node_fault = True
             self.judge.rule(OutcomeStatus.LOST, why, now)
