@@ -6,15 +6,14 @@ read: data and generated code say nothing here, and a pipe would be waited for.
 """
 
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scheduler.errors import UsageError
+from scheduler.study.git_call import asked
 from scheduler.study.git_source import named
-from scheduler.study.repository_files import GIT_SECONDS, list_files
+from scheduler.study.repository_files import list_files
 
 FILE_BYTES = 1_000_000  # of one source; longer ones are generated
 ALL_BYTES = 20_000_000  # of all together: some seconds of parsing
@@ -78,16 +77,5 @@ def _text(top: Path, name: str) -> str | None:
 def _ignored(folder: Path) -> tuple[str, ...]:
     """Folders that git ignores: data often lies there. Empty where there is no git."""
     options = ["ls-files", "-z", "-oi", "--exclude-standard", "--directory"]
-    try:
-        done = subprocess.run(
-            [shutil.which("git") or "git", "-C", str(folder), *options],
-            capture_output=True,
-            check=False,
-            timeout=GIT_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    if done.returncode != 0:
-        return ()
-    found = done.stdout.decode("utf-8", "surrogateescape").split("\0")
+    found = (asked(folder, *options) or "").split("\0")
     return tuple(sorted(name.rstrip("/") for name in found if name.endswith("/")))

@@ -10,7 +10,6 @@ A second export writes the branch anew from where it began, as figures of kept e
 refined by later trials. One that somebody else has committed to, or amended, is left as it is.
 """
 
-import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from uuid import uuid4
 
 from scheduler.errors import UsageError
 from scheduler.figures import figure
+from scheduler.study.git_call import environment, program
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment
 from workers.log import clean, sentence
@@ -32,8 +32,6 @@ SUBMODULE = "160000"
 ABSENT = (
     "not a git repository (or any"  # what git says where there is none; else it is a broken one
 )
-# What git itself takes along into another repository, of the variables that belong to one.
-SETTINGS = frozenset({"GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS"})
 
 
 @dataclass(frozen=True)
@@ -223,11 +221,6 @@ class _Git:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._environment = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
-        # A hook of another repository, or one's shell, may say which repository is meant.
-        for name in self.run("rev-parse", "--local-env-vars").split():
-            if name not in SETTINGS:
-                self._environment.pop(name, None)
 
     def run(self, *arguments: str, stdin: bytes | None = None) -> str:
         """What git says. Raises UsageError with what it says where it fails."""
@@ -244,12 +237,12 @@ class _Git:
     ) -> "subprocess.CompletedProcess[bytes]":
         try:
             return subprocess.run(
-                ["git", "-C", str(self._folder), *arguments],  # noqa: S607 - whichever PATH names
+                [program(), "-C", str(self._folder), *arguments],
                 input=stdin,
                 stdin=None if stdin is not None else subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
-                env=self._environment,
+                env=environment(),
             )
         except FileNotFoundError as error:
             raise UsageError("git is not installed (on Debian: apt install git)") from error

@@ -6,7 +6,6 @@ commit that is in the cache needs no network. Nothing of the repository is run h
 """
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from scheduler.errors import UsageError
-from scheduler.study.repository_files import GIT_SECONDS
+from scheduler.study.git_call import GIT_SECONDS, environment, program
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # in full: the same code anywhere, at any time
 MISSING = "not our ref"  # how a server says that it does not have a commit
@@ -97,14 +96,13 @@ def git(*words: str, what: str, seconds: float = GIT_SECONDS, silent: str = "not
 
     Raises UsageError with git's last line, or with `silent` where it said nothing.
     """
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
     try:
         done = subprocess.run(
-            [shutil.which("git") or "git", *words],
+            [program(), *words],
             capture_output=True,
             text=True,
             errors="replace",
-            env=environment,
+            env=environment() | {"GIT_LFS_SKIP_SMUDGE": "1"},
             stdin=subprocess.DEVNULL,
             timeout=seconds,
             check=False,

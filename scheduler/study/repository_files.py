@@ -7,7 +7,6 @@ are not, though they are kept in it. Nothing of the repository is run here.
 """
 
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,9 +16,9 @@ from pathspec import GitIgnoreSpec
 
 from scheduler.errors import UsageError
 from scheduler.study.folder import DATABASE
+from scheduler.study.git_call import asked
 
 NEVER = frozenset({".git", ".hg", ".svn", "__pycache__"})
-GIT_SECONDS = 600.0  # for a clone
 GITLINK = "160000"  # the mode of a submodule in git's index
 SECRETS = (".env*", "*.pem", "id_rsa*", "id_ed25519*", ".netrc", "credentials*")
 """Names of files that stay here unless git has them already: every node and trial could read them,
@@ -144,24 +143,14 @@ def _inside(folder: Path, name: str) -> tuple[list[str], list[str]]:
 
 
 def _ls_files(folder: Path, *options: str) -> list[str] | None:
-    said = _asked(folder, "ls-files", "-z", *options)
+    said = asked(folder, "ls-files", "-z", *options)
     return None if said is None else [name for name in said.split("\0") if name]
 
 
 def _is_top(folder: Path) -> bool:
     """Whether the folder is a checkout of its own, and not a part of another one."""
-    said = _asked(folder, "rev-parse", "--show-toplevel")
+    said = asked(folder, "rev-parse", "--show-toplevel")
     return said is not None and Path(said.rstrip("\n")).resolve() == folder.resolve()
-
-
-def _asked(folder: Path, *words: str) -> str | None:
-    """What git answers; None where it is not there, or fails."""
-    command = ["git", "-C", str(folder), *words]
-    try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=GIT_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return None if done.returncode else done.stdout.decode("utf-8", "surrogateescape")
 
 
 def _walked(folder: Path) -> Iterator[str]:
