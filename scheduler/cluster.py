@@ -96,12 +96,16 @@ class RayExecutor:
         found = await asyncio.to_thread(nodes)
         kinds = count_kinds(found, self._resources)
         fits = count_slots(found, self._resources, None)
-        if self._shared is not None:
-            if self._limit is not None:
-                missing = 0 if resting else max(0, self._limit - fits)
-                await asyncio.to_thread(self._demand.ask, missing)
-            fits = await self._shared.slots(fits, resting=resting)
-        return Room(fits if self._limit is None else min(fits, self._limit), kinds)
+        if self._shared is None:
+            return Room(fits if self._limit is None else min(fits, self._limit), kinds)
+        ours = await self._shared.slots(fits, resting=resting)
+        if self._limit is None:
+            return Room(ours, kinds)
+        ours = min(ours, self._limit)
+        missing = 0 if resting else max(0, self._limit - fits)
+        full = len(self._running) >= ours
+        await asyncio.to_thread(self._demand.ask, missing, full=full)
+        return Room(ours, kinds)
 
     async def run(self, trial: Trial) -> Outcome:
         """Run one trial on whatever node Ray finds for it. Raises TrialLost."""

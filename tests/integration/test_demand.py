@@ -29,6 +29,14 @@ def cluster() -> Iterator[Cluster]:
     end()
 
 
+@ray.remote
+def _trial() -> None:
+    time.sleep(600)
+
+
+trial: Any = _trial
+
+
 def pending() -> list[dict[str, float]]:
     """What the groups ask for that are not removed."""
     table = group_table()
@@ -45,18 +53,29 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def test_what_is_missing_is_asked_for_and_what_has_come_is_given_back(cluster: Cluster) -> None:
     demand = Demand(Resources(gpus=1, cpus=1))
-    demand.ask(3)
+    demand.ask(3, full=True)
     assert demand.waiting == 3
     wait_for(lambda: pending() == [{"CPU": 1.0, "GPU": 1.0}] * 3)
     node = cluster.add_node(num_cpus=2, num_gpus=2, object_store_memory=STORE)
     wait_for(lambda: cluster_resources().get("GPU") == 2)
 
     def both_are_free() -> bool:
-        demand.ask(1)  # two slots have come: the study counts them, and asks for one more
+        demand.ask(1, full=False)  # two slots have come: the study counts them, and wants one more
         return bool(available_resources().get("GPU") == 2)
 
     wait_for(both_are_free)
+    for _ in range(20):  # nor is the room taken again and again, while no trial has come for it
+        demand.ask(1, full=False)
+        assert available_resources().get("GPU") == 2
+        time.sleep(0.05)
+
+    trials = [trial.options(num_gpus=1).remote() for _ in range(2)]
+    wait_for(lambda: "GPU" not in available_resources())
+    demand.ask(1, full=True)
     assert demand.waiting == 1
-    demand.ask(0)
+    wait_for(lambda: pending() == [{"CPU": 1.0, "GPU": 1.0}])
+    for each in trials:
+        ray.cancel(each)
+    demand.ask(0, full=False)
     wait_for(lambda: pending() == [])
     cluster.remove_node(node)
