@@ -19,7 +19,7 @@ import pytest
 from scheduler.session import gather_materials
 from scheduler.study.config_file import load_config
 from tests.fixtures.candidates import ROOT, data_folder, exam, scripted_trial, task_folder
-from tests.fixtures.processes import alive, command, wait_for
+from tests.fixtures.processes import alive, command, nothing_left_behind, wait_for
 from workers import Outcome, OutcomeStatus, Resources, Trial, spares
 from workers.bundle import unpack
 from workers.cores import claim_cores, unclaimed
@@ -43,13 +43,10 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def kept() -> Iterator[Spares]:
-    before = set(psutil.Process().children(recursive=True))
-    descriptors = psutil.Process().num_fds()
-    one = Spares()
-    yield one
-    one.close()
-    assert set(psutil.Process().children(recursive=True)) <= before
-    assert psutil.Process().num_fds() == descriptors
+    with nothing_left_behind():
+        one = Spares()
+        yield one
+        one.close()
 
 
 @pytest.fixture

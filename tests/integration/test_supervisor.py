@@ -20,6 +20,7 @@ import pytest
 
 from tests.fixtures import candidates
 from tests.fixtures.candidates import ROOT, data_folder, exam, scripted_trial, task_folder
+from tests.fixtures.processes import nothing_left_behind
 from workers import Outcome, OutcomeStatus, Phase, Progress, Resources, Trial
 from workers.errors import BundleError
 from workers.sandbox import Level, probe_level
@@ -59,8 +60,6 @@ def run(
 ) -> Iterator[Run]:
     """Run a trial; afterwards its work folder and every child of this process must be gone."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    before = set(psutil.Process().children(recursive=True))
-    descriptors = psutil.Process().num_fds()
 
     def run_one(trial: Trial, referee: str = "honest()") -> Outcome:
         return run_trial(
@@ -71,12 +70,8 @@ def run(
             report=reports.append,
         )
 
-    yield run_one
-    assert set(psutil.Process().children(recursive=True)) <= before
-    limit = time.monotonic() + 10  # what other tests of this process began may still close theirs
-    while psutil.Process().num_fds() > descriptors and time.monotonic() < limit:
-        time.sleep(0.05)
-    assert psutil.Process().num_fds() <= descriptors
+    with nothing_left_behind():
+        yield run_one
     assert list(tmp_path.glob("trial-*")) == []
 
 
