@@ -136,7 +136,7 @@ def _program(config: Config, materials: Materials) -> Program:
         environment=os.environ,
         meta=meta,
         withheld=read_meta(meta).withheld,
-        cpus=config.workers.cpus_per_trial,
+        cpus=config.trial_resources(0, 1, os.cpu_count() or 1).cpus,
         expendable=True,
     )
 

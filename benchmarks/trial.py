@@ -54,7 +54,7 @@ def trial_of(
         task=materials.bundles.task.hash,
         data=materials.packed.hash if materials.packed else "",
         budget=config.trial_budget(),
-        resources=config.trial_resources(8_000_000_000, 1),
+        resources=config.trial_resources(8_000_000_000, 1, os.cpu_count() or 1),
         settings=config.trial_settings(),
         progress_seconds=progress_seconds,
         sandbox=level,

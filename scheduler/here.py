@@ -44,8 +44,8 @@ def run_here(
         task=bundles.task.hash,
         data=bundles.data.hash if bundles.data else "",
         budget=config.trial_budget(),
-        # The only one here: it may have the memory that several slots shared in the study.
-        resources=config.trial_resources(psutil.virtual_memory().total, 1),
+        # The only one here: it may have what several slots shared in the study.
+        resources=config.trial_resources(psutil.virtual_memory().total, 1, os.cpu_count() or 1),
         settings=config.trial_settings(),
         sandbox=config.workers.sandbox,
         command=config.trial_command(may_change=materials.may_change),

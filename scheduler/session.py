@@ -181,13 +181,13 @@ class Capacity:
 def measure_capacity(
     config: Config, found: list[dict[str, Any]], *, local: bool = True
 ) -> Capacity:
-    """Count the slots of the nodes, and divide each node's memory among those that it holds.
+    """Count the slots of the nodes, and divide each node's cores and memory among those it holds.
 
-    The least of the shares is the limit everywhere. Raises UsageError where not one trial fits;
+    The least of the shares is every slot's. Raises UsageError where not one trial fits;
     but for a cluster with `workers.slots` as a number: there nodes may still come.
     """
     limit = None if config.workers.slots == "auto" else config.workers.slots
-    claims = config.trial_resources(0, 1)
+    claims = _share_cores(config, found, limit)
     slots = count_slots(found, claims, limit)
     if slots == 0 and (local or limit is None):
         raise UsageError(_why_no_slot(claims, found))
@@ -202,7 +202,22 @@ def measure_capacity(
     memory, fits = min(
         shares or [(psutil.virtual_memory().total, slots)], key=lambda s: s[0] / s[1]
     )
-    return Capacity(slots, config.trial_resources(int(memory), fits), local)
+    memory_bytes = config.trial_resources(int(memory), fits).memory_bytes
+    return Capacity(slots, replace(claims, memory_bytes=memory_bytes), local)
+
+
+def _share_cores(config: Config, found: list[dict[str, Any]], limit: int | None) -> Resources:
+    """What a slot claims, but for memory: its cores are the least of the shares, where shared."""
+    claims = config.trial_resources(0, 1)
+    if config.workers.cpus_per_trial != "auto":
+        return claims
+    by_gpus = replace(claims, cpus=0.0)
+    shared = [
+        config.trial_resources(0, min(fits, limit or fits), node["Resources"].get("CPU", 0.0)).cpus
+        for node in found
+        if (fits := slots_of(node, by_gpus))
+    ]
+    return replace(claims, cpus=min(shared, default=claims.cpus))
 
 
 def _why_no_slot(claims: Resources, found: list[dict[str, Any]]) -> str:

@@ -49,9 +49,14 @@ def forecast(
 ) -> str:
     """What the study will take: slots, time, money."""
     resources = capacity.resources
-    each = f"{resources.gpus:g} GPU" if resources.gpus else f"{resources.cpus:g} CPU core"
+    claims = [f"{resources.gpus:g} GPU"] if resources.gpus else []
+    claims += (
+        [f"{resources.cpus:g} CPU core{'' if resources.cpus == 1 else 's'}"]
+        if resources.cpus
+        else []
+    )
     lines = [
-        f"slots   {_slots(config, capacity)}, {each} each",
+        f"slots   {_slots(config, capacity)}, {' and '.join(claims)} each",
         *_what(config, materials),
         f"sandbox {sandbox}",
         *_agent(config, materials, missing),

@@ -173,18 +173,15 @@ def _relative(path: Path) -> str:
 
 def _slots(config: Config, environ: Mapping[str, str], seen: Devices) -> Finding:
     """How many trials fit on this machine at a time."""
-    workers = config.workers
+    workers, cores = config.workers, os.cpu_count() or 1
+    by_gpus = int(len(seen.gpus) / workers.gpus_per_trial) if workers.gpus_per_trial else cores
+    each = config.trial_resources(0, by_gpus, cores).cpus
     claims = [f"{workers.gpus_per_trial:g} GPU"] if workers.gpus_per_trial else []
-    claims += [f"{workers.cpus_per_trial:g} CPU"] if workers.cpus_per_trial else []
+    claims += [f"{each:g} CPU"] if each else []
     claim = " and ".join(claims)
     if environ.get("RAY_ADDRESS"):
         return note("slots", f"a trial claims {claim} of the cluster; its nodes say how many fit")
-    limits = []
-    if workers.gpus_per_trial:
-        limits.append(len(seen.gpus) / workers.gpus_per_trial)
-    if workers.cpus_per_trial:
-        limits.append((os.cpu_count() or 1) / workers.cpus_per_trial)
-    fits = int(min(limits))
+    fits = min(by_gpus, int(cores / each)) if each else by_gpus
     if workers.slots != "auto":
         fits = min(fits, workers.slots)
     if fits < 1:

@@ -34,6 +34,9 @@ from workers.command import command_line
 
 MEMORY_SHARE = 0.9
 """Of a node's memory that its slots may use together; the rest is for Ray and the system."""
+SHARED_CORES, MOST_CORES = 4, 16
+"""Of more cores than the first, a slot leaves one to Ray, the spares and the system, and it takes
+no more than the second: torch's compiler starts a process on each of them."""
 
 
 class Config(Section):
@@ -132,19 +135,23 @@ class Config(Section):
         )
         return usual if kind is TrialKind.USUAL else usual.times(self.keep.long_budget)
 
-    def trial_resources(self, node_memory_bytes: int, node_slots: int) -> Resources:
-        """What a slot claims, on a node with so much main memory and so many slots."""
-        memory = self.workers.memory_gb
-        limit: int | None = None
-        if memory == "auto":
-            limit = int(node_memory_bytes * MEMORY_SHARE / max(1, node_slots))
-        elif memory is not None:
-            limit = int(memory * 1e9)
+    def trial_resources(
+        self, node_memory_bytes: int, node_slots: int, node_cores: float = 1.0
+    ) -> Resources:
+        """What a slot claims, on a node with so much main memory, so many slots and cores."""
+        workers, slots = self.workers, max(1, node_slots)
+        memory = None if workers.memory_gb is None else node_memory_bytes * MEMORY_SHARE / slots
+        if isinstance(workers.memory_gb, float):
+            memory = workers.memory_gb * 1e9
+        cores = node_cores // slots if workers.gpus_per_trial else 1.0
+        cores = max(1.0, min(cores - (cores > SHARED_CORES), MOST_CORES))
+        if isinstance(workers.cpus_per_trial, float):
+            cores = workers.cpus_per_trial
         return Resources(
-            gpus=self.workers.gpus_per_trial,
-            cpus=self.workers.cpus_per_trial,
-            accelerator=self.workers.accelerator,
-            memory_bytes=limit,
+            gpus=workers.gpus_per_trial,
+            cpus=cores,
+            accelerator=workers.accelerator,
+            memory_bytes=None if memory is None else int(memory),
         )
 
     def trial_command(

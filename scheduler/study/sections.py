@@ -109,8 +109,12 @@ class WorkersSection(Section):
     gpus_per_trial: Annotated[float, Field(ge=0)] = Field(
         default=1.0, description="GPUs of one trial. One: nothing else disturbs its clock."
     )
-    cpus_per_trial: Annotated[float, Field(ge=0)] = Field(
-        default=1.0, description="CPU cores that one trial claims, and threads that it may use."
+    cpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        default=1.0,
+        description="CPU cores that one trial claims, and threads that it may use: to compile, "
+        "and to be scored. auto: where the study starts, a GPU's share of its node's cores, the "
+        "least of all nodes; of more than 4 one is left to all else, and more than 16 are not "
+        "taken. A number where nodes with fewer cores may join.",
     )
     accelerator: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
@@ -148,7 +152,7 @@ class WorkersSection(Section):
         """Refuse what Ray never grants, and slots that claim nothing and so can't be counted."""
         for key in ("gpus_per_trial", "cpus_per_trial"):
             value = getattr(self, key)
-            if value > 1 and not math.isclose(value, round(value)):
+            if value != "auto" and value > 1 and not math.isclose(value, round(value)):
                 raise key_error(key, f"must be a whole number where it is above 1, not {value:g}")
         if not self.gpus_per_trial and not self.cpus_per_trial:
             raise key_error(

@@ -12,7 +12,7 @@ def cost(material: Material) -> Section:
     what, each = (
         ("GPU-hours", claims.gpus_per_trial)
         if claims.gpus_per_trial
-        else ("core-hours", claims.cpus_per_trial)
+        else ("core-hours", material.config.trial_resources(0, 1).cpus)
     )
     busy = wording.NONE
     if study.trial_seconds:
