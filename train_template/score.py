@@ -21,6 +21,7 @@ Integers = npt.NDArray[np.integer]
 
 CHUNK_BYTES = 512 * 1024  # of float32 at a time: with its exponentials, within a core's own cache
 TASKS = 16  # at most; each has memory of its own: new memory for each chunk costs a third more
+LEAST_SUM = 1e-20  # of exponentials: a lesser one may lack those that are too small for a float32
 WORST = 1e4  # bits per byte; a model that knows nothing has under 20
 
 
@@ -30,8 +31,9 @@ def to_float32(raw: npt.NDArray[np.uint8], precision: Precision, into: Floats) -
     What is float32 already is looked at where it lies, all else is written to `into`.
     """
     if precision is Precision.BFLOAT16:  # the upper half of a float32
-        half = raw.view("<u2").reshape(into.shape)
-        np.left_shift(half, 16, out=into.view(np.uint32), dtype=np.uint32, casting="unsafe")
+        bits = into.view(np.uint32)
+        bits[:] = raw.view("<u2").reshape(into.shape)
+        np.left_shift(bits, 16, out=bits)  # in place: from half to whole in one call takes longer
         return into
     if precision is Precision.FLOAT16:
         into[:] = raw.view("<f2").reshape(into.shape)
@@ -60,12 +62,24 @@ def log_probabilities(answer: Answer, targets: Integers, threads: Executor) -> F
     def judge(start: int, scratch: Floats) -> bool:
         chosen = targets[start : start + step]
         raw = answer.logits[start * width : (start + len(chosen)) * width]
-        logits = to_float32(raw, answer.precision, scratch[: len(chosen)])
+        room = scratch[: len(chosen)]
+        logits = to_float32(raw, answer.precision, room)
+        picked = np.take_along_axis(logits, chosen, axis=1).astype(np.float64)
+        finite = bool(np.isfinite(logits.min()))  # the sum tells of all else that is no number
+        with np.errstate(over="ignore"):
+            sums = np.einsum("nv->n", np.exp(logits, out=room))[:, None]
+        if finite and (sums > LEAST_SUM).all() and (sums < np.inf).all():
+            out[start : start + step] = picked - np.log(sums, dtype=np.float64)
+            return True
+        return judge_far(start, chosen, to_float32(raw, answer.precision, room), room)
+
+    def judge_far(start: int, chosen: Integers, logits: Floats, room: Floats) -> bool:
+        """As above where logits are far from 0: their distances to the highest are looked at."""
         highest = logits.max(axis=1, keepdims=True)  # nan where a row holds one
         if not (np.isfinite(highest).all() and np.isfinite(logits.min())):
             return False
         with np.errstate(over="ignore"):  # logits 1e38 apart: a probability of 0, refused later
-            shifted = np.subtract(logits, highest, out=scratch[: len(chosen)])
+            shifted = np.subtract(logits, highest, out=room)
         picked = np.take_along_axis(shifted, chosen, axis=1)
         np.exp(shifted, out=shifted)
         out[start : start + step] = picked - np.log(shifted.sum(axis=1, keepdims=True))
