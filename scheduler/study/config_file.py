@@ -10,6 +10,7 @@ A variable's name is `AUTORESEARCH_` and the key in capitals, sections joined by
 `AUTORESEARCH_BUDGET__SECONDS=60`. An empty variable counts as not set.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ NOT_KEYS = frozenset(
     f"{PREFIX}{name}" for name in ("CACHE", "TOKEN", "READ_TOKEN", "URL", "CONFIG")
 )
 WEBHOOK = f"{PREFIX}NOTIFY__WEBHOOK"
+WHO_ASKS = re.compile(r"//[^/\s]*@")  # of an address: no message repeats it
 FREE_NAMES: tuple[KeyPath, ...] = (("task", "constants"), ("task", "env"), ("task", "metrics"))
 """Below these keys names are a person's own, so that their capitals count."""
 
@@ -203,11 +205,12 @@ def _flags(overrides: Sequence[str]) -> _Layer:
     for override in overrides:
         key, equals, text = override.partition("=")
         path = tuple(key.strip().split("."))
+        origin = "--set " + WHO_ASKS.sub("//...@", override)
         if equals and all(path):
-            layer.give(path, text, f"--set {override}")
+            layer.give(path, text, origin)
         else:
             message = "must look like key=value, such as budget.seconds=60"
-            layer.problems.append(f"--set {override}: {message}")
+            layer.problems.append(f"{origin}: {message}")
     return layer
 
 

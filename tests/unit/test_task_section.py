@@ -107,10 +107,12 @@ def test_an_address_holds_no_password(
         return
     with pytest.raises(ConfigError, match=r"task\.source: holds a name or a password") as error:
         load_config(own, [], {})
+    with pytest.raises(ConfigError, match=r"--set task\.source=\w+://\.\.\.@example") as typed:
+        load_config(None, [f"task.source={address}"], {})
     assert call("init", address, "--yes") == 2
     said = capsys.readouterr().err
     assert "the address holds a name or a password" in said
-    assert "hunter2" not in str(error.value) + said
+    assert "ter2" not in str(error.value) + str(typed.value) + said
 
 
 def test_a_repository_says_what_its_metric_is_called(tmp_path: Path) -> None:
