@@ -27,12 +27,15 @@ def folder() -> Path | None:
 def unpack(descriptor: int, into: Path) -> None:
     """Write the files of a cache; closes the descriptor.
 
-    Raises OSError, and ValueError or TypeError for rubbish. That can hurt the process that reads
-    it alone: it comes from a trial before.
+    Raises OSError, and ValueError, TypeError or RecursionError for rubbish. That can hurt the
+    process that reads it alone: it comes from a trial before.
     """
     with os.fdopen(descriptor, "rb") as file:
+        left = os.fstat(file.fileno()).st_size
         for name, size in json.loads(file.readline() or b"[]"):
             path = into / name
+            if not 0 <= size <= left or ".." in path.parts or not path.is_relative_to(into):
+                raise ValueError(f"no file of a cache: {name} of {size} bytes")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(file.read(size))
             os.utime(path, (UNUSED, UNUSED))

@@ -98,7 +98,8 @@ def hold(job: Job, connection: socket.socket) -> int:
     end_with(connection)
     folder = compiled.folder()
     if folder and job.compiled_before is not None:
-        with contextlib.suppress(OSError, ValueError, TypeError):  # it compiles anew
+        # Whatever is wrong with what an earlier trial left: this one compiles anew.
+        with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
             compiled.unpack(job.compiled_before, folder)
 
     def pack() -> None:

@@ -5,9 +5,10 @@ more. It imports what the harness needs, and waits. Then JOB comes over the wire
 a parcel with the rest of the job and the edited files, and those that the job names. From there on
 it is the harness, started as ever: nothing of a trial was known here before.
 
-Imports run in a thread of the lowest priority, because they happen while another trial is being
-scored or, on a core that no trial claims, trains. The main thread, which will train, keeps its own:
-whoever has lowered it can't raise it again without privileges.
+Imports, but for NumPy's tenth of a second, run in a thread of the lowest priority, because they
+happen while another trial is being scored or, on a core that no trial claims, trains. The main
+thread, which will train, keeps its own: whoever has lowered it can't raise it again without
+privileges.
 CUDA is not touched: what a trial finds on its device must not depend on how it was started.
 """
 
@@ -63,6 +64,8 @@ def main() -> int:
     connection.set_inheritable(False)
     # Where the trial before has compiled, the next one most likely will.
     names = (HARNESS, *(COMPILER if known.pop("compiles", False) else ()))
+    # At the usual priority, which the threads of its matrix products keep as they begin.
+    importlib.import_module("numpy")
     imports = threading.Thread(target=_import, args=(names,))
     imports.start()
     imports.join()

@@ -28,6 +28,7 @@ from workers.wire import Kind, Message
 
 TEARDOWN_SECONDS = 5.0  # to end by itself, once there is nothing more to say
 REPORT_SECONDS = 1.0  # a waiting referee tells of it more often than that (0.5 s, and a look)
+SILENT_SECONDS = 10.0  # of a referee that computes: it tells after each batch
 LAST_WORD_SECONDS = 1.0  # for a candidate to say why the exam broke off: loaded nodes are slow
 
 # What each message may follow, and the phase that it begins.
@@ -72,6 +73,7 @@ class _Asked:
 
     share: float = 0.0  # of the questions, answered
     waited: float = 0.0  # seconds that it had nothing to do but wait for answers
+    told: float = -math.inf  # when that was
 
 
 class Judge:
@@ -169,7 +171,7 @@ class Judge:
             self._hear_refusal(message.text, now)
         elif message.kind is Kind.PROGRESS:
             waited = message.value if math.isfinite(message.value) else 0.0
-            self._asked = _Asked(message.fraction, max(0.0, waited))
+            self._asked = _Asked(message.fraction, max(0.0, waited), now)
         else:
             said = f"the referee broke the protocol: {message.kind.name} in {self.phase}"
             self.rule(OutcomeStatus.LOST, said, now)
@@ -280,12 +282,19 @@ class Judge:
             f"eval outlasted its limit of {self._budget.eval_seconds:g} s, with "
             f"{self._asked.share:.0%} of the exam answered: "
         )
-        if own > waited:
-            reason += f"the referee hung, for it waited for answers for {waited:.1f} s only"
-            self.rule(OutcomeStatus.LOST, reason, now)
-        else:
+        if own <= waited:
             reason += "the model's answers took too long"
             self.rule(OutcomeStatus.TIMEOUT, reason, now)
+            return
+        reason += f"the referee waited for answers for {waited:.1f} s only"
+        if now - self._asked.told > SILENT_SECONDS:
+            reason += ", and hung"
+        else:
+            reason += (
+                ", and computed the rest: more cores (workers.cpus_per_trial), a higher "
+                "budget.eval_seconds or fewer data.validation_tokens let it end in time"
+            )
+        self.rule(OutcomeStatus.LOST, reason, now)
 
     def rule(
         self,

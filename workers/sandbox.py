@@ -28,7 +28,7 @@ of later trials in test_spares.py, test_compile_cache.py and tests/unit/test_tok
     leaves a process behind                                   covered       seldom (*)
     fills the log, or writes escapes into it                  covered       covered
     sends nonsense, or a score of its own                     covered       covered
-    opens a GPU that is another trial's                       covered       not covered
+    opens a GPU that is another trial's (**)                  covered       not covered
     reaches the process that is started for a later trial     covered       there is none
     tells a later trial something by the training data's file covered       covered
     tells it something by where the pages of that lie         64 MB: covered (tokens.py says more)
@@ -38,6 +38,7 @@ of later trials in test_spares.py, test_compile_cache.py and tests/unit/test_tok
     gives it what its own start-up made, once it is champion  not covered   there is none
 
 (*) Only what it forked within 0.2 s before it killed its keeper.
+(**) Where CUDA_VISIBLE_DEVICES, which Ray sets, counts them; by UUID or as parts all are there.
 
 A process for a later trial (`spares.py`) has the sandbox that its candidate would have had: the
 same mounts, masks and limits, before any candidate ran in it. At the basic level a candidate could

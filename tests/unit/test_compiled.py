@@ -48,12 +48,19 @@ def test_of_too_much_only_what_was_used_is_packed(
 
 
 def test_rubbish_is_an_error_that_the_harness_expects(tmp_path: Path) -> None:
-    for rubbish in (b"\xff\xfe", b"{}{", b'{"a": 1}', b"7", b"[1]"):
+    files = (
+        b'[["x", 1000000000000000000]]',
+        b'[["x", -1]]',
+        b'[["../x", 1]]\n1',
+        b'[["/x", 1]]\n1',
+    )
+    for rubbish in (b"\xff\xfe", b"{}{", b'{"a": 1}', b"7", b"[1]", b"[" * 100_000, *files):
         descriptor = growing("test")
         os.write(descriptor, rubbish)
         os.lseek(descriptor, 0, os.SEEK_SET)
-        with pytest.raises((OSError, ValueError, TypeError)):
-            theirs.unpack(descriptor, tmp_path)
+        with pytest.raises((OSError, ValueError, TypeError, RecursionError)):
+            theirs.unpack(descriptor, tmp_path / "into")
+    assert not (tmp_path / "x").exists()
     theirs.unpack(growing("test"), tmp_path)  # nothing is no rubbish
 
 

@@ -182,7 +182,17 @@ def test_an_exam_that_outlasts_its_limit_is_lost_if_the_referee_hung() -> None:
     judge.tick(126.0)
     status, reason, _ = ruled(judge)
     assert status is OutcomeStatus.LOST
-    assert reason.endswith("the referee hung, for it waited for answers for 3.0 s only")
+    assert reason.endswith("the referee waited for answers for 3.0 s only, and hung")
+
+
+def test_an_exam_too_large_for_its_limit_says_what_to_change() -> None:
+    judge = in_the_exam()
+    judge.hear_referee(waited(3.0, 0.6), 125.0)
+    judge.tick(126.0)
+    status, reason, _ = ruled(judge)
+    assert status is OutcomeStatus.LOST
+    assert "60% of the exam answered" in reason
+    assert "computed the rest: more cores (workers.cpus_per_trial), a higher" in reason
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
