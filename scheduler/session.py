@@ -46,7 +46,7 @@ from workers.remote_command import Preparation, prepare_nodes
 from workers.sandbox import Level
 
 GUIDE = "CONTRACT.md"  # in a task's folder: what its edited code is given and must give
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: a terminal that was closed
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -335,26 +335,27 @@ async def _begin(results: RayResults, say: Callable[[str], None]) -> None:
 def _signals(loop: Loop, interrupted: Callable[[int], None]) -> Iterator[None]:
     """The first signal drains the study, the second cuts its trials short.
 
-    In a Ray job the second comes by itself, just before Ray would kill the driver.
+    In a Ray job the second comes by itself, just before Ray would kill the driver. A terminal that
+    is closed, or whose connection drops, ends nothing: the night's work goes on without it.
     """
     count = 0
 
     def on_signal() -> None:
         nonlocal count
         count += 1
+        (loop.drain if count == 1 else loop.cancel)()
         interrupted(count)
-        if count > 1:
-            loop.cancel()
-            return
-        loop.drain()
-        if (grace := stop_grace(os.environ)) is not None:  # a job is killed soon after
+        if (
+            count == 1 and (grace := stop_grace(os.environ)) is not None
+        ):  # a job is killed soon after
             running.call_later(grace, loop.cancel)
 
     running = asyncio.get_running_loop()
-    for number in SIGNALS:
-        running.add_signal_handler(number, on_signal)
+    handlers = {**dict.fromkeys(SIGNALS, on_signal), signal.SIGHUP: lambda: None}
+    for number, handler in handlers.items():
+        running.add_signal_handler(number, handler)
     try:
         yield
     finally:
-        for number in SIGNALS:
+        for number in handlers:
             running.remove_signal_handler(number)

@@ -5,14 +5,17 @@ Budgets of a few steps on a tiny model: what is tested is the study, not what is
 
 import json
 import os
+import pty
+import select
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +50,16 @@ def start(tmp_path: Path, cache: Path) -> Iterator[Callable[..., "subprocess.Pop
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "AUTORES"))}
     environment |= {"PYTHONPATH": str(ROOT), "AUTORESEARCH_CACHE": str(cache), "COLUMNS": "200"}
 
-    def start(*arguments: str) -> "subprocess.Popen[str]":
+    def start(*arguments: str, terminal: int | None = None) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "scheduler", *arguments]
+        output = subprocess.PIPE if terminal is None else terminal
         process = subprocess.Popen(
-            [sys.executable, "-m", "scheduler", *arguments],
+            command if terminal is None else ["setsid", "--ctty", *command],
             cwd=tmp_path,
             env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=terminal,
+            stdout=output,
+            stderr=output,
             text=True,
         )
         started.append(process)
@@ -63,6 +69,27 @@ def start(tmp_path: Path, cache: Path) -> Iterator[Callable[..., "subprocess.Pop
     for process in started:
         process.kill()
         process.communicate()
+
+
+@contextmanager
+def on_a_terminal() -> Iterator[int]:
+    """A terminal that somebody looks at, and closes at the end."""
+    ours, theirs = pty.openpty()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            if select.select([ours], [], [], 0.1)[0]:
+                with suppress(OSError):  # nobody has it open on the other side yet
+                    os.read(ours, 65536)
+
+    person = threading.Thread(target=look)
+    person.start()
+    yield theirs
+    os.close(theirs)
+    over.set()
+    person.join()
+    os.close(ours)
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
@@ -199,17 +226,34 @@ def test_a_killed_driver_leaves_nothing_behind_and_its_study_goes_on(
         assert time.monotonic() < limit, left
         time.sleep(0.1)
     interrupted = trials(study, TrialState.RUNNING)
-    process = start("run", "./night")
+    process = start("run", "./night", "--no-serve")
     wait_for(lambda: sorted(trials(study, TrialState.LOST)) == sorted(interrupted), process)
     wait_for(lambda: set(interrupted) <= set(trials(study, TrialState.RUNNING)), process)
     wait_for(lambda: len(trials_of(process)) > 0, process)
     tree = trials_of(process)
     assert finish(start("run", "./night"))[0] == 2  # a second one is refused
-    process.send_signal(signal.SIGHUP)  # as when its terminal is closed
+    process.send_signal(signal.SIGTERM)
     wait_for(lambda: "draining" in (study / "live.json").read_text(), process)
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 130
     assert alive(tree) == []
+
+
+@pytest.mark.parametrize("how", [(), ("--plain",)])
+def test_a_study_goes_on_without_its_terminal_and_obeys_as_before(
+    start: Any, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    study = tmp_path / "night"
+    many = [*TINY, "--no-serve", "--set", "stop.max_experiments=500"]
+    with on_a_terminal() as terminal:
+        process = start("run", "./night", *many, *how, terminal=terminal)
+        wait_for(lambda: len(trials(study, TrialState.DONE)) >= 1, process)
+    before = len(trials(study, TrialState.DONE))
+    wait_for(lambda: len(trials(study, TrialState.DONE)) >= before + 3, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(90) == 130
+    assert trials(study, TrialState.RUNNING) == []
+    assert "it was interrupted" in finish(start("status", "./night"))[1]
 
 
 @pytest.mark.parametrize(
