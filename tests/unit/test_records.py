@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from train_template.errors import DataError
 from train_template.packed import Packed
 from train_template.prepare import prepare
-from train_template.sources import SPLITS, PathSource
+from train_template.sources import SPLITS, PathSource, records
 
 ROWS = [
     f"Row {number}: {'text and more of it, ' * (number % 7 + 3)}é 你 👍" for number in range(400)
@@ -94,6 +95,22 @@ def test_a_file_larger_than_memory_should_hold_is_read_in_pieces(
     documents = list(PathSource(["one.txt"], tmp_path).documents())
     assert b"".join(each.text for each in documents) == text
     assert max(len(each.text) for each in documents) == 1000
+
+
+def test_long_rows_take_no_more_memory_than_short_ones(tmp_path: Path) -> None:
+    text = "".join(f"{number} " for number in range(80_000))  # 400 kB and more
+    rows = [text[place:] + text[:place] for place in range(200)]
+    # Pages of a row or two, as most writers make them: a page is decoded whole.
+    pq.write_table(pa.table({"text": rows}), tmp_path / "long.parquet", write_batch_size=1)
+    before = pa.total_allocated_bytes()
+    most = 0
+    tracemalloc.start()
+    for number, found in enumerate(records.rows(tmp_path / "long.parquet", "text")):
+        assert found == rows[number].encode()
+        most = max(most, pa.total_allocated_bytes() - before)
+    most += tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 48_000_000 < sum(map(len, rows)) / 1.5
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,27 @@
 """Files that hold many documents: a row of a Parquet or JSONL file is one.
 
 In: a file and the name of its text column. Out: the text of each row as bytes, in order, without
-rows that have none; a few megabytes are in memory at a time. Which row belongs to which split is
-the source's to say.
+rows that have none. In memory at a time are some 16 MB of text and what the file's own format asks
+for at once: a page of a Parquet column, a line of JSON. Which row belongs to which split is the
+source's to say.
 """
 
 import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from train_template.errors import DataError
 
+if TYPE_CHECKING:
+    from pyarrow.parquet import RowGroupMetaData
+
 PARQUET, JSON_LINES = (".parquet",), (".jsonl", ".jsonl.gz")
 ENDINGS = PARQUET + JSON_LINES
-BATCH_ROWS = 1024  # of a Parquet file that are decoded at a time: some megabytes of web text
+BATCH_BYTES = 1 << 24  # of a Parquet column that are decoded at a time
+BATCH_ROWS = 128  # at most: where equal rows are stored once, nothing says how long they are
+BUFFER_BYTES = 1 << 20  # that are read at a time, in place of all of a column in a row group
 
 
 def holds_records(name: str) -> bool:
@@ -45,7 +52,7 @@ def _parquet(file: Path, column: str) -> Iterator[bytes]:
             "pip install -c constraints.txt pyarrow"
         ) from error
     try:
-        with pq.ParquetFile(file) as opened:
+        with pq.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False) as opened:
             schema = opened.schema_arrow
             if column not in schema.names:
                 raise DataError(
@@ -55,12 +62,23 @@ def _parquet(file: Path, column: str) -> Iterator[bytes]:
             kind = schema.field(column).type
             if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
                 raise DataError(f"data.text_column: {column!r} of {file.name} is {kind}, no text")
-            for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=[column]):
-                for text in batch.column(0).cast(pa.large_binary()).to_pylist():
-                    if text:
-                        yield text
+            for group in range(opened.num_row_groups):
+                size = _batch_rows(opened.metadata.row_group(group), column)
+                for batch in opened.iter_batches(size, row_groups=[group], columns=[column]):
+                    # Not to_pylist, which is a second copy of all of them.
+                    for value in batch.column(0).cast(pa.large_binary()):
+                        if text := value.as_py():
+                            yield text
     except pa.ArrowException as error:
         raise DataError(f"{file} is no Parquet file that can be read: {error}") from error
+
+
+def _batch_rows(group: "RowGroupMetaData", column: str) -> int:
+    """How many rows of a row group are decoded at a time."""
+    chunks = map(group.column, range(group.num_columns))
+    size: int = sum(each.total_uncompressed_size for each in chunks if each.path_in_schema == column)
+    rows: int = group.num_rows
+    return max(1, min(BATCH_ROWS, BATCH_BYTES * rows // max(1, size)))
 
 
 def _json_lines(file: Path, column: str) -> Iterator[bytes]:
