@@ -19,6 +19,8 @@ ROWS = [
     f"Row {number}: {'text and more of it, ' * (number % 7 + 3)}é 你 👍" for number in range(400)
 ]
 
+ZIPPED = gzip.compress("".join(f'{{"text": "{hash(n)} {n**9}"}}\n' for n in range(400)).encode())
+
 
 def write_parquet(path: Path, rows: list[str], column: str = "text") -> None:
     table = pa.table({"id": list(range(len(rows))), column: rows})
@@ -121,7 +123,10 @@ def test_long_rows_take_no_more_memory_than_short_ones(tmp_path: Path) -> None:
         ("a.jsonl", b'{"body": "x"}\n', "has no key 'text'; it has body"),
         ("a.jsonl", b'{"text": 5}\n', "line 1 .* has no text"),
         ("a.jsonl", b"[1]\n", "line 1 .* is no object"),
+        ("a.jsonl", b'{"text": ' + b"[" * 10**5, r"a\.jsonl, line 1: no JSON Lines"),
         ("a.jsonl.gz", b"no gzip", "no JSON Lines"),
+        ("a.jsonl.gz", ZIPPED[:-20], r"a\.jsonl\.gz, line \d+: no JSON Lines"),
+        ("a.jsonl.gz", ZIPPED[:10] + b"\xff" * 50 + ZIPPED[60:], r"a\.jsonl\.gz, line 1: no JSON"),
     ],
 )
 def test_what_can_not_be_read_is_named(
@@ -130,6 +135,17 @@ def test_what_can_not_be_read_is_named(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=words):
         packed(tmp_path, name)
+
+
+def test_a_damaged_page_is_told_with_the_file_s_name(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    write_parquet(file, ROWS)
+    content = bytearray(file.read_bytes())
+    place = pq.ParquetFile(file).metadata.row_group(3).column(1).data_page_offset
+    content[place + 20 : place + 60] = b"\xff" * 40
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.parquet is no Parquet file that can be read: "):
+        packed(tmp_path, "a.parquet")
 
 
 def test_a_column_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ source's to say.
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,14 +70,16 @@ def _parquet(file: Path, column: str) -> Iterator[bytes]:
                     for value in batch.column(0).cast(pa.large_binary()):
                         if text := value.as_py():
                             yield text
-    except pa.ArrowException as error:
-        raise DataError(f"{file} is no Parquet file that can be read: {error}") from error
+    except (pa.ArrowException, OSError, ValueError) as error:  # a damaged page is an OSError
+        raise DataError(f"{file} is no Parquet file that can be read: {_line(error)}") from error
 
 
 def _batch_rows(group: "RowGroupMetaData", column: str) -> int:
     """How many rows of a row group are decoded at a time."""
     chunks = map(group.column, range(group.num_columns))
-    size: int = sum(each.total_uncompressed_size for each in chunks if each.path_in_schema == column)
+    size: int = sum(
+        each.total_uncompressed_size for each in chunks if each.path_in_schema == column
+    )
     rows: int = group.num_rows
     return max(1, min(BATCH_ROWS, BATCH_BYTES * rows // max(1, size)))
 
@@ -102,7 +105,15 @@ def _json_lines(file: Path, column: str) -> Iterator[bytes]:
                     raise DataError(f"data.text_column: line {number} of {file.name} has no text")
                 if text:
                     yield text.encode("utf-8", "surrogatepass")
-    except (ValueError, EOFError, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{file}, line {number}: no JSON Lines that can be read: {error}"
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise _unread(file, number, error) from error
+    except (EOFError, OSError, zlib.error) as error:  # the line did not come at all
+        raise _unread(file, number + 1, error) from error
+
+
+def _unread(file: Path, number: int, error: Exception) -> DataError:
+    return DataError(f"{file}, line {number}: no JSON Lines that can be read: {_line(error)}")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
