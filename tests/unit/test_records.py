@@ -56,6 +56,15 @@ def test_every_format_gives_the_same_documents(tmp_path: Path) -> None:
     assert all(len(splits[0][split]) > 5 for split in ("validation", "audit"))
 
 
+@pytest.mark.parametrize("kind", ["string", "large_string", "string_view", "categories"])
+def test_every_kind_of_text_column_is_read(tmp_path: Path, kind: str) -> None:
+    texts = [None, "", *ROWS, ROWS[0]]
+    column = pa.array(texts).dictionary_encode() if kind == "categories" else pa.array(texts, kind)
+    pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet", row_group_size=150)
+    found = list(records.rows(tmp_path / "a.parquet", "text"))
+    assert found == [row.encode() for row in [*ROWS, ROWS[0]]]
+
+
 def test_equal_rows_never_lie_on_both_sides(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", ROWS)
     write_json(tmp_path / "b.jsonl", ROWS[::-1])

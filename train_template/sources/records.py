@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from train_template.errors import DataError
 
 if TYPE_CHECKING:
+    from pyarrow import Array, DataType
     from pyarrow.parquet import RowGroupMetaData
 
 PARQUET, JSON_LINES = (".parquet",), (".jsonl", ".jsonl.gz")
@@ -61,17 +62,41 @@ def _parquet(file: Path, column: str) -> Iterator[bytes]:
                     f"{', '.join(schema.names)}"
                 )
             kind = schema.field(column).type
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            if not _is_text(kind):
                 raise DataError(f"data.text_column: {column!r} of {file.name} is {kind}, no text")
             for group in range(opened.num_row_groups):
                 size = _batch_rows(opened.metadata.row_group(group), column)
                 for batch in opened.iter_batches(size, row_groups=[group], columns=[column]):
-                    # Not to_pylist, which is a second copy of all of them.
-                    for value in batch.column(0).cast(pa.large_binary()):
-                        if text := value.as_py():
-                            yield text
+                    yield from _texts(batch.column(0))
     except (pa.ArrowException, OSError, ValueError) as error:  # a damaged page is an OSError
         raise DataError(f"{file} is no Parquet file that can be read: {_line(error)}") from error
+
+
+def _is_text(kind: "DataType") -> bool:
+    """Whether a column is of strings; pandas writes its categories as dictionaries of them."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return any(
+        is_kind(kind)
+        for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    )
+
+
+def _texts(values: "Array") -> Iterator[bytes]:
+    """Those that are not empty, one at a time: to_pylist is a second copy of all of them."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(values.type):
+        words = values.dictionary.cast(pa.large_binary())
+        for place in values.indices.to_pylist():
+            if place is not None and (text := words[place].as_py()):
+                yield text
+        return
+    for value in values.cast(pa.large_binary()):
+        if text := value.as_py():
+            yield text
 
 
 def _batch_rows(group: "RowGroupMetaData", column: str) -> int:
