@@ -66,15 +66,14 @@ class _SplitWriter:
             self._names[name] = None
         self._write(self._packing.add(ids))
 
-    def finish(self) -> SplitMeta:
+    def finish(self, advice: str) -> SplitMeta:
+        """What was written; raises DataError with the advice where that is too little."""
         if not self.is_full:  # else what waits is not needed
             self._write(self._packing.finish())
         if self._bytes < MINIMUM_BYTES:
             raise DataError(
                 f"the {self._path.stem} split{self._made_of()} would hold {self._bytes} bytes of "
-                f"text, fewer than {MINIMUM_BYTES}: give data.paths more text (at least 20 kB in "
-                "all, of which whole files are withheld where there are 20 or more of like sizes; "
-                "best-fit rows take more, where documents are longer than they)"
+                f"text, fewer than {MINIMUM_BYTES}: {advice}"
             )
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -127,7 +126,12 @@ def write(
         for document, ids in encoded(wanted(), tokenizer, processes or cores()):
             if not writers[document.split].is_full:
                 writers[document.split].add(document.name, ids)
-        splits: dict[str, SplitMeta] = {split: w.finish() for split, w in writers.items()}
+        # Best-fit rows leave out what a text has too little of to fill one.
+        more = "; rows of best_fit take more, of documents longer than they" if layout.row else ""
+        splits: dict[str, SplitMeta] = {
+            split: writer.finish(f"{source.more_text(split)}{more}")
+            for split, writer in writers.items()
+        }
     files = {}
     if tokenizer.file:
         write_lasting(folder / TOKENIZER_FILE, tokenizer.file.encode())

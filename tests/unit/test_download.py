@@ -240,6 +240,18 @@ def test_rows_are_documents_and_the_withheld_file_has_both_splits(hub: Hub, tmp_
     assert preparing.prepare(tmp_path, spec).folder == data.folder
 
 
+def test_too_little_text_names_the_key_of_the_file_that_has_it(hub: Hub, tmp_path: Path) -> None:
+    spec = {"source": "hf", "dataset": "some/text", "files": [SHARD], "validation_file": VALIDATION}
+    hub.files = {SHARD: parquet(["short"]), VALIDATION: parquet(WITHHELD)}
+    with pytest.raises(DataError, match=r"train split.*data\.files than shard_00000") as refused:
+        preparing.prepare(tmp_path / "a", spec)
+    assert "data.paths" not in str(refused.value)
+    hub.files = {SHARD: FILES[SHARD], VALIDATION: parquet(TRAINING[:1])}
+    with pytest.raises(DataError, match=r"as data\.validation_file than shard_00001") as refused:
+        preparing.prepare(tmp_path / "b", spec)
+    assert "data.paths" not in str(refused.value)
+
+
 def test_names_of_files_count_up() -> None:
     assert list(expand("part_{08..10}.parquet")) == [
         f"part_{n}.parquet" for n in ("08", "09", "10")

@@ -3,6 +3,7 @@
 import gzip
 import json
 import tracemalloc
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,61 @@ def test_equal_rows_never_lie_on_both_sides(tmp_path: Path) -> None:
     assert not each[0] & each[1]
     assert not each[0] & each[2]
     assert not each[1] & each[2]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 19, 20, 30, 100, 199])
+def test_no_split_of_a_few_rows_is_empty(tmp_path: Path, count: int) -> None:
+    for start in range(3):  # of as many tables, and with them as many hashes
+        rows = [f"{start} {number} " * 6000 for number in range(count)]
+        write_json(tmp_path / f"{start}.jsonl", rows)
+        splits = packed(tmp_path, f"{start}.jsonl").meta.splits
+        total = sum(split.bytes for split in splits.values())
+        assert total == sum(map(len, rows))
+        for split in ("validation", "audit"):
+            assert 0.049 < splits[split].bytes / total < 0.1
+
+
+def test_few_rows_are_withheld_whole_and_whatever_their_order(tmp_path: Path) -> None:
+    rows = [f"{number} " * 900 for number in range(30)]
+    write_json(tmp_path / "all.jsonl", [*rows, rows[3]])
+    write_json(tmp_path / "one.jsonl", rows[:11:-1])
+    write_parquet(tmp_path / "two.parquet", rows[:12])
+    together, apart = packed(tmp_path, "all.jsonl"), packed(tmp_path, "one.jsonl", "two.parquet")
+    for split in SPLITS:
+        assert set(texts(together, split)) == set(texts(apart, split)) <= set(rows)
+
+
+def test_rows_that_are_cut_are_cut_at_the_same_place_each_time_they_come(tmp_path: Path) -> None:
+    rows = [f"{number} " * 9000 for number in range(3)]
+    write_json(tmp_path / "a.jsonl", rows)
+    write_json(tmp_path / "b.jsonl", [*rows, *rows[::-1]])
+    once, twice = packed(tmp_path, "a.jsonl"), packed(tmp_path, "b.jsonl")
+    for split in SPLITS:
+        assert set(texts(once, split)) == set(texts(twice, split))
+
+
+def test_many_rows_go_where_their_own_hashes_say(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "rows.parquet", ROWS)
+    data = packed(tmp_path, "rows.parquet")
+    places = {row: int(sha256(row.encode()).hexdigest()[:16], 16) / 2**64 for row in ROWS}
+    assert texts(data, "validation") == [row for row in ROWS if places[row] < 0.05]
+    assert texts(data, "audit") == [row for row in ROWS if 0.05 <= places[row] < 0.1]
+
+
+def test_a_sample_of_few_rows_is_of_the_training_text_alone(tmp_path: Path) -> None:
+    for count in (2, 30):
+        write_json(tmp_path / "a.jsonl", [f"{number} " * 9000 for number in range(count)])
+        source = PathSource(["a.jsonl"], tmp_path)
+        trained = [each.text for each in source.documents() if each.split == "train"]
+        assert list(source.sample()) == trained
+
+
+def test_rows_that_are_too_little_text_say_so(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.jsonl", ["short"] * 2)
+    with pytest.raises(
+        DataError, match=r"give data\.paths more text .* whole rows where .* sizes\)$"
+    ):
+        packed(tmp_path, "a.jsonl")
 
 
 def test_rows_and_plain_files_go_together(tmp_path: Path) -> None:

@@ -122,6 +122,15 @@ class HuggingFaceSource:
         """None: these files do not lie in the standard library."""
         return ()
 
+    def more_text(self, split: Split, /) -> str:
+        """Other files: each has its own key."""
+        if split == "train":
+            return f"name more of the data set's files in data.files than {', '.join(self._files)}"
+        return (
+            f"name a file with more rows as data.validation_file than {self._withheld_file}: the "
+            "first half of its rows is the validation text, the second half the audit"
+        )
+
     def _file(self, name: str) -> Path:
         assert self._folder is not None, "fetch comes before documents"
         return self._folder / name

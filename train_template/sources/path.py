@@ -2,22 +2,23 @@
 
 A plain file is one document, named by its path relative to `root`; a Parquet or JSONL file holds
 one in each row. Which split a document belongs to depends on names, or for rows on their text,
-never on where the files lie.
+never on where the files lie. How much is withheld, and where it is cut, is in `withholding`.
 """
 
 import glob
 import hashlib
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from train_template.errors import DataError
 from train_template.sources.records import holds_records, rows
-from train_template.sources.source import SPLITS, Document, Split
+from train_template.sources.source import Document, Split
+from train_template.sources.withholding import WITHHELD_SHARE, Part, cut, whole
 
-WITHHELD_SHARE = 0.05  # of the text of a path source, for each withheld split
-WHOLE_SHARE = 4 * WITHHELD_SHARE  # of the text that files must hold to withhold some of them whole
-FEW_DOCUMENTS = 20  # below this, the text is cut by position: 5 % of 19 like ones is none
+FEW_ROWS = 200  # below this, 5 % by a hash of each may be none: at 200, for one table in 14,000
+ROWS_RULE = 2  # counts up when the rows of the same tables would be withheld in another way
 PIECE_BYTES = 1 << 26  # of one file that are in memory at a time; a larger one is several documents
 
 
@@ -44,7 +45,7 @@ class PathSource:
         """They are here."""
 
     def documents(self) -> Iterator[Document]:
-        """Plain files by a hash of their names, or cut where they are few; rows by their text's."""
+        """Plain files by a hash of their names, rows by their text's; cut where they are few."""
         split_of = self._splits()
         if not split_of:
             yield from self._cut()
@@ -54,7 +55,8 @@ class PathSource:
                     yield Document(name, piece, split_of[name])
         for name, file in self._records.items():
             for text in rows(file, self._column):
-                yield Document(name, text, _split_of_row(text))
+                for split, first, last in self._parts_of(text):
+                    yield Document(name, text[first:last], split)
 
     def sample(self) -> Iterator[bytes]:
         """Training text, files in the order of their hashes, so that every folder is in it."""
@@ -65,8 +67,9 @@ class PathSource:
         for name in ranked:
             if name in self._records:
                 for text in rows(self._records[name], self._column):
-                    if _split_of_row(text) == "train":
-                        yield text
+                    for split, first, last in self._parts_of(text):
+                        if split == "train":
+                            yield text[first:last]
             elif split_of.get(name) == "train":
                 yield from _pieces(self._texts[name], 0, self._texts[name].stat().st_size)
 
@@ -77,59 +80,66 @@ class PathSource:
     def state(self) -> object:
         """Name, size and time of change of each file."""
         stats = [(n, file.stat()) for n, file in sorted((self._texts | self._records).items())]
-        return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+        state: list[object] = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+        return [*state, ["rows", ROWS_RULE]] if self._records else state
 
     def withheld(self) -> tuple[str, ...]:
         """None: these files do not lie in the standard library."""
         return ()
 
-    def _splits(self) -> dict[str, Split]:
-        """Which file goes where, whole; empty where too few are small enough for that.
+    def more_text(self, _: Split, /) -> str:
+        """More of it: the share that is withheld grows with all of the text."""
+        kind = "rows" if self._records and not self._texts else "files"
+        return (
+            "give data.paths more text (at least 20 kB in all, of which 5 % are withheld for each "
+            f"of validation and audit: whole {kind} where there are 20 or more of like sizes)"
+        )
 
-        Those with the lowest hashes are withheld until they hold the share, so that the choice
-        hangs on names and sizes alone and moves little when a file is added. A file larger than
-        the share is never withheld: so no split holds less than it or, of a text of which four
-        times as much lies in smaller files, more than twice as much.
-        """
+    def _splits(self) -> dict[str, Split]:
+        """Which plain file goes where; empty where they are few, and cut."""
         sizes = {name: file.stat().st_size for name, file in self._texts.items()}
-        total = sum(sizes.values())
-        share = WITHHELD_SHARE * total
-        ranked = sorted((name for name, size in sizes.items() if size <= share), key=_hash)
-        held = sum(sizes[name] for name in ranked)
-        if len(sizes) < FEW_DOCUMENTS or not total or held < WHOLE_SHARE * total:
-            return {}
-        split_of: dict[str, Split] = dict.fromkeys(sizes, "train")
-        left = iter(ranked)
-        for split in SPLITS[1:]:
-            withheld = 0
-            while withheld < share:
-                name = next(left)
-                split_of[name] = split
-                withheld += sizes[name]
-        return split_of
+        return whole({name: sizes[name] for name in sorted(sizes, key=_hash)})
 
     def _cut(self) -> Iterator[Document]:
-        """The concatenated text cut by position: train first, then validation, then audit."""
+        """The plain files end to end, cut by position."""
         sizes = {name: file.stat().st_size for name, file in self._texts.items()}
-        total = sum(sizes.values())
-        share = round(WITHHELD_SHARE * total)
-        borders = (0, total - 2 * share, total - share, total)
-        position = 0
-        for name, size in sizes.items():
-            for split, start, end in zip(SPLITS, borders, borders[1:], strict=False):
-                first, last = max(0, start - position), min(size, end - position)
-                for piece in _pieces(self._texts[name], first, last):
-                    yield Document(name, piece, split)
-            position += size
+        for name, (split, first, last) in cut(sizes):
+            for piece in _pieces(self._texts[name], first, last):
+                yield Document(name, piece, split)
+
+    @cached_property
+    def _few_rows(self) -> dict[str, list[Part]]:
+        """Which parts of the rows of all tables go where, by their texts' hashes, if they are few.
+
+        Empty where there are many: then each goes where its hash says, whatever the others are.
+        """
+        sizes: dict[str, int] = {}
+        for file in self._records.values():
+            for text in rows(file, self._column):
+                sizes[hashlib.sha256(text).hexdigest()] = len(text)
+                if len(sizes) >= FEW_ROWS:
+                    return {}
+        ranked = {name: sizes[name] for name in sorted(sizes)}
+        if split_of := whole(ranked):
+            return {name: [(split, 0, ranked[name])] for name, split in split_of.items()}
+        parts: dict[str, list[Part]] = {}
+        for name, part in cut(ranked):
+            parts.setdefault(name, []).append(part)
+        return parts
+
+    def _parts_of(self, row: bytes) -> list[Part]:
+        """By the text: the same row, come twice, is never both trained on and withheld."""
+        digest = hashlib.sha256(row)
+        known = self._few_rows.get(digest.hexdigest())
+        return known or [(_split_of_row(digest.digest()), 0, len(row))]
 
 
 def _hash(name: str) -> bytes:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
 
 
-def _split_of_row(text: bytes) -> Split:
-    """By the text: the same row, come twice, is never both trained on and withheld."""
-    place = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64
+def _split_of_row(digest: bytes) -> Split:
+    place = int.from_bytes(digest[:8], "big") / 2**64
     if place < WITHHELD_SHARE:
         return "validation"
     return "audit" if place < 2 * WITHHELD_SHARE else "train"

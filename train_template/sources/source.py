@@ -45,3 +45,6 @@ class Source(Protocol):
 
     def withheld(self) -> tuple[str, ...]:
         """Files that a candidate must not read, relative to the standard library's folder."""
+
+    def more_text(self, split: Split, /) -> str:
+        """What a person can do where a split holds too little, as the end of a sentence."""

@@ -68,6 +68,13 @@ class StdlibSource:
         modules = VALIDATION_MODULES + AUDIT_MODULES
         return tuple(sorted(name for module in modules for name in self._files_of(module)))
 
+    def more_text(self, _: Split, /) -> str:
+        """Another text: this library lacks its modules."""
+        return (
+            f"the standard library in {self._folder} is not whole; use text of your own with "
+            "data.source=path"
+        )
+
     def _files_of(self, module: str) -> list[str]:
         """A module's one file or a package's files, sorted; none where this Python lacks it."""
         if (self._folder / f"{module}.py").is_file():
