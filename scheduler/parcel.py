@@ -6,6 +6,7 @@ that nothing is rewritten; absolute ones are the head's own. The code runs as it
 or not the package is installed on the cluster; what it imports has to be there.
 """
 
+import glob
 import shutil
 from pathlib import Path
 
@@ -82,15 +83,17 @@ def _copy_named(folder: Path, config: Config) -> None:
     if config.task.source != BUNDLED_SOURCE and not config.task.is_url:
         named.append(("task.source", config.task.source))
     for key, name in named:
-        if not Path(name).is_relative_to(folder):
+        # Patterns of data have the folder in front as glob takes it.
+        start = glob.escape(str(folder)) if key == "data.paths" else folder
+        if not Path(name).is_relative_to(start):
             continue  # absolute: on the head
-        relative = Path(name).relative_to(folder)
+        relative = Path(name).relative_to(start)
         if ".." in relative.parts:
             raise UsageError(
                 f"{key}: {relative} leaves the current folder and can't be sent; submit from the "
                 "folder above, or give an absolute path on the head"
             )
-        found = sorted(Path().glob(str(relative)))
+        found = [relative] if relative.exists() else sorted(Path().glob(str(relative)))
         if not found:
             raise UsageError(f"{key}: there is no {relative} here; an absolute path is the head's")
         for each in found:

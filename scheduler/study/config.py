@@ -16,6 +16,7 @@ from scheduler.rules.policy import Policy
 from scheduler.rules.states import TrialKind
 from scheduler.study.agent_section import AgentSection
 from scheduler.study.data_section import DataSection
+from scheduler.study.patterns import absolute_pattern
 from scheduler.study.sections import (
     BudgetSection,
     KeepSection,
@@ -224,7 +225,7 @@ class Config(Section):
 
         A study resumed from another folder then still finds the same files.
         """
-        paths = tuple(str(folder / Path(p).expanduser()) for p in self.data.paths)
+        paths = tuple(absolute_pattern(path, folder) for path in self.data.paths)
         source = self.task.source
         if source != BUNDLED and not self.task.is_url:
             source = str(folder / Path(source).expanduser())

@@ -6,7 +6,6 @@ task's own code, because the scheduler never imports a task; shipping to nodes h
 """
 
 import difflib
-import glob
 import json
 import math
 import os
@@ -25,6 +24,7 @@ from scheduler.errors import StudyError, UsageError
 from scheduler.study.bundled import BUNDLED_TASK, bundled_task
 from scheduler.study.config import Config
 from scheduler.study.data_section import DataSection
+from scheduler.study.patterns import absolute_pattern, literal_folder
 
 TOKENS = ("HF_TOKEN",)  # that a task's packing may need, and nobody else
 PROGRESS = "data: "  # how lines of a task's packing begin that tell how far it is
@@ -135,7 +135,7 @@ def _specification(data: DataSection) -> dict[str, Any]:
     """What the task's prepare.py is told: only what the packed data depends on."""
     specification: dict[str, Any] = {"source": data.source, "tokenizer": data.tokenizer_kind}
     if data.source == "path":
-        paths = [str(Path.cwd() / Path(path).expanduser()) for path in data.paths]
+        paths = [absolute_pattern(path, Path.cwd()) for path in data.paths]
         specification |= {"paths": paths, "root": _common_folder(paths)}
     if data.source == "hf":
         specification |= {
@@ -165,13 +165,7 @@ def _common_folder(paths: Iterable[str]) -> str:
 
     Documents are assigned to splits by their names, so it must not depend on the current folder.
     """
-    folders = []
-    for path in map(Path, paths):
-        fixed = path
-        while glob.has_magic(str(fixed)):
-            fixed = fixed.parent
-        folders.append(fixed.parent if fixed == path else fixed)
-    return os.path.commonpath(folders)
+    return os.path.commonpath([literal_folder(path) for path in paths])
 
 
 def _run(

@@ -68,6 +68,15 @@ def test_program_configuration_and_data_keep_their_places(folder: Path, here: Pa
     assert sorted(p.name for p in (folder / "books").iterdir()) == ["a.txt", "b.txt"]
 
 
+def test_names_with_the_characters_of_a_glob_travel(tmp_path: Path, here: Path) -> None:
+    folder = tmp_path / "parcel [1]"
+    folder.mkdir()
+    (here / "notes [1].txt").write_text("mine")
+    config = settings(folder, "data.source=path", "data.paths=['notes [1].txt']")
+    parcel.pack_parcel(folder, None, None, config)
+    assert (folder / "notes [1].txt").read_text() == "mine"
+
+
 def test_a_task_of_ones_own_takes_the_place_of_the_bundled_one(folder: Path, here: Path) -> None:
     (here / "train_template").mkdir()
     (here / "train_template" / "prepare.py").write_text("mine")

@@ -16,6 +16,7 @@ from scheduler.study.bundled import bundled_task
 from scheduler.study.config import Config
 from scheduler.study.data import (
     PackedData,
+    _common_folder,
     baseline_files,
     prepare_data,
     task_folder,
@@ -67,6 +68,55 @@ def test_the_same_files_give_the_same_data_from_any_folder(
     from_afar = pack(tmp_path, str(texts / "*.txt"))
     monkeypatch.chdir(texts)
     assert pack(tmp_path, "*.txt").hash == from_afar.hash
+
+
+@pytest.mark.parametrize("written", ["*.txt", "notes [1].txt", "~/notes*.txt"])
+def test_a_folder_and_a_file_may_have_the_characters_of_a_glob(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    odd = tmp_path / "proj[1]*"
+    odd.mkdir()
+    (odd / "notes [1].txt").write_text(ROW * 400)
+    monkeypatch.chdir(odd)
+    monkeypatch.setenv("HOME", str(odd))
+    found = pack(tmp_path, written)
+    anchored = on_paths(written).anchored(Path.cwd())  # as load_config does
+    assert anchored.anchored(Path.cwd()) == anchored
+    assert prepare_data(anchored, tmp_path / "cache", bundled_task()) == found
+    plain = tmp_path / "plain"
+    odd.rename(plain)
+    monkeypatch.chdir(tmp_path)
+    assert pack(tmp_path, str(plain / "*.txt")).hash == found.hash
+
+
+def test_what_is_not_there_is_named_as_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "proj[1]"
+    (odd / "texts").mkdir(parents=True)
+    (odd / "texts" / "a.txt").write_text(ROW * 400)
+    monkeypatch.chdir(odd)
+    with pytest.raises(UsageError, match=re.escape("proj[1]/no.txt matches no file")):
+        pack(tmp_path, "no.txt")
+    with pytest.raises(UsageError, match="for a folder write") as refused:
+        pack(tmp_path, "texts")
+    advised = str(refused.value).rpartition(" write ")[2]
+    assert pack(tmp_path, advised).hash
+
+
+@pytest.mark.parametrize(
+    ("patterns", "folder"),
+    [
+        (["/a/b/c.txt"], "/a/b"),
+        (["/a/b/*.txt", "/a/b/c/*.txt"], "/a/b"),
+        (["/a/b/**/c.txt"], "/a/b"),
+        (["/a/[[]1]/b/*.txt"], "/a/[1]/b"),
+        (["/a/[[]1]/b[12]/c.txt"], "/a/[1]"),
+        (["/a/[[]1]/b/*.txt", "/a/[[]1]/c[?].txt"], "/a/[1]"),
+    ],
+)
+def test_names_start_from_the_deepest_folder_above_all(patterns: list[str], folder: str) -> None:
+    assert _common_folder(patterns) == folder
 
 
 def test_data_that_can_not_be_used_is_refused_in_the_task_s_words(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ never on where the files lie. How much is withheld, and where it is cut, is in `
 import glob
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from train_template.sources.withholding import WITHHELD_SHARE, Part, cut, whole
 
 FEW_ROWS = 200  # below this, 5 % by a hash of each may be none: at 200, for one table in 14,000
 ROWS_RULE = 2  # counts up when the rows of the same tables would be withheld in another way
+ESCAPED = re.compile(r"\[([*?[])\]")  # a character of a glob that stands for itself
 PIECE_BYTES = 1 << 26  # of one file that are in memory at a time; a larger one is several documents
 
 
@@ -29,12 +31,17 @@ class PathSource:
         """Raises DataError where a path or a glob leads to no file."""
         found: set[Path] = set()
         for path in paths:
+            if os.path.isfile(root / path):  # noqa: PTH113 - as glob, which is never denied
+                found.add(root / path)  # whatever characters of a glob its name has
+                continue
             # Path.glob refuses the absolute patterns that the scheduler sends.
-            matches = glob.glob(str(root / path), recursive=True)  # noqa: PTH207
+            pattern = Path(glob.escape(str(root))) / path
+            matches = glob.glob(str(pattern), recursive=True)  # noqa: PTH207
             files = [Path(match) for match in matches if Path(match).is_file()]
             if not files:
                 hint = f"; for a folder write {path.rstrip('/')}/**/*.txt" if matches else ""
-                raise DataError(f"data.paths: {path} matches no file{hint}")
+                plain = ESCAPED.sub(r"\1", path)
+                raise DataError(f"data.paths: {plain} matches no file{hint}")
             found.update(files)
         named = {Path(os.path.relpath(file, root)).as_posix(): file for file in sorted(found)}
         self._texts = {n: file for n, file in sorted(named.items()) if not holds_records(n)}
