@@ -1,5 +1,6 @@
 """Downloads against a real HTTP server: what breaks on the way does not reach the file."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -183,6 +184,17 @@ def test_what_has_no_strong_tag_is_never_put_together_of_parts(hub: Hub, tmp_pat
     source().fetch(tmp_path)
     assert fetched(tmp_path) == FILES
     assert {wanted for _, wanted, _ in hub.asked} == {""}
+
+
+def test_a_packed_file_stays_packed_whatever_it_is_labelled(hub: Hub, tmp_path: Path) -> None:
+    rows = "".join(f'{{"text": "{row[:40]}"}}\n' for row in TRAINING)
+    names = ["train.jsonl.gz", "test.jsonl.gz"]
+    hub.files = {name: gzip.compress(f"{rows}{name}".encode()) for name in names}
+    hub.encoding = "gzip"
+    hub.faults[names[0]].append(Fault(drop_after=100))
+    HuggingFaceSource("some/text", names[:1], names[1]).fetch(tmp_path)
+    assert fetched(tmp_path) == hub.files
+    assert len(hub.asked) == 3
 
 
 def test_what_is_refused_says_what_to_do(

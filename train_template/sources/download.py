@@ -174,7 +174,9 @@ class _File:
             with part.open("r+b" if resumes else "wb") as file:
                 file.seek(start if resumes else 0)
                 # As it comes: blocks of a size would be lost with what they lack.
-                for block in answer.iter_bytes():
+                # A file that is packed is labelled as encoded by some servers; it's wanted packed.
+                packed = self._file.suffix == ".gz"
+                for block in answer.iter_raw() if packed else answer.iter_bytes():
                     file.write(block)
                     self._progress.add(len(block))
                     if self._stop.is_set() and file.tell() != facts.size:
