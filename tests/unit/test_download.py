@@ -6,6 +6,7 @@ import io
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -195,6 +196,49 @@ def test_a_packed_file_stays_packed_whatever_it_is_labelled(hub: Hub, tmp_path: 
     HuggingFaceSource("some/text", names[:1], names[1]).fetch(tmp_path)
     assert fetched(tmp_path) == hub.files
     assert len(hub.asked) == 3
+
+
+def test_parts_of_two_files_with_the_same_beginning_are_kept_apart(
+    hub: Hub, tmp_path: Path
+) -> None:
+    names = ["rows.jsonl", "rows.jsonl.gz"]
+    hub.files = {names[0]: b'{"text": "plain"}\n' * 200, names[1]: os.urandom(2000)}
+    with httpx.Client(follow_redirects=True) as client:
+        plain, packed = (
+            download._File(
+                client,
+                f"{hub.address}/datasets/some/text/resolve/main/{name}",
+                tmp_path / name,
+                download._Progress(2),
+                threading.Event(),
+            )
+            for name in names
+        )
+        hub.faults[names[1]].append(Fault(drop_after=900))
+        with pytest.raises(httpx.TransportError):
+            packed._go_on()
+        plain.get()
+        packed.get()
+    assert {name: (tmp_path / name).read_bytes() for name in names} == hub.files
+    assert [asked[:2] for asked in hub.asked] == [
+        (names[1], ""),
+        (names[0], ""),
+        (names[1], "bytes=899-"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["mirror.local/hf", "mirror.local:8080", "ftp://mirror.local", "https://", "http://a:b"],
+)
+def test_an_address_that_is_none_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    began = time.monotonic()
+    with pytest.raises(DataError, match=f"HF_ENDPOINT is '{address}': .* begins with https://"):
+        source().fetch(tmp_path)
+    assert time.monotonic() - began < 1
 
 
 def test_what_is_refused_says_what_to_do(

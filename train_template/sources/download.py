@@ -32,6 +32,7 @@ ATTEMPTS = 7  # in a row without a byte: 32 s with the waits between them
 ATTEMPTS_TO_REACH = 3  # a host that does not answer at all: 1.5 s
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
 REPORT_SECONDS = 5.0
+TAG_DIGITS = 12  # of a tag's hash, in the name of what came so far
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -117,6 +118,8 @@ class _File:
                 return
             except (RefusedError, OSError):
                 raise
+            except httpx.UnsupportedProtocol as error:  # which a redirect leads to
+                raise UnreachableError(str(error)) from error
             except (httpx.TransportError, httpx.TooManyRedirects, _TryAgain) as error:
                 failed = 1 if self._received() > before else failed + 1  # some of it came
                 unheard = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
@@ -126,13 +129,9 @@ class _File:
             self._stop.wait(min(FIRST_WAIT_SECONDS * 2 ** (failed - 1), LONGEST_WAIT_SECONDS))
 
     def _parts(self) -> list[Path]:
-        # Not glob: a name may hold its characters.
-        start = f"{self._file.name}."
-        return [
-            each
-            for each in self._file.parent.iterdir()
-            if each.name.startswith(start) and each.name.endswith(".part")
-        ]
+        # Exactly its own: those of x.jsonl.gz begin as x.jsonl's do.
+        own = re.compile(rf"{re.escape(self._file.name)}\.[0-9a-f]{{{TAG_DIGITS}}}\.part")
+        return [each for each in self._file.parent.iterdir() if own.fullmatch(each.name)]
 
     def _part(self, tag: str) -> Path:
         return self._file.with_name(f"{self._file.name}.{_short(tag)}.part")
@@ -259,7 +258,7 @@ def _sha256(file: Path) -> str:
 
 
 def _short(tag: str) -> str:
-    return hashlib.sha256(tag.encode()).hexdigest()[:12]
+    return hashlib.sha256(tag.encode()).hexdigest()[:TAG_DIGITS]
 
 
 class _Progress:

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from train_template.errors import DataError
 from train_template.lock import locked
@@ -64,10 +64,10 @@ class HuggingFaceSource:
 
     def fetch(self, cache: Path) -> None:
         """Download what is not in `cache`; others who want the same wait for it."""
+        endpoint = _endpoint()
         folder = cache / self._dataset.replace("/", "--") / quote(self._revision, safe="")
         folder.mkdir(parents=True, exist_ok=True)
-        endpoint = os.environ.get("HF_ENDPOINT") or ENDPOINT
-        base = f"{endpoint.rstrip('/')}/datasets/{self._dataset}/resolve/"
+        base = f"{endpoint}/datasets/{self._dataset}/resolve/"
         base += f"{quote(self._revision, safe='')}/"
         token = os.environ.get("HF_TOKEN", "").strip()
         wanted = {base + quote(n): folder / n for n in (self._withheld_file, *self._files)}
@@ -150,6 +150,23 @@ def expand(name: str) -> Iterator[str]:
         raise DataError(f"data.files: {name} counts backwards")
     for number in range(int(first), int(last) + 1):
         yield from expand(f"{name[: found.start()]}{number:0{len(first)}}{name[found.end() :]}")
+
+
+def _endpoint() -> str:
+    """The hub's address, without a slash at the end; raises DataError where it can't be one."""
+    endpoint = os.environ.get("HF_ENDPOINT") or ENDPOINT
+    try:
+        address = urlsplit(endpoint)
+        is_one = address.scheme in {"http", "https"} and bool(address.hostname)
+        _ = address.port  # raises ValueError where it is no number
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise DataError(
+            f"HF_ENDPOINT is {endpoint!r}: set it to an address that begins with https:// or "
+            f"http://, such as {ENDPOINT}, or unset it"
+        )
+    return endpoint.rstrip("/")
 
 
 def _refusal(status: int, token: str) -> str:
