@@ -12,6 +12,7 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from train_template import packed, wire
@@ -70,6 +71,17 @@ def with_constants(text: str, settings: list[str]) -> str:
     return text
 
 
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """The cache that studies on this machine use too.
+
+    As workers/bundle.py has it, which nothing here may import, but where it can't be written no
+    other is taken: whoever starts this sees the error, and sets AUTORESEARCH_CACHE.
+    """
+    if named := environment.get("AUTORESEARCH_CACHE"):
+        return Path(named).expanduser()
+    return Path(environment.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "autoresearch"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Return the exit code: 0, 1 if the training failed, 2 for bad input."""
     here = Path(__file__).parent
@@ -96,8 +108,7 @@ def main(argv: list[str] | None = None) -> int:
         seconds = 15.0
     try:
         text = with_constants(arguments.train.read_text(), arguments.set)
-        cache = Path.home() / ".cache" / "autoresearch-ray" / "data"
-        data = arguments.data or prepare(cache, {"source": "stdlib"}).folder
+        data = arguments.data or prepare(cache_folder(os.environ), {"source": "stdlib"}).folder
         row = packed.read(data).meta.row
         length = arguments.sequence_length or (256 if row is None else row - 1)
         settings = Settings(length, arguments.validation_tokens, arguments.eval_batch_tokens)

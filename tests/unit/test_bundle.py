@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from train_template import run
 from workers.bundle import LARGE_BYTES, Bundle, Cache, cache_folder, content_hash, pack, unpack
 from workers.errors import BundleError
 
@@ -94,6 +95,15 @@ def test_the_cache_folder_follows_the_environment(tmp_path: Path) -> None:
     both = {"AUTORESEARCH_CACHE": own, "XDG_CACHE_HOME": shared}
     assert cache_folder(both) == tmp_path / "own"
     assert cache_folder({"XDG_CACHE_HOME": shared}) == tmp_path / "shared" / "autoresearch"
+
+
+def test_a_training_by_hand_has_the_same_cache_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    named, shared = {"AUTORESEARCH_CACHE": "~/own"}, {"XDG_CACHE_HOME": str(tmp_path / "shared")}
+    for environment in ({}, named, shared, {**named, **shared}, {"AUTORESEARCH_CACHE": ""}):
+        assert run.cache_folder(environment) == cache_folder(environment)
 
 
 def test_a_cache_that_can_not_be_written_gives_way_to_a_temporary_one(tmp_path: Path) -> None:
