@@ -18,6 +18,7 @@ from scheduler.study.config import Config
 from scheduler.study.data import baseline_files, task_folder
 from scheduler.study.data_section import DataSection
 from scheduler.study.git_source import has_commit, named
+from scheduler.study.patterns import as_written
 from scheduler.study.repository import read_repository, source_folder
 from scheduler.study.task_section import TaskSection
 from workers.cuda import gpus_here
@@ -160,7 +161,7 @@ def _data(config: Config, environ: Mapping[str, str]) -> Finding:
         path = Path(pattern).expanduser()
         found = [path] if path.is_file() else list(Path(path.anchor or ".").glob(_relative(path)))
         size += sum(each.stat().st_size for each in found if os.access(each, os.R_OK))
-        lacking += [] if found else [pattern]
+        lacking += [] if found else [as_written(pattern)]
     if lacking:
         where = f"(relative ones start in {Path.cwd()})"
         return missing("data", f"no file for {', '.join(lacking)}", f"see data.paths {where}")

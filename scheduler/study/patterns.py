@@ -36,3 +36,8 @@ def literal_folder(pattern: str) -> Path:
             break
         fixed /= ESCAPED.sub(r"\1", part)
     return fixed
+
+
+def as_written(pattern: str) -> str:
+    """The pattern for a person to read: what is escaped stands as it is on the disk."""
+    return ESCAPED.sub(r"\1", pattern)

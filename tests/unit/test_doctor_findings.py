@@ -197,6 +197,18 @@ def test_data_of_ones_own_is_looked_for(tmp_path: Path) -> None:
     assert os.fspath(Path("nothing/*.txt")) in found.seen
 
 
+def test_data_in_a_folder_with_the_characters_of_a_glob_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "proj[1]").mkdir()
+    (tmp_path / "proj[1]" / "a [2].txt").write_text("x" * 2_000_000)
+    monkeypatch.chdir(tmp_path / "proj[1]")
+    (found,) = of(needs(with_data("a [2].txt"), {}, CPU), "data")
+    assert (found.grade, found.seen[:4]) == (Grade.OK, "2 MB")
+    (found,) = of(needs(with_data("b.txt"), {}, CPU), "data")
+    assert found.seen.endswith("proj[1]/b.txt")
+
+
 def with_data(*paths: str) -> Config:
     words = ",".join(f'"{path}"' for path in paths)
     return config("data.source=path", f"data.paths=[{words}]")
