@@ -48,6 +48,15 @@ TokenFileOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
+def one_name(argument: str | None, study: str | None) -> str | None:
+    """The study that a person named, as the argument or as --study. Raises UsageError for two."""
+    from scheduler.errors import UsageError
+
+    if argument is not None and study is not None and argument != study:
+        raise UsageError(f"{argument} and --study {study}: these are two studies, name one")
+    return study if argument is None else argument
+
+
 @contextmanager
 def choose(wanted: str | None, url: str | None, token_file: Path | None) -> "Iterator[Source]":
     """Open a study by its name or path, the latest one, or the one behind a URL.
@@ -71,7 +80,7 @@ def check_choice(wanted: str | None, url: str | None, token_file: Path | None) -
 
     if wanted is not None and url is not None:
         raise UsageError("--study and --url: a study is here or there, choose one")
-    address = url or (os.environ.get(URL) if wanted is None else None)
+    address = url or (os.environ.get(URL) if wanted is None else None) or None
     if address is None and token_file is not None:
         raise UsageError(f"--token-file: for a study behind a URL; name it with --url or {URL}")
     return address
@@ -79,11 +88,20 @@ def check_choice(wanted: str | None, url: str | None, token_file: Path | None) -
 
 @contextmanager
 def choose_here(wanted: str | None) -> "Iterator[LocalSource]":
-    """Open a study of this machine by its name or path, or the latest one."""
+    """Open a study of this machine by its name or path, or the latest one.
+
+    Raises UsageError where none is named and the environment means one behind a URL: the latest
+    study of this machine is another one.
+    """
     from scheduler.cli.local import open_folder
+    from scheduler.errors import UsageError
     from scheduler.study.folder import StudyFolder
     from scheduler.study.names import latest_study, resolve_study
 
+    if wanted is None and os.environ.get(URL):
+        raise UsageError(
+            f"{URL} is set, and this verb reads a study's folder: name the study, or unset {URL}"
+        )
     folder = latest_study() if wanted is None else StudyFolder(resolve_study(wanted))
     if wanted is not None and not folder.exists and StudyFolder(Path(wanted)).exists:
         folder = StudyFolder(Path(wanted))  # a folder's bare name, from the folder above it

@@ -13,6 +13,7 @@ from scheduler.cli.reading import (
     TokenFileOption,
     UrlOption,
     choose,
+    one_name,
     print_json,
     screen,
 )
@@ -49,7 +50,7 @@ def report(
     is_folder = output is None or output.is_dir()
     if not is_folder and len(set(wanted)) > 1:
         raise UsageError(f"--output {output}: several formats need a folder that exists")
-    with choose(study or argument, url, token_file) as source:
+    with choose(one_name(argument, study), url, token_file) as source:
         files = dict(source.report(wanted))
         place = _home(source.where) if output is None else output
     if not is_folder:

@@ -10,6 +10,7 @@ from scheduler.cli.reading import (
     StudyArgument,
     StudyOption,
     choose_here,
+    one_name,
     print_json,
     screen,
 )
@@ -48,13 +49,14 @@ def reproduce(
     On this machine, from what the study's folder holds; the study may be running and is not
     touched. Exit code 0: within, or it fails as it did; 1: not, or nobody can say.
     """
+    from scheduler.cli import texts
     from scheduler.errors import UsageError
     from scheduler.reproduction import Bench, compare_with, recorded, seeds_for
     from scheduler.study.live import read_live
 
     if trial is not None and seed is not None:
         raise UsageError("--trial and --seed: both choose the seed, give one")
-    with choose_here(study or argument) as source:
+    with choose_here(one_name(argument, study)) as source:
         held = recorded(source.reader, experiment)
         wanted = seeds_for(held, source.config, trial=trial, seed=seed, repeats=repeats)
         bench = Bench(source.config, lambda line: typer.echo(line, err=True))
@@ -67,6 +69,9 @@ def reproduce(
         notes = bench.notes(held)
         if read_live(source.folder.live) is not None:
             notes.append("the study runs now: on the same machine each slows the other down")
+        if not json:  # before the minutes that it takes: which study it is
+            words = f"#{experiment} of {source.where}: {held.experiment.title}"
+            screen().print(texts.line(words, "bold"))
         outcomes = {}
         try:
             for place, (number, chosen) in enumerate(wanted, 1):
@@ -76,9 +81,9 @@ def reproduce(
             raise typer.Exit(130) from error
         found = compare_with(source.reader, source.config, held, outcomes, differences)
         verdict = _verdict(held, outcomes, found)
-        metric = source.metric
+        metric, address = source.metric, source.address
     if json:
-        print_json(_document(held, outcomes, found, verdict, differences, notes))
+        print_json(_document(address, held, outcomes, found, verdict, differences, notes))
     else:
         _print(metric, held, outcomes, found, verdict, notes)
     if not verdict.is_reproduced:
@@ -128,7 +133,6 @@ def _print(
     from scheduler.cli import texts
 
     console = screen()
-    console.print(texts.line(f"#{held.experiment.id} {held.experiment.title}", "bold"))
     for each in held.trials:
         if each.outcome is not None:
             words = _figure(each.outcome)
@@ -184,6 +188,7 @@ def _sentences(metric: str, found: "Comparison | None", verdict: "Verdict") -> l
 
 
 def _document(
+    address: str,
     held: "Recorded",
     outcomes: "Mapping[tuple[int, int], Outcome]",
     found: "Comparison | None",
@@ -223,6 +228,7 @@ def _document(
         if each.outcome is not None
     ]
     return {
+        "path": address,
         "experiment": held.experiment.id,
         "verdict": verdict,
         "why": found.why if found else "",

@@ -12,6 +12,7 @@ from scheduler.cli.reading import (
     TokenFileOption,
     UrlOption,
     choose,
+    one_name,
     print_json,
     screen,
 )
@@ -42,7 +43,7 @@ def status(
 
     from scheduler.cli import texts
 
-    with choose(study or argument, url, token_file) as source:
+    with choose(one_name(argument, study), url, token_file) as source:
         live, is_running = source.live()
         leaders = list(source.leaders(LEADERS))
         order = source.order()
@@ -82,7 +83,7 @@ def top(
 
     from scheduler.cli.view import render
 
-    with choose(study or argument, url, token_file) as source:
+    with choose(one_name(argument, study), url, token_file) as source:
         live, is_running = source.live()
         if json:
             print_json(live)

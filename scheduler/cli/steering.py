@@ -12,6 +12,7 @@ from scheduler.cli.reading import (
     UrlOption,
     choose,
     find_experiment,
+    one_name,
 )
 from scheduler.cli.sending import deliver
 from scheduler.cli.show import ExperimentArgument
@@ -30,7 +31,7 @@ def pause(
     """
     from scheduler.study.letters import Pause
 
-    with choose(study or argument, url, token_file) as source:
+    with choose(one_name(argument, study), url, token_file) as source:
         done = "paused: running trials end, nothing new starts; go on with: autoresearch unpause"
         deliver(source, Pause(), done, json=json)
 
@@ -48,7 +49,7 @@ def unpause(
     """
     from scheduler.study.letters import Unpause
 
-    with choose(study or argument, url, token_file) as source:
+    with choose(one_name(argument, study), url, token_file) as source:
         deliver(source, Unpause(), "it goes on", json=json)
 
 
@@ -71,7 +72,7 @@ def stop(
     """
     from scheduler.study.letters import Stop
 
-    with choose(study or argument, url, token_file) as source:
+    with choose(one_name(argument, study), url, token_file) as source:
         how = (
             "running trials are cut short and run again when it is resumed"
             if now

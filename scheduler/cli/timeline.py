@@ -14,6 +14,7 @@ from scheduler.cli.reading import (
     TokenFileOption,
     UrlOption,
     choose,
+    one_name,
     print_json,
     screen,
 )
@@ -52,7 +53,7 @@ def timeline(
     """
     if plot is not None:
         check_png(plot)
-    with choose(study or argument, url, token_file) as source:
+    with choose(one_name(argument, study), url, token_file) as source:
         found, name = source.timeline(hours), source.name
     paths = [path for path in (output, plot) if path is not None]
     if output is not None:

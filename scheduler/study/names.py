@@ -27,8 +27,10 @@ def resolve_study(
 
     A plain word lies under `studies_folder()`; anything with a separator, `.` or `~` is a path as
     it is. None: `study.path` of the config, else the preset's name; `preset` is the name of the
-    configuration in use (see `config_file.find_source`).
+    configuration in use (see `config_file.find_source`). Raises UsageError for an empty name.
     """
+    if wanted is not None and not str(wanted).strip():
+        raise UsageError("a study's name is empty; give it one, or none for the default")
     if wanted is None and config is not None:
         wanted = config.study.path
     text = str(wanted or preset or "study")

@@ -66,7 +66,9 @@ def test_a_budget_of_steps_gives_the_same_figure_again(folder: StudyFolder, caps
 
 def test_other_seeds_are_judged_by_the_interval(folder: StudyFolder, capsys: Output) -> None:
     assert call("reproduce", 0, folder.path, "--trial", 2, "--repeats", 2) == 0
-    text = " ".join(capsys.readouterr().out.split())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("#0 of ")
+    text = " ".join(" ".join(lines).split())
     for part in ("study trial 2, seed 1", "here seed 1", "here seed 2", "sigma"):
         assert part in text
     assert "within the interval: reproduced" in text

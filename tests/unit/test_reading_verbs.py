@@ -64,6 +64,39 @@ def test_without_a_name_the_latest_study_is_read(
     assert document(capsys)["name"] == "s"
 
 
+@pytest.mark.parametrize("verb", [("export",), ("plot",), ("serve",), ("reproduce", "1")])
+def test_verbs_that_read_a_folder_take_no_other_study_than_the_one_behind_the_url(
+    folder: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(folder.parents[1])
+    monkeypatch.setenv("AUTORESEARCH_URL", "http://127.0.0.1:1")
+    assert call(*verb) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "name the study, or unset AUTORESEARCH_URL" in output.err
+    assert output.err.count("\n") == 1
+
+
+def test_a_study_that_is_named_goes_before_the_url(
+    folder: Path, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTORESEARCH_URL", "http://127.0.0.1:1")
+    assert call("export", "-o", tmp_path / "a.tsv", "-s", folder) == 0
+    assert call("status", folder) == 0
+
+
+@pytest.mark.parametrize("verb", ["status", "top", "report", "timeline", "pause"])
+def test_two_names_for_one_study_are_refused(folder: Path, capsys: Output, verb: str) -> None:
+    assert call(verb, "other", "-s", folder) == 2
+    assert "these are two studies, name one" in capsys.readouterr().err
+
+
+def test_an_empty_name_is_refused(capsys: Output) -> None:
+    assert call("run", "") == 2
+    assert "a study's name is empty" in capsys.readouterr().err
+    assert call("status", "-s", "") == 2
+
+
 def test_a_running_study_is_shown_from_its_live_view(folder: Path, capsys: Output) -> None:
     with Reader(folder / "study.db") as reader:
         live = Live(at=time.time(), study=replace(reader.study(), slots=77))
