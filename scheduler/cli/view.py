@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scheduler.cli import texts
+from scheduler.figures import glance
 from scheduler.rules.states import StudyState
 from scheduler.study.records import InstructionRecord, Live, SlotView
 
@@ -212,7 +213,7 @@ def _slot(slot: SlotView) -> tuple[RenderableType, ...]:
         Text(_phase(slot)),
         ProgressBar(total=1.0, completed=min(1.0, max(0.0, slot.fraction))),
         str(slot.step) if slot.step else texts.NONE,
-        texts.NONE if slot.loss is None else f"{slot.loss:.3f}",
+        texts.NONE if slot.loss is None else glance(slot.loss),
         _rate(slot.tokens_per_second),
     )
 

@@ -7,6 +7,7 @@ from html import escape
 from nicegui import ui
 
 from scheduler.api.dashboard import words
+from scheduler.figures import glance
 from scheduler.rules.states import ExperimentState
 
 
@@ -86,7 +87,7 @@ def sparkline(points: Sequence[tuple[int, float]]) -> str:
     )
     return (
         '<svg viewBox="0 0 200 36" preserveAspectRatio="none" width="100%" height="36" role="img"'
-        f' aria-label="training loss from {points[0][1]:.3f} to {points[-1][1]:.3f}">'
+        f' aria-label="training loss from {glance(points[0][1])} to {glance(points[-1][1])}">'
         f'<polyline points="{path}" fill="none" stroke="#2f81f7" stroke-width="1.5"'
         ' vector-effect="non-scaling-stroke"/></svg>'
     )

@@ -7,6 +7,7 @@ from nicegui import ui
 from scheduler.api.dashboard import words
 from scheduler.api.dashboard.panels import sparkline
 from scheduler.api.dashboard.snapshot import Snapshot
+from scheduler.figures import glance
 from scheduler.study.records import SlotView
 
 MOST = 32  # cards: a cluster of hundreds is told in a sentence
@@ -83,7 +84,7 @@ def _figures(slot: SlotView) -> str:
     if slot.step:
         parts.append(f"step {slot.step:,}")
     if slot.loss is not None:
-        parts.append(f"loss {slot.loss:.4f}")
+        parts.append(f"loss {glance(slot.loss)}")
     if slot.tokens_per_second:
         parts.append(f"{slot.tokens_per_second:,.0f} tokens/s")
     return " · ".join(parts)

@@ -46,8 +46,6 @@ def difference(value: float | None, reference: float | None) -> str:
     """Against another one, with its sign."""
     if value is None or reference is None:
         return NONE
-    if value == reference:
-        return "\N{PLUS-MINUS SIGN}0"
     return figures.change(value - reference).replace("-", "\N{MINUS SIGN}")
 
 
