@@ -8,6 +8,7 @@ ends them. What was not sent in the end is said, with the command that sends it.
 
 import asyncio
 import os
+import shlex
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
@@ -82,7 +83,7 @@ class Tracking:
         with suppress(TimeoutError):
             await asyncio.wait_for(listening, 1.0)  # what it started may hold the pipe
         if code:
-            send = f"autoresearch export -s {self._folder} --format {name}"
+            send = f"autoresearch export -s {shlex.quote(str(self._folder))} --format {name}"
             self._say(f"{name}: not all was sent; see tracked/{name}.log. To send it: {send}")
 
 

@@ -8,6 +8,7 @@ crash, finds the first one's reply: that is a matter of the study's database, no
 """
 
 import hashlib
+import shlex
 from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -103,7 +104,8 @@ def _not_running(context: Context, letter: AnyLetter) -> HTTPException:
         detail = "the study is starting, or has just ended; ask again in a moment"
         return HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "2"})
     what = "there is nothing to cancel" if isinstance(letter, Cancel) else "it can't be told this"
-    detail = f"the study does not run: {what}; go on with: autoresearch run {context.folder.name}"
+    resume = f"autoresearch run {shlex.quote(context.folder.name)}"
+    detail = f"the study does not run: {what}; go on with: {resume}"
     return HTTPException(HTTPStatus.CONFLICT, detail)
 
 

@@ -4,6 +4,7 @@ In: a folder, which may hold a study that runs. Out: a `Source` (see `source.py`
 written but letters in the study's mailbox.
 """
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ class LocalSource:
         self.self_reported = config.task.self_reported
         self.measurement = measurement(config.task)
         self.editable = editable_of(config.task)
-        self.resume = f"autoresearch run {folder.path}"
+        self.resume = f"autoresearch run {shlex.quote(str(folder.path))}"
 
     def live(self) -> tuple[Live, bool]:
         """From its live view, else from its database."""

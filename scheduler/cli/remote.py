@@ -6,6 +6,7 @@ but nothing of the server is imported: that would take longer than the answer.
 """
 
 import re
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -162,7 +163,7 @@ class RemoteSource:
         self.name, self.metric, self.minimize = study.name, study.metric, study.goal == "minimize"
         self.self_reported, self.editable = study.self_reported, study.editable
         self.measurement = study.measurement
-        self.resume = f"autoresearch run {study.name}, where its folder is"
+        self.resume = f"autoresearch run {shlex.quote(study.name)}, where its folder is"
 
     def _study(self) -> tuple[_Study, float]:
         """The study, and the time on the server's clock."""

@@ -4,6 +4,7 @@ Looks at the cluster before anything is sent, sends this version of the code wit
 files, and says how to follow, to stop and to go on. The study lies on the cluster's head.
 """
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -172,12 +173,15 @@ def _keys(models: tuple[str, ...], wanted: bool, file: str | None) -> dict[str, 
 
 def _tell(job: str, name: str, address: str, grace: int) -> None:
     place = name if name.startswith(("/", "~")) else f"~/autoresearch/studies/{name}"
+    asked = f"autoresearch status -s {place}"
+    if shlex.quote(place.lstrip("~")) != place.lstrip("~"):  # the head's shell reads it once more
+        asked = shlex.quote(f"autoresearch status -s {shlex.quote(place)}")
     typer.echo(f"job     {job}\nstudy   {place} on the head")
     typer.echo(
         f"\nnext (where the cluster has a token: export RAY_AUTH_MODE=token):\n"
         f"  ray job logs -f {job} --address {address}   follow it\n"
         f"  ray job stop {job} --address {address}      end it; trials have {grace} s\n"
-        f"  ssh HEAD autoresearch status -s {place}   the leaderboard\n"
+        f"  ssh HEAD {asked}   the leaderboard\n"
         "  the same command again                      go on where it ended"
     )
 

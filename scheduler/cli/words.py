@@ -223,13 +223,14 @@ def _result(live: Live) -> str:
 
 
 def _next_steps(study: Study, name: str, options: str) -> list[str]:
+    plot, name = shlex.quote(f"{name}/progress.png"), shlex.quote(name)
     again = f"autoresearch run {name}"
     rows: list[tuple[str, str]] = []
     if study.champion is not None:
         rows += [
             (f"autoresearch status {name}", "the leaderboard"),
             (f"autoresearch best -s {name}", "the best code"),
-            (f"{name}/progress.png", "the plot"),
+            (plot, "the plot"),
         ]
         if study.champion.number > 1:
             number = study.champion.experiment

@@ -122,7 +122,7 @@ class Offer:
         yaml, program = (shlex.quote(str(path)) for path in self.paths(target))
         here = Path.cwd()
         inside = folder is not None and (here == folder or here.is_relative_to(folder))
-        study = shlex.quote(str(target / "study")) if inside else self.name
+        study = shlex.quote(str(target / "study")) if inside else shlex.quote(self.name)
         return f"autoresearch run {study} --config {yaml} --program {program}"
 
     def summary(self) -> Iterator[str]:

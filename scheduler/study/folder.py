@@ -19,6 +19,7 @@ database, exports and artifacts are written by others; names of studies are reso
 """
 
 import os
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +173,8 @@ class StudyFolder:
         """The study's configuration. Raises UsageError where there is no study."""
         if not self.exists:
             raise UsageError(
-                f"{self.path}: no study here; start one with: autoresearch run {self.path}"
+                f"{self.path}: no study here; start one with: "
+                f"autoresearch run {shlex.quote(str(self.path))}"
             )
         return read_config(self.config)
 

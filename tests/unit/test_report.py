@@ -85,6 +85,14 @@ def test_comments_of_the_directions_stay_out(tmp_path: Path) -> None:
     assert "your aims" not in text
 
 
+def test_its_commands_name_the_study(tmp_path: Path) -> None:
+    study = StudyFolder(make_study(tmp_path / "we ird ü", 4))
+    text = files_of(study)["report.md"].decode()
+    assert "autoresearch best -o train.py -s 'we ird ü'" in text
+    odd = StudyFolder(make_study(tmp_path / "a\nrm b", 4))
+    assert "-s STUDY" in files_of(odd)["report.md"].decode()
+
+
 def test_where_no_repeat_differs_the_report_makes_up_no_chance(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

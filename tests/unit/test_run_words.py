@@ -1,11 +1,17 @@
 """What `run` says of a repository before it starts."""
 
+import shlex
 from pathlib import Path
+
+import pytest
 
 from agent.proposal import Proposal
 from scheduler.briefings import Circumstances, write_briefing
-from scheduler.cli.words import forecast, unfilled
+from scheduler.cli.local import open_folder
+from scheduler.cli.submit_job import _tell
+from scheduler.cli.words import ending, forecast, unfilled
 from scheduler.cluster import Bundles
+from scheduler.errors import UsageError
 from scheduler.rules.events import RequestProposals
 from scheduler.session import Capacity, Materials
 from scheduler.study.config import Config
@@ -13,7 +19,9 @@ from scheduler.study.directions import places
 from scheduler.study.directions import said as said_of
 from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
+from scheduler.study.records import Live
 from scheduler.study.task_section import MetricSection, TaskSection
+from tests.fixtures.verbs import Output
 from tests.synthetic import make_study
 from workers import Resources
 from workers.bundle import Bundle
@@ -75,3 +83,29 @@ def test_models_are_told_no_comments_of_the_directions(tmp_path: Path) -> None:
         program = write_briefing(reader, Config(), request, now).program
     assert "Lower the loss." in program
     assert "what you" not in program
+
+
+NAME = "studies/we ird ü"
+
+
+def test_commands_that_are_offered_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
+    study = make_study(tmp_path / NAME, 20, seed=3)
+    with Reader(study / "study.db") as reader:
+        words = ending(Live(at=0.0, study=reader.study()), NAME)
+    commands = [line.strip() for line in words.splitlines() if " autoresearch " in line]
+    assert len(commands) >= 4
+    assert all(NAME in shlex.split(each) for each in commands)
+    with open_folder(StudyFolder(study)) as source:
+        assert shlex.split(source.resume) == ["autoresearch", "run", str(study)]
+    with pytest.raises(UsageError) as error:
+        StudyFolder(tmp_path / "no ne").load_config()
+    assert f"'{tmp_path}/no ne'" in str(error.value)
+
+
+def test_a_job_is_followed_by_commands_for_two_shells(capsys: Output) -> None:
+    for name in ("we ird", "plain"):
+        _tell("job", name, "http://head:8265", 60)
+    first, second = (x for x in capsys.readouterr().out.splitlines() if "ssh HEAD" in x)
+    remote = shlex.split(first)[2]
+    assert shlex.split(remote)[3] == "~/autoresearch/studies/we ird"
+    assert "ssh HEAD autoresearch status -s ~/autoresearch/studies/plain" in second

@@ -1,5 +1,7 @@
 """How to get these figures again, and what they rest on."""
 
+import shlex
+
 import yaml
 
 from scheduler.study.report import wording
@@ -61,7 +63,8 @@ def _words(material: Material) -> str:
 
 def _commands(material: Material) -> str:
     best = material.champion.experiment.id if material.champion else 0
-    name = material.name if material.name.replace("-", "").replace("_", "").isalnum() else "STUDY"
+    # A name that is more than one line of printed text could pretend to be another command.
+    name = shlex.quote(material.name) if sentence(material.name) == material.name else "STUDY"
     return "\n".join(
         (
             f"autoresearch reproduce {best} {name}",
