@@ -1,11 +1,14 @@
-"""Why a study stopped or paused, in words for a person.
+"""Why a study stopped or paused, and why the best figure need not be the champion's, in words.
 
-In: a study's state with its reason. Out: text. Shared by the command line, the pages and the
-webhook, so that all of them say the same. Decides nothing.
+In: a study's state with its reason, the first of its leaderboard. Out: text for a person. Shared by
+the command line, the pages and the webhook, so that all of them say the same. Decides nothing.
 """
 
-from scheduler.rules.states import StopReason
-from scheduler.study.records import Study
+from collections.abc import Sequence
+from itertools import takewhile
+
+from scheduler.rules.states import ExperimentState, StopReason
+from scheduler.study.records import Experiment, Study
 
 REASONS = {
     StopReason.MAX_EXPERIMENTS: "stop.max_experiments is reached",
@@ -27,3 +30,15 @@ REASONS = {
 def why(study: Study) -> str:
     """Why the study is in its state, as far as there is something to say; else ""."""
     return study.text or (REASONS[study.reason] if study.reason else "")
+
+
+def above(leaders: Sequence[Experiment], champion: int | None) -> str:
+    """Which of these, the best first, stand above the champion and were not kept; else ""."""
+    if champion is None:
+        return ""
+    before = takewhile(lambda each: each.id != champion, leaders)
+    passed = [f"#{each.id}" for each in before if each.state is ExperimentState.DISCARD]
+    if not passed:
+        return ""
+    names = ", ".join(passed)
+    return f"above the champion, and not kept: {names}; by one trial, or not shown to be better"

@@ -42,6 +42,7 @@ def status(
     from rich.text import Text
 
     from scheduler.cli import texts
+    from scheduler.reasons import above
 
     with choose(one_name(argument, study), url, token_file) as source:
         live, is_running = source.live()
@@ -59,12 +60,15 @@ def status(
     if len(live.study.arms) > 1:
         console.print(Text("\nwho proposes", style="bold"))
         console.print(texts.arms(live.study.arms))
-    reference = live.study.champion.metric if live.study.champion else None
+    champion = live.study.champion
+    reference = champion.metric if champion else None
     on = live.champion.hardware if live.champion else None
     for heading, rows in (("leaderboard", leaders), ("latest", live.recent[:LATEST])):
         if rows:
             console.print(Text(f"\n{heading}", style="bold"))
             console.print(texts.experiments(list(rows), source.metric, reference, on))
+        if rows is leaders and (words := above(leaders, champion.experiment if champion else None)):
+            console.print(Text(f"{words} (autoresearch show ID says why)", style="dim"))
 
 
 def top(

@@ -17,6 +17,7 @@ from scheduler.study.live import write_live
 from scheduler.study.reader import Reader
 from scheduler.study.records import Live
 from scheduler.study.store import Store
+from tests.fixtures.confirmed_study import make_confirmed
 from tests.fixtures.verbs import Output, call, document
 from tests.synthetic import make_study
 
@@ -44,6 +45,23 @@ def test_status_says_where_the_study_stands(folder: Path, capsys: Output) -> Non
     for part in ("stopped", "stop.max_experiments", "champion", "from the baseline", "leaderboard"):
         assert part in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_status_says_that_a_lucky_figure_above_the_champion_was_not_kept(
+    tmp_path: Path, capsys: Output
+) -> None:
+    folder = make_confirmed(tmp_path / "s", 20, seed=3)
+    with Reader(folder / "study.db") as reader:
+        champion = reader.study().champion
+        assert champion is not None
+        other = next(e for e in reader.experiments() if e.state is ExperimentState.DISCARD)
+    store = Store(folder / "study.db")
+    for metric, there in ((champion.metric - 0.01, True), (champion.metric + 0.01, False)):
+        store._db.execute("UPDATE experiment SET metric = ? WHERE id = ?", (metric, other.id))
+        assert call("status", folder) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert (f"above the champion, and not kept: #{other.id}; by one" in text) is there
+    store.close()
 
 
 def test_status_as_json_has_numbers_and_nulls(folder: Path, capsys: Output) -> None:

@@ -14,6 +14,7 @@ from scheduler.api.dashboard.snapshot import Snapshot
 from scheduler.api.dashboard.tables import Arms, Experiments
 from scheduler.api.dashboard.told import Told
 from scheduler.api.dashboard.visitor import Visitor, Visitors
+from scheduler.reasons import above
 from scheduler.study.records import Study
 
 FACTS = (
@@ -63,6 +64,7 @@ class _Page:
                     self._told = Told(visitor)
                 with panel("Leaderboard"):
                     self._leaders = Experiments(context.metric, "Leaderboard")
+                    self._above = ui.label().classes("text quiet")
                 with panel("Lineage of what was kept"):
                     self._lineage = Lineage()
             with ui.element("div").classes("column-of-panels"):
@@ -88,6 +90,9 @@ class _Page:
         self._queue.show(now.queue, None)
         on = now.leaders[0].hardware if now.leaders else ""  # today's champion's class
         self._leaders.show(now.leaders, reference, on)
+        passed = above(now.leaders, best.experiment if best else None)
+        self._above.set_text(f"{passed} (their pages say why)")
+        self._above.set_visibility(bool(passed))
         self._recent.show(now.recent, reference, on)
         self._lineage.show(now.kept, best.experiment if best else None)
         self._arms.show(now.study.arms)
