@@ -1,4 +1,4 @@
-"""How measured numbers are written for people: metrics, differences of them, and their errors.
+"""How numbers are written for people: metrics, differences of them, their errors, and how many.
 
 In: a number in units of the metric. Out: text, with the six decimals that everyone is used to as
 long as they say something, and significant digits where they would not: a loss of 2e-09 is no
@@ -32,3 +32,14 @@ def change(value: float) -> str:
 def glance(value: float) -> str:
     """A loss as it goes by, where there is little room: `3.142`, `0.0123`, `1.2e-05`."""
     return f"{value:.3g}" if abs(value) < LEAST_LOSS or abs(value) >= MOST_LOSS else f"{value:.3f}"
+
+
+def count(number: float, one: str, more: str = "") -> str:
+    """Such as `1 call`, `1,200 calls`, `2.5 degrees of freedom`."""
+    written = f"{number:,}" if isinstance(number, int) else f"{number:.3g}"
+    return f"{written} {one if number == 1 else more or one + 's'}"
+
+
+def degrees_of_freedom(number: float) -> str:
+    """What a sigma rests on: `1 degree of freedom`, `12 degrees of freedom`."""
+    return count(number, "degree of freedom", "degrees of freedom")

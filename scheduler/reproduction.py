@@ -7,9 +7,10 @@ needed, so that it may be running, or lie in a folder that can only be read.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from statistics import fmean
 
 from scheduler.errors import UsageError
 from scheduler.gpus import choose_gpus
@@ -22,8 +23,10 @@ from scheduler.study.judged import noise_of
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, TrialRecord
 from scheduler.study.sessions import SessionRecord, sessions_of
+from scheduler.study.task_section import BUNDLED
 from workers import Outcome, Progress
 
+PACE = 0.2  # of the study's steps: what so many more or fewer give is another figure
 TOLD = ("torch", "autoresearch-ray")  # versions that figures depend on
 
 
@@ -166,4 +169,24 @@ def compare_with(
         chosen=held.experiment.state is ExperimentState.KEEP,
         exact=config.budget.steps is not None,
         differs="; ".join(differences),
+        least=0.0 if config.task.source == BUNDLED else None,  # bits per byte
+    )
+
+
+def pace(config: Config, held: Recorded, outcomes: Iterable[Outcome]) -> str:
+    """That this machine made another number of steps in the budget; "" where about as many."""
+    if config.budget.steps is not None:
+        return ""
+    here = [each for each in outcomes if each.metric is not None and each.steps]
+    classes = {each.hardware for each in here}
+    known = [t.outcome for t in held.trials if t.outcome and t.outcome.metric is not None]
+    there = [each for each in known if each.steps and each.hardware in classes]
+    if not there:
+        return ""
+    ours, theirs = fmean(each.steps for each in here), fmean(each.steps for each in there)
+    if abs(ours - theirs) <= PACE * theirs:
+        return ""
+    return (
+        f"in the same budget this machine trained {ours:,.0f} steps, and the study's "
+        f"{theirs:,.0f}: that alone gives another figure"
     )

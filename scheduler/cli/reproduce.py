@@ -15,7 +15,7 @@ from scheduler.cli.reading import (
     screen,
 )
 from scheduler.cli.show import ExperimentArgument
-from scheduler.figures import amount, change, figure
+from scheduler.figures import amount, change, degrees_of_freedom, figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +51,7 @@ def reproduce(
     """
     from scheduler.cli import texts
     from scheduler.errors import UsageError
-    from scheduler.reproduction import Bench, compare_with, recorded, seeds_for
+    from scheduler.reproduction import Bench, compare_with, pace, recorded, seeds_for
     from scheduler.study.live import read_live
 
     if trial is not None and seed is not None:
@@ -81,6 +81,8 @@ def reproduce(
             raise typer.Exit(130) from error
         found = compare_with(source.reader, source.config, held, outcomes, differences)
         verdict = _verdict(held, outcomes, found)
+        if words := pace(source.config, held, outcomes.values()):
+            notes.insert(0, words)
         metric, address = source.metric, source.address
     if json:
         print_json(_document(address, held, outcomes, found, verdict, differences, notes))
@@ -163,18 +165,18 @@ def _sentences(metric: str, found: "Comparison | None", verdict: "Verdict") -> l
         }.get(verdict, ["it failed in the study, and has a figure here: nothing to compare with"])
     difference = f"difference {change(found.difference)}"
     lines = []
-    if found.half is not None:
-        noise = found.noise
-        low, high = found.expected - found.half, found.expected + found.half
+    if found.interval is not None:
+        noise, (low, high) = found.noise, found.interval
         over = f"{found.counted} trial{'s' * (found.counted != 1)} of the study"
         lines.append(
             f"expected {metric} {figure(found.expected)} over {over}; 95 % of new means lie "
             f"between {figure(low)} and {figure(high)} (sigma {amount(noise.sigma or 0.0)}, "
-            f"{noise.degrees:g} degrees of freedom"
+            f"{degrees_of_freedom(noise.degrees)}"
             f"{', from the trials made here' * found.own_noise})"
         )
     endings = {
-        Verdict.WITHIN: "within the interval: reproduced",
+        Verdict.WITHIN: "within the interval: reproduced"
+        + ", as far as such an interval can tell" * bool(found.caution),
         Verdict.OUTSIDE: "outside of the interval: not reproduced",
     }
     if found.identical and verdict is Verdict.WITHIN:
@@ -182,6 +184,8 @@ def _sentences(metric: str, found: "Comparison | None", verdict: "Verdict") -> l
     else:
         ending = endings.get(verdict, f"no verdict: {found.why}")
     lines.append(f"{difference}; {ending}")
+    if found.caution and verdict is Verdict.WITHIN:
+        lines.append(f"note: {found.caution}")
     if found.why and verdict is not Verdict.UNKNOWN:
         lines.append(f"note: {found.why}")
     return lines
@@ -197,10 +201,10 @@ def _document(
     notes: list[str],
 ) -> object:
     interval = None
-    if found is not None and found.half is not None:
+    if found is not None and found.interval is not None:
         interval = {
-            "low": found.expected - found.half,
-            "high": found.expected + found.half,
+            "low": found.interval[0],
+            "high": found.interval[1],
             "sigma": found.noise.sigma,
             "degrees": found.noise.degrees,
             "from": "here" if found.own_noise else "study",
@@ -232,6 +236,7 @@ def _document(
         "experiment": held.experiment.id,
         "verdict": verdict,
         "why": found.why if found else "",
+        "caution": found.caution if found and verdict is verdict.WITHIN else "",
         "expected": found.expected if found else None,
         "measured": found.measured if found else None,
         "difference": found.difference if found else None,

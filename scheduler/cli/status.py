@@ -63,12 +63,13 @@ def status(
     champion = live.study.champion
     reference = champion.metric if champion else None
     on = live.champion.hardware if live.champion else None
+    passed = above(leaders, champion.experiment if champion else None)
     for heading, rows in (("leaderboard", leaders), ("latest", live.recent[:LATEST])):
         if rows:
             console.print(Text(f"\n{heading}", style="bold"))
             console.print(texts.experiments(list(rows), source.metric, reference, on))
-        if rows is leaders and (words := above(leaders, champion.experiment if champion else None)):
-            console.print(Text(f"{words} (autoresearch show ID says why)", style="dim"))
+        if rows is leaders and passed:
+            console.print(Text(f"{passed} (autoresearch show ID says why)", style="dim"))
 
 
 def top(

@@ -38,6 +38,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from scheduler.figures import degrees_of_freedom
 from scheduler.rules.noise import SCREENING, Noise, repeats
 
 ROUNDING = 1e-12  # of a metric: a standard error below it is none, but an error of arithmetic
@@ -257,7 +258,7 @@ def _weigh(
     names = {"keep": "kept", "discard": "discarded", "more": "undecided"}
     words = f"{names[verdict]}: {_within(effect, error)} over {_seeds(ours)}, p = {p:.2g}{why}"
     if degrees < FEW:
-        words += f" (sigma rests on {degrees:.3g} degrees of freedom only)"
+        words += f" (sigma rests on {degrees_of_freedom(degrees)} only)"
     needed = _missing(more, theirs, barred)
     return Evidence(verdict, effect, error, len(ours), p, words, more, needed)
 

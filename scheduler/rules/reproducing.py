@@ -5,7 +5,7 @@ hardware, and the study's noise. Out: a verdict with the prediction interval tha
 interval is that of Student's t for a new mean of the same code on the same hardware, centred on
 the study's trials without the first, by which a kept experiment was chosen; where that is the
 only one, the words say so. Figures of different classes of hardware are set side by side and not
-judged.
+judged. An interval that says little, and why, is told beside the verdict.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
 
+from scheduler.figures import degrees_of_freedom
 from scheduler.rules.estimate import estimate
-from scheduler.rules.evidence import ROUNDING
+from scheduler.rules.evidence import FEW, ROUNDING
 from scheduler.rules.intervals import half_width
 from scheduler.rules.noise import Noise
+
+WIDE = 0.1
+"""Half an interval, as a part of what is expected, from which on hardly anything is outside of it:
+edits that are kept move a metric by a few per cent at most."""
 
 
 class Verdict(StrEnum):
@@ -57,6 +62,28 @@ class Comparison:
     own_noise: bool  # it is that of the new trials, as the study knows none
     identical: bool  # every new figure equals the study's of the same seed and hardware
     why: str  # there is no verdict, or what else has to be known; "": nothing
+    least: float | None = None  # the metric can't be lower; None: it may be any number
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Between what new means lie, in 95 % of the cases; None: not judged."""
+        if self.half is None:
+            return None
+        low = self.expected - self.half
+        return low if self.least is None else max(low, self.least), self.expected + self.half
+
+    @property
+    def caution(self) -> str:
+        """Why being within the interval says little; "" where it says what it should."""
+        if not self.half or self.identical:
+            return ""
+        found = []
+        if self.noise.degrees < FEW:
+            found.append(f"sigma rests on {degrees_of_freedom(self.noise.degrees)} only")
+        if self.half > WIDE * abs(self.expected):
+            share = f"{100 * self.half / abs(self.expected):.0f} %" if self.expected else "all"
+            found.append(f"the interval reaches {share} of the figure to each side")
+        return f"{', and '.join(found)}: being within it says little" if found else ""
 
     @property
     def difference(self) -> float:
@@ -73,13 +100,14 @@ def compare(
     chosen: bool,
     exact: bool,
     differs: str = "",
+    least: float | None = None,
 ) -> Comparison:
     """Judge the new figures; both must have some.
 
     `baseline`: it was not chosen by its first trial. `chosen`: it was kept. `exact`: the budget is
     a number of steps, so that equal seeds give equal figures. `differs`: what else is not as it was
-    in the study, so that nothing can be said. Where the study knows no noise, that of several new
-    trials stands in.
+    in the study, so that nothing can be said. `least`: what no such metric can be below. Where the
+    study knows no noise, that of several new trials stands in.
     """
     here = now[0].hardware
     same = [each for each in study if each.hardware == here]
@@ -120,4 +148,6 @@ def compare(
                 "the study's only figure is the one by which it was chosen: such are lucky, and "
                 "most come out somewhat worse"
             )
-    return Comparison(verdict, expected, old.trials, measured, half, theirs, own, identical, why)
+    return Comparison(
+        *(verdict, expected, old.trials, measured, half, theirs, own, identical, why), least=least
+    )

@@ -152,7 +152,7 @@ def test_without_confirmations_the_words_say_that_luck_can_win() -> None:
 def test_the_words_say_so_where_sigma_is_hardly_known() -> None:
     noise = Noise().taking_all([1.0, 1.001])
     evidence = weigh({1: 0.9, 2: 0.9}, {1: 1.0, 2: 1.0}, noise, CRITERIA, minimize=True)
-    assert "sigma rests on 1 degrees of freedom only" in evidence.words
+    assert "sigma rests on 1 degree of freedom only" in evidence.words
 
 
 def test_repeats_that_are_all_equal_leave_no_doubt_and_give_no_p() -> None:

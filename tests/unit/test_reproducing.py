@@ -1,10 +1,19 @@
 """The verdict on a figure that was measured again."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from scheduler.cli.reproduce import _sentences
+from scheduler.reproduction import pace, recorded
 from scheduler.rules.intervals import half_width, sigma_range
 from scheduler.rules.noise import Noise
 from scheduler.rules.reproducing import Comparison, Figure, Verdict, compare
+from scheduler.study.folder import StudyFolder
+from scheduler.study.reader import Reader
+from scheduler.study.sections import BudgetSection
+from tests.synthetic import make_study
 
 NOISE = {"cpu": Noise(squares=4 * 0.01**2, degrees=4)}  # sigma 0.01
 
@@ -102,3 +111,48 @@ def test_steps_with_the_same_seed_are_equal_or_something_differs() -> None:
 
 def test_equal_figures_of_a_time_budget_are_no_proof() -> None:
     assert judged(figures(1.0), figures(1.0), {}).verdict is Verdict.UNKNOWN
+
+
+def test_an_interval_that_says_little_is_said_to() -> None:
+    few = {"cpu": Noise(squares=0.2**2, degrees=1)}
+    found = judged(figures(4.05, 4.05), figures(3.24, first=9), few)
+    assert found.verdict is Verdict.WITHIN
+    assert "sigma rests on 1 degree of freedom only" in found.caution
+    assert "of the figure to each side: being within it says little" in found.caution
+    words = _sentences("val_bpb", found, found.verdict)
+    assert words[1].endswith("within the interval: reproduced, as far as such an interval can tell")
+    assert words[2] == f"note: {found.caution}"
+    many = judged(figures(4.0, 4.0), figures(4.0, first=9), {"cpu": Noise(19 * 0.01**2, 19)})
+    assert many.caution == ""
+    assert _sentences("loss", many, many.verdict)[-1].endswith("within the interval: reproduced")
+
+
+def test_no_interval_reaches_below_what_a_metric_can_be() -> None:
+    wide = {"cpu": Noise(squares=0.2**2, degrees=1)}
+    low, high = judged(figures(1.0, 1.0), figures(1.0, first=9), wide).interval or (0.0, 0.0)
+    assert low < 0
+    found = compare(
+        *(figures(1.0, 1.0), figures(1.0, first=9), wide),
+        baseline=False,
+        chosen=True,
+        exact=False,
+        least=0.0,
+    )
+    assert found.interval == (0.0, high)
+    assert "between 0 and" in _sentences("val_bpb", found, found.verdict)[0]
+
+
+def test_another_number_of_steps_in_the_same_seconds_is_told(tmp_path: Path) -> None:
+    study = StudyFolder(make_study(tmp_path / "s", 2, seed=3))
+    with Reader(study.database) as reader:
+        held = recorded(reader, 0)
+    theirs = next(t.outcome for t in held.trials if t.outcome is not None)
+    assert theirs.steps
+    more = replace(theirs, steps=2 * theirs.steps)
+    config = study.load_config()
+    words = f"this machine trained {more.steps:,} steps, and the study's {theirs.steps:,}"
+    assert words in pace(config, held, [more])
+    assert pace(config, held, [theirs]) == ""
+    assert pace(config, held, [replace(more, device="another")]) == ""
+    steps = config.model_copy(update={"budget": BudgetSection(steps=9, seconds=None)})
+    assert pace(steps, held, [more]) == ""

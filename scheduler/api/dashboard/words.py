@@ -66,7 +66,7 @@ def dollars(value: float | None) -> str:
 
 def count(number: int, one: str, more: str = "") -> str:
     """Such as `1 call`, `1,200 calls`."""
-    return f"{number:,} {one if number == 1 else more or one + 's'}"
+    return figures.count(number, one, more)
 
 
 def experiments(study: Study) -> str:

@@ -38,7 +38,7 @@ def chance(p: float | None) -> str:
 
 def count(number: int, one: str, more: str = "") -> str:
     """Such as `1 call`, `1,200 calls`."""
-    return f"{number:,} {one if number == 1 else more or one + 's'}"
+    return figures.count(number, one, more)
 
 
 def duration(seconds: float) -> str:
