@@ -1,5 +1,6 @@
 """The verbs `tell` and `instructions`: what a person asks for while the study runs."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,7 @@ from scheduler.cli.reading import (
     screen,
 )
 from scheduler.cli.sending import finish
-from scheduler.cli.source import Fate
+from scheduler.cli.source import Fate, Sent
 
 if TYPE_CHECKING:
     from scheduler.cli.source import Source
@@ -36,7 +37,7 @@ def tell(
         ),
     ] = None,
     withdraw: Annotated[
-        int | None, typer.Option("--withdraw", metavar="ID", help="Take an instruction back.")
+        str | None, typer.Option("--withdraw", metavar="ID", help="Take an instruction back.")
     ] = None,
     study: StudyOption = None,
     url: UrlOption = None,
@@ -51,7 +52,11 @@ def tell(
     from scheduler.errors import UsageError
     from scheduler.study.letters import LONGEST_TEXT, Instruct, Withdraw
 
-    if (text is None) == (withdraw is None):
+    if text is not None and withdraw is not None:
+        raise UsageError(
+            "a text and --withdraw: one queues an instruction, one takes one back; do one at a time"
+        )
+    if text is None and withdraw is None:
         raise UsageError('say what to look into: autoresearch tell "try a larger batch"')
     if text is not None and not 1 <= len(text.strip()) <= LONGEST_TEXT:
         raise UsageError(
@@ -61,15 +66,19 @@ def tell(
         letter: Instruct | Withdraw
         if text is None:
             assert withdraw is not None
-            _check_open(source, withdraw)
-            letter = Withdraw(instruction=withdraw)
+            if not withdraw.isdecimal():
+                _take_back(source, withdraw, json=json)
+                return
+            _check_open(source, int(withdraw))
+            letter = Withdraw(instruction=int(withdraw))
         else:
             letter = Instruct(text=text.strip(), priority=priority, lifetime=experiments)
         sent = source.send(letter)
         made = None
         if sent.fate is Fate.DONE:
             made = _find(source, sent.number)
-        finish(source, sent, _done(source, letter, sent.number), {"instruction": made}, json=json)
+        done, also = _words(source, letter, sent)
+        finish(source, sent, done, {"instruction": made}, json=json, also=also)
 
 
 def instructions(
@@ -92,11 +101,12 @@ def instructions(
     if not found and not waiting:
         console.print('none yet; queue one with: autoresearch tell "..."')
         return
-    console.print(texts.instructions(found, [each.text for each in waiting]))
+    console.print(texts.instructions(found, [(each.name, each.text) for each in waiting]))
     if source.self_reported and any(each.results for each in found):
         console.print(Text(f"figures: {texts.line(source.metric).plain}", style="dim"))
     if waiting:
-        console.print(Text("waiting: the study takes them up when it runs", style="dim"))
+        words = "waiting: the study takes them up when it runs"
+        console.print(Text(f"{words} (autoresearch tell --withdraw ID)", style="dim"))
 
 
 def _find(source: "Source", number: int | None) -> "InstructionRecord | None":
@@ -114,10 +124,32 @@ def _check_open(source: "Source", number: int) -> None:
         raise UsageError(f"instruction {number} is {found.state} already")
 
 
-def _done(source: "Source", letter: "Instruct | Withdraw", number: int | None) -> str:
+def _take_back(source: "Source", name: str, *, json: bool) -> None:
+    """Take an instruction back that no running study has taken up."""
+    from scheduler.errors import UsageError
+
+    letter = next((each for each in source.unread() if name in (each.name, each.key)), None)
+    if letter is None or not source.take_back(letter):
+        raise UsageError(
+            f"no instruction {name} waits in {source.where}; "
+            "their ids are in: autoresearch instructions"
+        )
+    sent = Sent(letter.key, "withdraw", Fate.DONE)
+    done = f"instruction {letter.name} is taken back: the study is not told of it"
+    finish(source, sent, done, {"instruction": None}, json=json)
+
+
+def _words(
+    source: "Source", letter: "Instruct | Withdraw", sent: Sent
+) -> tuple[str, tuple[str, ...]]:
+    """What to say where it was done, and what else is to be known of it."""
     if letter.kind == "withdraw":
-        return f"instruction {number} is withdrawn"
-    words = f"instruction {number} is queued; what came of it: autoresearch instructions"
+        return f"instruction {sent.number} is withdrawn", ()
+    also = []
+    if sent.fate is Fate.WAITING:
+        name = replace(letter, key=sent.key).name  # a server gives it a key of its own
+        also.append(f"its id until then: {name}, as in: autoresearch tell --withdraw {name}")
     if not source.has_models():
-        words += "\nno language model is set, and the tuner reads none: resume with --model NAME"
-    return words
+        also.append("no language model is set, and the tuner reads none: resume with --model NAME")
+    done = f"instruction {sent.number} is queued; what came of it: autoresearch instructions"
+    return done, tuple(also)

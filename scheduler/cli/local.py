@@ -112,6 +112,12 @@ class LocalSource:
 
         return [each for each in Desk(self.folder).waiting() if isinstance(each, Instruct)]
 
+    def take_back(self, letter: "Instruct") -> bool:
+        """From the mailbox."""
+        from scheduler.study.desk import Desk
+
+        return Desk(self.folder).take_back(letter.key)
+
     def notebook(self) -> NotebookRecord | None:
         """From the database."""
         return self.reader.notebook()

@@ -266,6 +266,13 @@ class RemoteSource:
             Instruct(key=e.key, at=e.at, text=e.text, priority=e.priority) for e in page.waiting
         ]
 
+    def take_back(self, letter: Instruct) -> bool:
+        """There is no request for it: it would race with a study that starts."""
+        raise UsageError(
+            f"{self.where}: an instruction that waits is taken back where the study's folder is: "
+            f"autoresearch tell --withdraw {letter.name} -s FOLDER"
+        )
+
     def notebook(self) -> NotebookRecord | None:
         """GET /notebook."""
         return self._notes(limit=1).notebook

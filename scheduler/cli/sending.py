@@ -4,7 +4,7 @@ In: a letter and the study that it is for. Out: a sentence or a JSON document. E
 it is done or will be; 1 where the study refused it, or does not run and it means nothing then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -30,9 +30,18 @@ def deliver(source: "Source", letter: "AnyLetter", done: str, *, json: bool) -> 
 
 
 def finish(
-    source: "Source", sent: Sent, done: str, more: Mapping[str, object], *, json: bool
+    source: "Source",
+    sent: Sent,
+    done: str,
+    more: Mapping[str, object],
+    *,
+    json: bool,
+    also: Sequence[str] = (),
 ) -> None:
-    """Say what came of a letter that was sent. `more` is for the JSON document alone."""
+    """Say what came of a letter that was sent. `more` is for the JSON document alone.
+
+    `also`: lines that follow where it was done or will be.
+    """
     from scheduler.cli import texts
     from scheduler.errors import StudyError
 
@@ -46,7 +55,8 @@ def finish(
         return
     if failed:
         raise StudyError(words)
-    screen().print(texts.block(words), soft_wrap=True)
+    for each in (words, *also):
+        screen().print(texts.block(each), soft_wrap=True)
 
 
 def otherwise(source: "Source", sent: Sent) -> str:

@@ -134,6 +134,9 @@ class Source(Protocol):
     def unread(self) -> "Sequence[Instruct]":
         """Instructions that no running study has taken up yet, oldest first."""
 
+    def take_back(self, letter: "Instruct") -> bool:
+        """Take one of these back; whether it was still there. Raises UsageError, StudyError."""
+
     def notebook(self) -> "NotebookRecord | None":
         """What the study has learned, condensed."""
 

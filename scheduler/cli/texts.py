@@ -208,10 +208,10 @@ def experiments(
     return Fitted(make)
 
 
-def instructions(rows: Sequence[Asked], waiting: Sequence[str]) -> Fitted:
+def instructions(rows: Sequence[Asked], waiting: Sequence[tuple[str, str]]) -> Fitted:
     """What people asked for, with what came of each: beside it, or below where it is narrow.
 
-    `waiting` are texts that the study has not taken up.
+    `waiting`: name and text of each that the study has not taken up.
     """
     lines = [
         (
@@ -222,7 +222,7 @@ def instructions(rows: Sequence[Asked], waiting: Sequence[str]) -> Fitted:
         )
         for each in rows
     ]
-    lines += [(NONE, "waiting", text, "") for text in waiting]
+    lines += [(name, "waiting", text, "") for name, text in waiting]
 
     def make(width: int) -> Table:
         beside = width >= NARROW

@@ -11,6 +11,7 @@ from scheduler.errors import NothingYet
 from scheduler.study.folder import StudyFolder
 from scheduler.study.letters import AnyLetter
 from scheduler.study.live import read_live
+from scheduler.study.lock import StudyLock
 from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from scheduler.study.records import Reply
@@ -40,6 +41,18 @@ class Desk:
     def waiting(self) -> list[AnyLetter]:
         """The letters that were not taken up yet, oldest first."""
         return self._mailbox.waiting()
+
+    def take_back(self, key: str) -> bool:
+        """Throw a letter away that waits for a study that does not run; whether it was there.
+
+        Nobody can start the study meanwhile. Raises StudyInUse where it runs.
+        """
+        lock = StudyLock(self._folder)
+        lock.acquire(named=False)
+        try:
+            return self._mailbox.remove(key)
+        finally:
+            lock.release()
 
     def is_running(self) -> bool:
         """Whether the study runs: it has given a sign of life within the last seconds."""

@@ -52,6 +52,11 @@ class Instruct(_Written):
     lifetime: Annotated[int, Field(ge=1, lt=2**31)] | None = None  # decisions until it expires
     kind: Literal["instruct"] = "instruct"
 
+    @property
+    def name(self) -> str:
+        """What a person calls it as long as it has no number: `w3fa2`."""
+        return f"w{self.key[-4:]}"
+
 
 @dataclass(frozen=True)
 class Withdraw(_Written):

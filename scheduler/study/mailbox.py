@@ -47,9 +47,13 @@ class Mailbox:
                         path.rename(path.with_suffix(UNREADABLE))
         return sorted(letters, key=lambda letter: (letter.at, letter.key))
 
-    def remove(self, key: str) -> None:
-        """Throw a letter away that was taken up."""
-        self._file(key).unlink(missing_ok=True)
+    def remove(self, key: str) -> bool:
+        """Throw a letter away that was taken up, or taken back; whether it lay there."""
+        try:
+            self._file(key).unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     def _file(self, key: str) -> Path:
         return self._inbox / f"{key}{SUFFIX}"

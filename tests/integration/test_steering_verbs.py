@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.errors import StudyInUse
 from scheduler.rules import events as ev
 from scheduler.rules.states import ExperimentState, StudyState
 from scheduler.study import desk
+from scheduler.study.letters import Instruct
 from scheduler.study.mailbox import Mailbox
 from scheduler.study.reader import Reader
 from tests.fixtures.acted_study import ActedStudy, script
@@ -236,6 +238,40 @@ def test_an_instruction_is_queued_listed_and_withdrawn(study: ActedStudy, capsys
     assert "instruction 1 is withdrawn" in capsys.readouterr().out
     assert call("tell", "--withdraw", 1, "-s", study.folder.path) == 2
     assert "withdrawn already" in capsys.readouterr().err
+
+
+def test_a_text_and_withdraw_are_two_things(study: ActedStudy, capsys: Output) -> None:
+    assert call("tell", "wider", "--withdraw", 1, "-s", study.folder.path) == 2
+    assert "do one at a time" in capsys.readouterr().err
+
+
+def test_an_instruction_that_waits_is_listed_and_taken_back(tmp_path: Path, capsys: Output) -> None:
+    with ActedStudy(tmp_path / "night") as study:
+        study.end_trial(1, 2.0)
+    assert call("tell", "wider", "-s", study.folder.path) == 0
+    text = capsys.readouterr().out
+    assert "it takes it up when it runs again" in text
+    assert "no language model is set, and the tuner reads none" in text
+    (letter,) = Mailbox(study.folder.inbox).waiting()
+    assert isinstance(letter, Instruct)
+    assert f"--withdraw {letter.name}" in text
+    assert call("instructions", "-s", study.folder.path) == 0
+    assert f"{letter.name}  waiting" in capsys.readouterr().out
+    assert call("tell", "--withdraw", "w", "-s", study.folder.path) == 2
+    assert "no instruction w waits" in capsys.readouterr().err
+    assert call("tell", "--withdraw", letter.name, "-s", study.folder.path) == 0
+    assert f"instruction {letter.name} is taken back" in capsys.readouterr().out
+    assert Mailbox(study.folder.inbox).waiting() == []
+    assert call("tell", "--withdraw", letter.name, "-s", study.folder.path) == 2
+
+
+def test_a_letter_to_a_study_that_runs_is_not_taken_back(study: ActedStudy) -> None:
+    study.reads_mail = False
+    letter = Instruct(text="wider")
+    Mailbox(study.folder.inbox).post(letter)
+    with pytest.raises(StudyInUse):
+        desk.Desk(study.folder).take_back(letter.key)
+    assert Mailbox(study.folder.inbox).waiting() == [letter]
 
 
 @pytest.mark.parametrize("columns", [40, 80])
