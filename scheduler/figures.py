@@ -35,11 +35,11 @@ def glance(value: float) -> str:
 
 
 def count(number: float, one: str, more: str = "") -> str:
-    """Such as `1 call`, `1,200 calls`, `2.5 degrees of freedom`."""
-    written = f"{number:,}" if isinstance(number, int) else f"{number:.3g}"
+    """Such as `1 call`, `1,200 calls`, `2.5 hours`."""
+    written = f"{number:,}" if isinstance(number, int) else f"{number:g}"
     return f"{written} {one if number == 1 else more or one + 's'}"
 
 
 def degrees_of_freedom(number: float) -> str:
     """What a sigma rests on: `1 degree of freedom`, `12 degrees of freedom`."""
-    return count(number, "degree of freedom", "degrees of freedom")
+    return count(round(number, 2), "degree of freedom", "degrees of freedom")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from scheduler.figures import figure
+from scheduler.figures import count, figure
 from scheduler.reasons import why
 from scheduler.rules.states import StudyState
 from scheduler.study.records import Live
@@ -106,12 +106,12 @@ def _champion(live: Live) -> str:
 
 
 def _result(live: Live) -> str:
-    count = f"{live.study.experiments} experiments"
+    many = count(live.study.experiments, "experiment")
     champion = live.study.champion
     if champion is None:
-        return f"{count}, none has a metric"
+        return f"{many}, none has a metric"
     return (
-        f"{count}, the best #{champion.experiment} with {live.metric} {figure(champion.metric)}"
+        f"{many}, the best #{champion.experiment} with {live.metric} {figure(champion.metric)}"
         + (_gain(live))
     )
 

@@ -4,11 +4,16 @@ In: a study's state with its reason, the first of its leaderboard. Out: text for
 the command line, the pages and the webhook, so that all of them say the same. Decides nothing.
 """
 
+import re
 from collections.abc import Sequence
 from itertools import takewhile
 
 from scheduler.rules.states import ExperimentState, StopReason
 from scheduler.study.records import Experiment, Study
+
+SAID = re.compile(r"^(?:kept|discarded):? |(?<=^the baseline), over \d+ trials?$")
+"""What a state says already; and of a baseline the trials that it had when it was decided, in older
+studies: others come after."""
 
 REASONS = {
     StopReason.MAX_EXPERIMENTS: "stop.max_experiments is reached",
@@ -30,6 +35,11 @@ REASONS = {
 def why(study: Study) -> str:
     """Why the study is in its state, as far as there is something to say; else ""."""
     return study.text or (REASONS[study.reason] if study.reason else "")
+
+
+def decision(experiment: Experiment) -> str:
+    """Why it was decided so, to stand after the word for its state: that is not said twice."""
+    return SAID.sub("", experiment.reason)
 
 
 def above(leaders: Sequence[Experiment], champion: int | None) -> str:

@@ -18,6 +18,7 @@ from scheduler.cli.reading import (
     screen,
 )
 from scheduler.cli.show import ExperimentArgument
+from scheduler.figures import count
 
 if TYPE_CHECKING:
     from scheduler.cli.local import LocalSource
@@ -145,12 +146,7 @@ def export(
     to_trackers.check(trackers, output)
     names = [each for each in names if each in FORMATS]
     if output is not None and names:
-        folder = output if len(names) > 1 else output.parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            why = "is a file" if folder.is_file() else f"can't be made ({error.strerror})"
-            raise UsageError(f"--output {output}: the folder {folder} {why}") from error
+        make_folder(output if len(names) > 1 else output.parent, f"--output {output}")
     with choose_here(study) as chosen:
         place = chosen.folder.path if output is None else output
         paths = {n: place / FORMATS[n] if place.is_dir() else place for n in names}
@@ -194,7 +190,7 @@ def _write_git(chosen: "LocalSource", folder: Path) -> dict[str, object]:
         metric=chosen.metric,
         source=Path(task.source).expanduser().absolute() if is_here else None,
     )
-    words = f"{branch.name}: {branch.commits} commits, the newest {branch.tip[:7]}"
+    words = f"{branch.name}: {count(branch.commits, 'commit')}, the newest {branch.tip[:7]}"
     typer.echo(words, err=True)
     return {"branch": branch.name, "commits": branch.commits, "tip": branch.tip}
 
@@ -206,6 +202,17 @@ def check_png(path: Path) -> Path:
     if path.suffix.lower() not in ("", ".png"):
         raise UsageError(f"{path}: pictures are PNG files; name it {path.with_suffix('.png')}")
     return path
+
+
+def make_folder(folder: Path, wanted: str) -> None:
+    """Make the folder that an option wants files in. Raises UsageError, which names the option."""
+    from scheduler.errors import UsageError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = "is a file" if folder.exists() else f"can't be made ({error.strerror})"
+        raise UsageError(f"{wanted}: the folder {folder} {why}") from error
 
 
 def plot(
@@ -221,6 +228,7 @@ def plot(
         path = chosen.folder.progress if output is None else check_png(output)
         if path.is_dir():
             path /= chosen.folder.progress.name
+        make_folder(path.parent, f"--output {path}")
         try:
             write_plot(chosen.reader, path, metric=chosen.metric, minimize=chosen.minimize)
         except OSError as error:

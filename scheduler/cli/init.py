@@ -134,10 +134,13 @@ def init(
 
 
 def _report(stage: "Stage", found: "Found", folder: Path, *, by_preset: bool) -> None:
+    from scheduler.figures import count
     from scheduler.init.known import known_preset
 
     names = found.sources.snapshot.names
-    stage.say(f"found   {len(names)} files in {folder}, {len(found.sources.modules)} of Python")
+    stage.say(
+        f"found   {count(len(names), 'file')} in {folder}, {len(found.sources.modules)} of Python"
+    )
     if preset := known_preset(found.sources.snapshot):
         taken = "" if by_preset else ", and is not taken, since the flags say otherwise"
         stage.say(f"known   by its files: the preset {preset} fits{taken}")

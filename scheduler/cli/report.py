@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import typer
 
+from scheduler.cli.files import make_folder
 from scheduler.cli.reading import (
     JsonOption,
     StudyArgument,
@@ -26,7 +27,8 @@ def report(
     argument: StudyArgument = None,
     study: StudyOption = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A file, or a folder that exists.")
+        str | None,
+        typer.Option("--output", "-o", help="A file, or a folder: one that exists, or OUT/."),
     ] = None,
     formats: Annotated[
         str, typer.Option("--format", help="html, md, or both with a comma between.")
@@ -47,15 +49,18 @@ def report(
     wanted = [each.strip() for each in formats.split(",")]
     if unknown := [each for each in wanted if each not in FORMATS]:
         raise UsageError(f"--format {unknown[0]}: unknown; there are {' and '.join(FORMATS)}")
-    is_folder = output is None or output.is_dir()
-    if not is_folder and len(set(wanted)) > 1:
-        raise UsageError(f"--output {output}: several formats need a folder that exists")
+    target = None if output is None else Path(output)
+    # As with export, a new name is a folder's where several formats go there.
+    is_folder = target is None or target.is_dir() or len(set(wanted)) > 1
+    is_folder = is_folder or str(output).endswith("/")
     with choose(one_name(argument, study), url, token_file) as source:
         files = dict(source.report(wanted))
-        place = _home(source.where) if output is None else output
+        place = _home(source.where) if target is None else target
     if not is_folder:
-        assert output is not None
-        files, place = _named(files, FORMATS[wanted[0]], output.name), output.parent
+        assert target is not None
+        files, place = _named(files, FORMATS[wanted[0]], target.name), target.parent
+    if target is not None:
+        make_folder(place, f"--output {output}")
     paths = _write(files, place)
     if json:
         print_json({"files": paths})

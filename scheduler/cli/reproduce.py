@@ -15,7 +15,7 @@ from scheduler.cli.reading import (
     screen,
 )
 from scheduler.cli.show import ExperimentArgument
-from scheduler.figures import amount, change, degrees_of_freedom, figure
+from scheduler.figures import amount, change, count, degrees_of_freedom, figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -150,7 +150,9 @@ def _print(
 def _figure(outcome: "Outcome") -> str:
     if outcome.metric is None:
         return f"{outcome.status}: {outcome.reason}" if outcome.reason else str(outcome.status)
-    steps = f" in {outcome.steps:,} steps" if outcome.steps else ""  # a command does not tell
+    steps = (
+        f" in {count(outcome.steps, 'step')}" if outcome.steps else ""
+    )  # a command does not tell
     return f"{figure(outcome.metric)}{steps} on {outcome.hardware or 'unknown'}"
 
 
@@ -167,7 +169,7 @@ def _sentences(metric: str, found: "Comparison | None", verdict: "Verdict") -> l
     lines = []
     if found.interval is not None:
         noise, (low, high) = found.noise, found.interval
-        over = f"{found.counted} trial{'s' * (found.counted != 1)} of the study"
+        over = f"{count(found.counted, 'trial')} of the study"
         lines.append(
             f"expected {metric} {figure(found.expected)} over {over}; 95 % of new means lie "
             f"between {figure(low)} and {figure(high)} (sigma {amount(noise.sigma or 0.0)}, "

@@ -70,7 +70,7 @@ def show(
             console.print(Text("\ntrials", style="bold"))
             console.print(_trials(trials))
         for trial in trials:
-            console.print(texts.block(_details(trial)), soft_wrap=True)
+            console.print(texts.block(_details(trial)))
         failed = [t.outcome for t in trials if t.outcome is not None and t.outcome.metric is None]
         if failed and failed[-1].log:
             tail = "\n".join(failed[-1].log.splitlines()[-LOG_LINES:])
@@ -165,6 +165,7 @@ def _facts(
     from rich.text import Text
 
     from scheduler.cli import texts
+    from scheduler.reasons import decision
 
     live, _ = source.live()
     champion = live.study.champion
@@ -175,8 +176,8 @@ def _facts(
     grid.add_row("experiment", Text(f"#{experiment.id}", style="bold"))
     grid.add_row("title", texts.block(experiment.title))
     state = texts.state(experiment)
-    if experiment.reason:
-        state = Text.assemble(state, f": {texts.block(experiment.reason).plain}")
+    if reason := decision(experiment):
+        state = Text.assemble(state, f": {texts.block(reason).plain}")
     grid.add_row("state", state)
     if experiment.metric is not None:
         compares = live.champion is None or live.champion.hardware == experiment.hardware
@@ -245,9 +246,10 @@ def _trials(trials: "Sequence[TrialRecord]") -> "Fitted":
 def _kin(experiment: "Experiment") -> dict[str, str]:
     """What else of the study it has to do with."""
     edits = ", ".join(f"#{number}" for number in experiment.rebases)
+    were = "it was" if len(experiment.rebases) == 1 else "they were"
     words = {
         "mends": (experiment.mends, f"#{experiment.mends}, which crashed"),
-        "rebases": (edits or None, f"{edits}, overtaken before they were confirmed"),
+        "rebases": (edits or None, f"{edits}, overtaken before {were} confirmed"),
         "ablates": (experiment.ablates, f"its parent without the edit of #{experiment.ablates}"),
         "combines": (experiment.combines, f"its parent with #{experiment.combines}"),
         "serves": (experiment.instruction, f"instruction {experiment.instruction}"),
@@ -258,7 +260,7 @@ def _kin(experiment: "Experiment") -> dict[str, str]:
 
 def _details(trial: "TrialRecord") -> str:
     """What stands in no column of the table, in one line."""
-    from scheduler.figures import figure
+    from scheduler.figures import count, figure
     from scheduler.rules.states import TrialKind
     from workers.command import SELF_REPORTED
 
@@ -271,7 +273,7 @@ def _details(trial: "TrialRecord") -> str:
         parts.append(trial.reason)
     if (outcome := trial.outcome) is not None:
         if outcome.steps:  # a program of one's own does not tell
-            parts += [f"{outcome.steps:,} steps", f"{outcome.tokens:,} tokens"]
+            parts += [count(outcome.steps, "step"), f"{outcome.tokens:,} tokens"]
             parts.append(f"{outcome.parameters:,} parameters")
         parts += [f"{name} {value:.6g}" for name, value in outcome.metrics.items()]
         if outcome.audit_metric is not None:

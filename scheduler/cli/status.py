@@ -16,6 +16,7 @@ from scheduler.cli.reading import (
     print_json,
     screen,
 )
+from scheduler.figures import count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -151,7 +152,7 @@ def _facts(source: "Source", live: "Live", *, is_running: bool) -> "Table":
         grid.add_row("lost", lost)
     if study.calls:
         cost = "price not known" if study.dollars is None else f"{study.dollars:.2f} $"
-        grid.add_row("models", f"{study.calls:,} calls, {study.tokens:,} tokens, {cost}")
+        grid.add_row("models", f"{count(study.calls, 'call')}, {study.tokens:,} tokens, {cost}")
     for name, why in study.troubles.items():
         grid.add_row("trouble", texts.line(f"{name}: {why}"))
     if study.open_instructions:

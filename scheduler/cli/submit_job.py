@@ -81,6 +81,7 @@ def submit_job(
     import tempfile
 
     from scheduler.errors import UsageError
+    from scheduler.figures import count
     from scheduler.job import STOP_SECONDS
     from scheduler.job_server import JobServer
     from scheduler.parcel import PROGRAM, pack_parcel, size_of
@@ -108,7 +109,7 @@ def submit_job(
         facts = server.facts()
         typer.echo(
             f"cluster {server.address}: Ray {facts.ray}, Python {facts.python}, "
-            f"{sum(node['Alive'] for node in facts.nodes)} node(s)"
+            f"{count(sum(node['Alive'] for node in facts.nodes), 'node')}"
         )
         if job := server.running(name):
             raise UsageError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scheduler.cli.files import check_png
+from scheduler.cli.files import check_png, make_folder
 from scheduler.cli.reading import (
     JsonOption,
     StudyArgument,
@@ -57,8 +57,10 @@ def timeline(
         found, name = source.timeline(hours), source.name
     paths = [path for path in (output, plot) if path is not None]
     if output is not None:
+        make_folder(output.parent, f"--output {output}")
         _write_trace(found, name, output)
     if plot is not None:
+        make_folder(plot.parent, f"--plot {plot}")
         _draw(found, name, plot)
     if json:
         print_json({**_document(found, budget), "files": paths})

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scheduler.cli import texts
-from scheduler.figures import glance
+from scheduler.figures import count, glance
 from scheduler.rules.states import StudyState
 from scheduler.study.records import InstructionRecord, Live, SlotView
 
@@ -48,7 +48,8 @@ def news(previous: Live | None, live: Live) -> list[str]:
     fresh = [experiment for experiment in live.recent if experiment.id not in known]
     unseen = _decided(live) - _decided(previous) - len(fresh)
     if unseen > 0:
-        lines.append(f"{texts.clock(live.at)}  {unseen} more experiments were decided")
+        was = "was" if unseen == 1 else "were"
+        lines.append(f"{texts.clock(live.at)}  {count(unseen, 'more experiment')} {was} decided")
     before = previous.study.champion.metric if previous.study.champion else None
     on = previous.champion.hardware if previous.champion else None
     for experiment in reversed(fresh):
@@ -155,7 +156,10 @@ class _Frame:
             yield "proposed by", texts.line(", ".join(words))
         if study.calls:
             cost = "price not known" if study.dollars is None else f"{study.dollars:.2f} $"
-            yield "cost", texts.line(f"{cost}, {study.calls:,} calls, {study.tokens:,} tokens")
+            yield (
+                "cost",
+                texts.line(f"{cost}, {count(study.calls, 'call')}, {study.tokens:,} tokens"),
+            )
 
 
 def _request(instruction: InstructionRecord) -> str:
@@ -198,7 +202,7 @@ def _slots(slots: tuple[SlotView, ...], room: int, width: int) -> RenderResult:
     rest = Counter(_phase(slot) for slot in slots if slot not in shown)
     if rest:
         summary = ", ".join(f"{count} {phase}" for phase, count in rest.most_common())
-        text = Text(f"and {rest.total()} more slots: {summary}", style="dim", no_wrap=True)
+        text = Text(f"and {count(rest.total(), 'more slot')}: {summary}", style="dim", no_wrap=True)
         text.overflow = "ellipsis"
         yield text
 

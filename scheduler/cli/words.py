@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from agent.tuner import tunable
-from scheduler.figures import figure
+from scheduler.figures import count, figure
 from scheduler.reasons import REASONS
 from scheduler.rules.states import ExperimentState, StopReason, StudyState
 from scheduler.session import Capacity, Materials
@@ -139,15 +139,15 @@ def _duration(config: Config, capacity: Capacity, done: Study | None) -> str:
     before = done.proposed if done and done.champion else 0
     repeats = 0 if done and done.champion else config.keep.baseline_repeats
     total, hours = config.stop.max_experiments, config.stop.max_hours
-    limits = [] if hours is None else [f"at most {hours:g} hours"]
+    limits = [] if hours is None else [f"at most {count(hours, 'hour')}"]
     if total is None:
         if config.budget.seconds is not None:
             rate = 3600 * max(1, capacity.slots) / _trial_seconds(config, capacity)
-            limits.insert(0, f"about {rate:.0f} experiments an hour")
+            limits.insert(0, f"about {count(round(rate), 'experiment')} an hour")
         limits.append("until Ctrl-C; it can be resumed")
     else:
         left = max(0, total - before)
-        limits.insert(0, f"{'the baseline and ' if repeats else ''}{left} experiments")
+        limits.insert(0, f"{'the baseline and ' if repeats else ''}{count(left, 'experiment')}")
         if config.budget.seconds is not None:
             rounds = math.ceil((left + repeats) / max(1, capacity.slots))
             limits[0] += f" in about {_span(rounds * _trial_seconds(config, capacity))}"
@@ -210,14 +210,14 @@ def _result(live: Live) -> str:
     study, champion = live.study, live.champion
     counts = ", ".join(f"{study.counts[s]} {s}" for s in ExperimentState if s in study.counts)
     if champion is None or champion.metric is None or not study.baseline:
-        return f"{study.experiments} experiments ({counts}); none has a metric yet"
+        return f"{count(study.experiments, 'experiment')} ({counts}); none has a metric yet"
     best = f"{live.metric} {figure(study.baseline)} (baseline)"
     if champion.metric != study.baseline:
         change = 100 * (champion.metric / study.baseline - 1)
         best += f" -> {figure(champion.metric)} (experiment {champion.id}, {change:+.1f} %)"
     busy = 100 * study.train_seconds / study.trial_seconds if study.trial_seconds else 0.0
     return (
-        f"{best}\n{study.experiments} experiments: {counts}\n"
+        f"{best}\n{count(study.experiments, 'experiment')}: {counts}\n"
         f"{_span(study.seconds)} in all; {busy:.0f} % of the slots' busy time was training"
     )
 

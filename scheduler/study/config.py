@@ -218,7 +218,7 @@ class Config(Section):
         """The budget for a person and for the agent, such as `300 s` or `50 steps`."""
         if self.budget.seconds is not None:
             return f"{self.budget.seconds:g} s"
-        return f"{self.budget.steps} steps"
+        return f"{self.budget.steps} step{'s' * (self.budget.steps != 1)}"
 
     def anchored(self, folder: Path) -> "Config":
         """The same with absolute paths of data, task and keys; relative ones start in `folder`.

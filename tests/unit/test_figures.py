@@ -15,7 +15,7 @@ from scheduler.api.dashboard.panels import sparkline
 from scheduler.api.dashboard.slots import _figures
 from scheduler.api.dashboard.snapshot import Snapshot
 from scheduler.cli.view import render
-from scheduler.figures import amount, change, figure, glance
+from scheduler.figures import amount, change, count, degrees_of_freedom, figure, glance
 from scheduler.notices import ended
 from scheduler.rules.evidence import Criteria, weigh
 from scheduler.rules.noise import Noise
@@ -51,6 +51,13 @@ def test_a_metric_has_six_decimals_or_as_many_digits(value: float, text: str) ->
 def test_a_difference_has_its_sign_and_never_shows_as_nothing(value: float, text: str) -> None:
     assert change(value) == text
     assert amount(abs(value)) == text[1:]
+
+
+def test_one_thing_is_one_thing() -> None:
+    assert [count(n, "call") for n in (0, 1, 1200)] == ["0 calls", "1 call", "1,200 calls"]
+    assert [count(n, "hour") for n in (1.0, 2.5)] == ["1 hour", "2.5 hours"]
+    assert degrees_of_freedom(1.0) == "1 degree of freedom"
+    assert degrees_of_freedom(2.5714) == "2.57 degrees of freedom"
 
 
 def test_a_difference_on_a_page_has_its_sign_too() -> None:

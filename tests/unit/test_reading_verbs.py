@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.cli.show import _kin
+from scheduler.reasons import decision
 from scheduler.rules.states import ExperimentState
 from scheduler.study.folder import StudyFolder
 from scheduler.study.live import write_live
@@ -145,6 +147,42 @@ def test_show_says_why_an_experiment_failed(folder: Path, crash: int, capsys: Ou
     assert "NVIDIA H100" in text
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+def test_show_fits_the_terminal(
+    folder: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert call("show", 0, "-s", folder) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("trial 1: seed") for line in lines)
+    assert max(map(len, lines)) <= columns
+
+
+def test_show_says_of_an_experiment_what_its_state_does_not(tmp_path: Path, capsys: Output) -> None:
+    folder = make_confirmed(tmp_path / "s", 20, seed=3)
+    with Reader(folder / "study.db") as reader:
+        every = list(reader.experiments())
+    for state, words in (
+        (ExperimentState.KEEP, "keep: -0."),
+        (ExperimentState.DISCARD, "discard: "),
+    ):
+        found = next(e for e in every if e.state is state and e.parent is not None)
+        assert found.reason.startswith(("kept: ", "discarded"))
+        assert call("show", found.id, "-s", folder) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert f"state {words}" in text
+        assert ": kept" not in text
+        assert ": discarded" not in text
+    assert every[0].reason == "the baseline"
+    older = replace(every[0], reason="the baseline, over 1 trial")
+    assert decision(older) == "the baseline"
+    one, two = (_kin(replace(older, rebases=edits))["rebases"] for edits in ((13,), (13, 14)))
+    assert one == "#13, overtaken before it was confirmed"
+    assert two == "#13, #14, overtaken before they were confirmed"
+    plain = "kept by a plain comparison, which luck can win"
+    assert decision(replace(older, reason=plain)) == plain.removeprefix("kept ")
+
+
 def test_show_says_which_start_up_was_of_a_process_that_was_there(
     folder: Path, capsys: Output
 ) -> None:
@@ -262,6 +300,13 @@ def test_export_and_plot_write_where_they_are_told(
     taken.unlink()
     assert call("export", "--format", "tsv,csv", "-o", tmp_path, "-s", folder) == 0
     assert call("plot", "-o", tmp_path / "p.png", "-s", folder) == 0
+    assert call("plot", "-o", tmp_path / "new" / "p.png", "-s", folder) == 0
+    assert call("timeline", "-o", tmp_path / "new" / "er" / "trace.json", "-s", folder) == 0
+    assert call("report", "-o", f"{tmp_path}/new/est/", "-s", folder) == 0
+    assert call("report", "--format", "html,md", "-o", tmp_path / "new" / "both", folder) == 0
+    made = ("p.png", "er/trace.json", "est/report.html", "both/report.html", "both/report.md")
+    assert all((tmp_path / "new" / each).is_file() for each in made)
+    shutil.rmtree(tmp_path / "new")
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"results.tsv", "results.csv", "p.png"}
     assert str(tmp_path / "p.png") in capsys.readouterr().out
@@ -275,7 +320,9 @@ def test_export_and_plot_write_where_they_are_told(
     [
         (("show", "999"), "no experiment 999"),
         (("export", "--format", "xml"), "--format xml"),
-        (("plot", "-o", "/nowhere/p.png"), "/nowhere/p.png: can't be written"),
+        (("plot", "-o", "/dev/null/p.png"), "the folder /dev/null is a file"),
+        (("timeline", "--plot", "/dev/null/p.png"), "--plot /dev/null/p.png: the folder"),
+        (("report", "--format", "html,md", "-o", "/dev/null"), "--output /dev/null: the folder"),
         (("plot", "-o", "p.jpg"), "p.jpg: pictures are PNG files; name it p.png"),
         (("timeline", "--plot", "p.pdf"), "p.pdf: pictures are PNG files; name it p.png"),
         (("log", "1", "-f", "--json"), "choose one"),

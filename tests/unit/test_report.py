@@ -85,6 +85,19 @@ def test_comments_of_the_directions_stay_out(tmp_path: Path) -> None:
     assert "your aims" not in text
 
 
+def test_a_study_that_kept_nothing_counts_no_change_as_kept(tmp_path: Path) -> None:
+    study = StudyFolder(make_confirmed(tmp_path / "none", 4, seed=3))
+    with Reader(study.database) as reader:
+        kept = [e.id for e in reader.kept()]
+        counts = reader.study().counts
+    text = Page(files_of(study)["report.html"]).text
+    wins = len(kept) - 1
+    assert f"({'the baseline, ' + f'{wins} kept, ' * (wins > 0)}" in text
+    assert f"{counts[ExperimentState.DISCARD]} discarded" in text
+    assert " keep," not in text
+    assert "more than 1 standard deviation of the noise" in text
+
+
 def test_its_commands_name_the_study(tmp_path: Path) -> None:
     study = StudyFolder(make_study(tmp_path / "we ird ü", 4))
     text = files_of(study)["report.md"].decode()

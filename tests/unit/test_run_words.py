@@ -1,6 +1,7 @@
 """What `run` says of a repository before it starts."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from scheduler.cli.words import ending, forecast, unfilled
 from scheduler.cluster import Bundles
 from scheduler.errors import UsageError
 from scheduler.rules.events import RequestProposals
+from scheduler.rules.states import ExperimentState
 from scheduler.session import Capacity, Materials
 from scheduler.study.config import Config
 from scheduler.study.directions import places
@@ -20,6 +22,7 @@ from scheduler.study.directions import said as said_of
 from scheduler.study.folder import StudyFolder
 from scheduler.study.reader import Reader
 from scheduler.study.records import Live
+from scheduler.study.sections import KeepSection, StopSection
 from scheduler.study.task_section import MetricSection, TaskSection
 from tests.fixtures.verbs import Output
 from tests.synthetic import make_study
@@ -29,8 +32,8 @@ from workers.bundle import Bundle
 METRIC = MetricSection(name="loss", pattern="loss (.*)")
 
 
-def said(command: str, fixed: int = 1) -> str:
-    config = Config(task=TaskSection(source=".", command=command, metric=METRIC))
+def said(command: str, fixed: int = 1, config: Config | None = None) -> str:
+    config = config or Config(task=TaskSection(source=".", command=command, metric=METRIC))
     baseline = Proposal(title="baseline", hypothesis="", parent=0, files={}, origin="baseline")
     files = tuple((f"{n}.txt", b"text") for n in range(fixed))
     materials = Materials(baseline, Bundles(Bundle("repository", "0", files)), None, "")
@@ -86,6 +89,18 @@ def test_models_are_told_no_comments_of_the_directions(tmp_path: Path) -> None:
 
 
 NAME = "studies/we ird ü"
+
+
+def test_one_experiment_is_one_experiment(tmp_path: Path) -> None:
+    stop = StopSection(max_experiments=1, max_hours=1)
+    config = Config(stop=stop, keep=KeepSection(baseline_repeats=1))
+    task = TaskSection(source=".", command="python train.py", metric=METRIC)
+    words = said("python train.py", config=config.model_copy(update={"task": task}))
+    assert "1 experiment in about" in words
+    assert "at most 1 hour;" in words
+    with Reader(make_study(tmp_path / "s", 1, seed=3) / "study.db") as reader:
+        study = replace(reader.study(), counts={ExperimentState.KEEP: 1})
+    assert "\n1 experiment (1 keep); none" in ending(Live(at=0.0, study=study), "s")
 
 
 def test_commands_that_are_offered_can_be_pasted_into_a_shell(tmp_path: Path) -> None:

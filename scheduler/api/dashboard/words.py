@@ -64,7 +64,7 @@ def dollars(value: float | None) -> str:
     return "price not known" if value is None else f"{value:.2f} $"
 
 
-def count(number: int, one: str, more: str = "") -> str:
+def count(number: float, one: str, more: str = "") -> str:
     """Such as `1 call`, `1,200 calls`."""
     return figures.count(number, one, more)
 

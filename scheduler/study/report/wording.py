@@ -36,7 +36,7 @@ def chance(p: float | None) -> str:
     return NONE if p is None else ("< 0.0001" if p < 0.0001 else f"{p:.2g}")
 
 
-def count(number: int, one: str, more: str = "") -> str:
+def count(number: float, one: str, more: str = "") -> str:
     """Such as `1 call`, `1,200 calls`."""
     return figures.count(number, one, more)
 

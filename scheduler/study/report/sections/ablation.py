@@ -1,5 +1,6 @@
 """What each kept edit contributes: the champion without it, where that was measured."""
 
+from scheduler.reasons import decision
 from scheduler.rules.evidence import Evidence
 from scheduler.rules.states import ExperimentState
 from scheduler.study.judged import evidence_for
@@ -62,7 +63,7 @@ def _what_follows(experiment: Experiment, judged: Evidence | None) -> str:
     if experiment.state is ExperimentState.KEEP:
         return "removed: the smaller code is no worse"
     if experiment.state is not ExperimentState.DISCARD or judged is None:
-        return sentence(f"{experiment.state}: {experiment.reason}", 100)
+        return sentence(f"{experiment.state}: {decision(experiment)}", 100)
     effect, error = judged.effect, judged.standard_error
     if effect is None or error is None:
         return "not known"

@@ -85,13 +85,14 @@ def _rule(material: Material) -> str:
             "(keep.most_seeds is 0)."
         )
     return (
-        f"The rule for keeping: an experiment whose first trial beats the champion by more than "
-        f"{criteria.gate:g} standard deviations of the noise is run again with further seeds, up "
-        f"to {criteria.most_seeds}, beside the champion with the same ones. It is kept where a "
-        "t-test on these, its first trial left out, shows it to be better; a change that is no "
-        f"better is kept with a chance of at most {100 * criteria.false_keep_rate:g} %, all looks "
-        f"counted. Effects below {_smallest(criteria.smallest_effect, criteria.relative)} may be "
-        "missed. Trials are compared within one class of hardware only."
+        "The rule for keeping: an experiment whose first trial beats the champion by more than "
+        f"{wording.count(criteria.gate, 'standard deviation')} of the noise is run again with "
+        f"further seeds, up to {criteria.most_seeds}, beside the champion with the same ones. It "
+        "is kept where a t-test on these, its first trial left out, shows it to be better; a "
+        "change that is no better is kept with a chance of at most "
+        f"{100 * criteria.false_keep_rate:g} %, all looks counted. Effects below "
+        f"{_smallest(criteria.smallest_effect, criteria.relative)} may be missed. Trials are "
+        "compared within one class of hardware only."
     )
 
 

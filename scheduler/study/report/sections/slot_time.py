@@ -40,14 +40,15 @@ def slot_time(material: Material) -> Section | None:
 
 def _in_short(found: Timeline) -> str:
     hour = _hour(found)
-    span = "" if found.complete else f" The newest {len(found.trials):,} trials are counted."
+    span = "" if found.complete else f" The newest {len(found.trials):,} trials count."
     guessed = (
         " How many slots there were was not recorded at first: that is guessed from their trials."
     )
     busy = occupancy(found.totals)
     held = "" if busy is None else f" Trials held them {100 * busy:.1f} % of the time it ran."
     return (
-        f"{len(found.lines):,} slots existed for {found.seconds / 3600:.2f} hours in all.{held} "
+        f"{wording.count(len(found.lines), 'slot')} existed for "
+        f"{found.seconds / 3600:.2f} hours in all.{held} "
         f"An hour of a {hour} brought {found.per_slot_hour(found.decided):.2f} decided experiments "
         f"and {found.per_slot_hour(found.trained):.2f} trials that trained to their end.{span}"
         f"{guessed if found.guessed else ''}"

@@ -46,7 +46,12 @@ def _figure(kept: Kept | None) -> str:
 
 def _counts(material: Material) -> str:
     counts = material.study.counts
-    parts = [f"{counts[s]:,} {s}" for s in ExperimentState if counts.get(s)]
+    kept = counts.get(ExperimentState.KEEP, 0)
+    baselines = int(material.baseline is not None)  # it was kept, and is no win
+    words = {ExperimentState.KEEP: "kept", ExperimentState.DISCARD: "discarded"}
+    many = {**counts, ExperimentState.KEEP: kept - baselines}
+    parts = ["the baseline"] * baselines
+    parts += [f"{many[s]:,} {words.get(s, s)}" for s in ExperimentState if many.get(s)]
     return f"{material.study.experiments:,} ({', '.join(parts)})" if parts else "none"
 
 
