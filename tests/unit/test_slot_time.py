@@ -298,7 +298,8 @@ def test_the_verb_prints_tables_or_writes_files(
     assert capsys.readouterr().out.split() == [str(tmp_path / "trace.json"), str(drawn)]
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     assert drawn.stat().st_size > 1000
-    assert call("timeline", folder, "-o", tmp_path / "no" / "trace.json") == 2
+    (tmp_path / "file").touch()
+    assert call("timeline", folder, "-o", tmp_path / "file" / "trace.json") == 2
 
 
 def test_the_verb_as_json_has_the_sums_and_their_exactness(folder: Path, capsys: Output) -> None:
