@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 
 from agent import Purpose
-from scheduler.figures import count
 from scheduler.rules import (
     ablating,
     answers,
@@ -277,13 +276,12 @@ def _closing_work(turn: Turn) -> bool:
 
 def _what_is_broken(state: State, reason: StopReason) -> str:
     if reason is StopReason.FAILURES:
-        return f"{count(state.tally.failures_in_row, 'experiment')} in a row failed"
+        return f"{state.tally.failures_in_row} experiments in a row failed"
     if reason is StopReason.AGENT_FAILED:
-        times, last = state.tally.agent_failures_in_row, state.tally.agent_failure
-        return f"the agent failed {count(times, 'time')} in a row: {last}"
-    lost, last = state.tally.losses_in_row, state.tally.loss
-    were = "was" if lost == 1 else "were"
-    return f"{count(lost, 'trial')} in a row {were} lost by the cluster; the last: {last}"
+        count, last = state.tally.agent_failures_in_row, state.tally.agent_failure
+        return f"the agent failed {count} times in a row: {last}"
+    count, last = state.tally.losses_in_row, state.tally.loss
+    return f"{count} trials in a row were lost by the cluster; the last: {last}"
 
 
 def _start_trials(turn: Turn) -> None:
@@ -311,8 +309,8 @@ def _start_trials(turn: Turn) -> None:
 def _ask(turn: Turn) -> None:
     if turn.state.study is not StudyState.RUNNING:
         return
-    for wanted in supply.calls(turn.state, turn.now):
-        request(turn, Ask(wanted))
+    for count in supply.calls(turn.state, turn.now):
+        request(turn, Ask(count))
     if idle := supply.idle_slots(turn.state, turn.now):
         request(turn, Ask(idle, Purpose.FILL))
 

@@ -25,7 +25,6 @@ from scheduler.rules.noise import SCREENING, Noise, repeats
 from scheduler.rules.policy import Policy
 from scheduler.rules.state import Champion, Result
 
-BASELINE = "the baseline"  # why it was kept
 TRIFLE = 0.01  # part of the code by which it has to be smaller to count as simpler
 STRAYS = 3  # trials in a row on other classes, after which one counts as gone
 MOST_TRIALS = 4  # of a candidate for each seed, where slots of one kind are of several classes
@@ -50,8 +49,8 @@ def judge(
     if champion is None:
         hardware = home(results, ground.reference)
         seeds = sum(r.hardware == hardware for r in results)
-        # Not over how many trials: further seeds of it come after.
-        return Evidence(Decision.KEEP, None, None, seeds, None, BASELINE, hardware=hardware)
+        words = f"the baseline, over {seeds} trial{'s' if seeds > 1 else ''}"
+        return Evidence(Decision.KEEP, None, None, seeds, None, words, hardware=hardware)
     smaller = policy.criteria is not None and policy.criteria.simplicity_margin > 0
     smaller = smaller and is_smaller(size, champion.size)
     if not results:  # it carries an overtaken win over: screened on its old base

@@ -173,7 +173,7 @@ def test_show_says_of_an_experiment_what_its_state_does_not(tmp_path: Path, caps
         assert f"state {words}" in text
         assert ": kept" not in text
         assert ": discarded" not in text
-    assert every[0].reason == "the baseline"
+    assert decision(every[0]) == "the baseline"
     older = replace(every[0], reason="the baseline, over 1 trial")
     assert decision(older) == "the baseline"
     one, two = (_kin(replace(older, rebases=edits))["rebases"] for edits in ((13,), (13, 14)))
