@@ -12,8 +12,8 @@ from scheduler.rules.states import ExperimentState, StopReason
 from scheduler.study.records import Experiment, Study
 
 SAID = re.compile(r"^(?:kept|discarded):? |(?<=^the baseline), over \d+ trials?$")
-"""What a state says already; and of a baseline the trials that it had when it was decided, as others
-come after."""
+"""What a state says already; and of a baseline the trials that it had when it was decided, as
+others come after."""
 
 REASONS = {
     StopReason.MAX_EXPERIMENTS: "stop.max_experiments is reached",
