@@ -36,6 +36,8 @@ def render(
 def news(previous: Live | None, live: Live) -> list[str]:
     """What has happened since the previous frame: a line for each decision, champion and state.
 
+    And one where a researcher begins to give nothing: a model that can't be asked.
+
     Without a previous frame only the state is new, so that a resumed study does not tell its
     past. Frames hold the latest few decisions; if there were more, a line says how many.
     """
@@ -66,6 +68,9 @@ def news(previous: Live | None, live: Live) -> list[str]:
     if champion is not None and champion.is_new(previous.study.champion):
         words = texts.best(live.study, live.champion)
         lines.append(f"{texts.clock(live.at)}  champion {words.plain}")
+    for name, why in live.study.troubles.items():
+        if name not in previous.study.troubles:
+            lines.append(f"{texts.clock(live.at)}  trouble  {texts.line(f'{name}: {why}').plain}")
     if _condition(previous) != _condition(live):
         lines.append(condition)
     return lines

@@ -214,6 +214,17 @@ def test_a_new_champion_and_a_new_state_are_told(study: Live) -> None:
     assert any("champion #90  0.500000" in line for line in lines)
 
 
+def test_a_model_that_fails_is_told_once_with_its_cause_first(study: Live) -> None:
+    def failing(seconds: int) -> Live:
+        why = f"401 wrong key (1 failed attempt; left alone for {seconds} s)"
+        return replace(study, study=replace(study.study, troubles={"foo/bar": why}))
+
+    quiet = replace(study, study=replace(study.study, troubles={}))
+    (line,) = news(quiet, failing(30))
+    assert line.partition("  ")[2].startswith("trouble  foo/bar: 401 wrong key (1 failed")
+    assert news(failing(30), failing(20)) == []
+
+
 # ---- live.json --------------------------------------------------------------------------------
 
 
