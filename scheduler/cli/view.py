@@ -50,7 +50,7 @@ def news(previous: Live | None, live: Live) -> list[str]:
     unseen = _decided(live) - _decided(previous) - len(fresh)
     if unseen > 0:
         lines.append(f"{texts.clock(live.at)}  {unseen} more experiments were decided")
-    before = previous.study.champion.metric if previous.study.champion else None
+    before = _figure_then(previous, live)
     on = previous.champion.hardware if previous.champion else None
     for experiment in reversed(fresh):
         other = before if experiment.hardware == on else None
@@ -74,6 +74,21 @@ def news(previous: Live | None, live: Live) -> list[str]:
     if _condition(previous) != _condition(live):
         lines.append(condition)
     return lines
+
+
+def _figure_then(previous: Live, live: Live) -> float | None:
+    """The figure of the champion that the newest decisions faced: it moves with its repeats.
+
+    By the newer frame where that has it: what decides an experiment may be such a repeat.
+    """
+    faced = previous.study.champion
+    if faced is None:
+        return None
+    now = live.study.champion
+    if now is not None and now.experiment == faced.experiment:
+        return now.metric
+    overtaken = (each.metric for each in live.recent if each.id == faced.experiment)
+    return next(overtaken, None) or faced.metric
 
 
 def _condition(live: Live) -> tuple[object, ...]:
