@@ -1,14 +1,17 @@
 """What `run` says of a repository before it starts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from agent.proposal import Proposal
 from scheduler.briefings import Circumstances, write_briefing
-from scheduler.cli.words import forecast, unfilled
+from scheduler.cli.words import _duration, forecast, unfilled
 from scheduler.cluster import Bundles
 from scheduler.rules.events import RequestProposals
+from scheduler.rules.states import ExperimentState
 from scheduler.session import Capacity, Materials
 from scheduler.study.config import Config
+from scheduler.study.config_file import load_config
 from scheduler.study.directions import places
 from scheduler.study.directions import said as said_of
 from scheduler.study.folder import StudyFolder
@@ -75,3 +78,25 @@ def test_models_are_told_no_comments_of_the_directions(tmp_path: Path) -> None:
         program = write_briefing(reader, Config(), request, now).program
     assert "Lower the loss." in program
     assert "what you" not in program
+
+
+def test_a_limit_below_what_is_there_says_what_will_still_run(tmp_path: Path) -> None:
+    folder = StudyFolder(make_study(tmp_path / "s", experiments=14))
+    with Reader(folder.database) as reader:
+        done = reader.study()
+    counts = {**done.counts, ExperimentState.CONFIRMING: 2, ExperimentState.QUEUED: 1}
+    config = load_config(None, ["stop.max_experiments=2"], {})
+    assert _duration(config, Capacity(2, Resources()), replace(done, counts=counts)).startswith(
+        "no new experiments (stop.max_experiments is 2, and 14 are there); "
+        "2 being confirmed are decided; 1 in the queue waits for a higher limit"
+    )
+
+
+def test_what_waits_to_be_decided_is_counted_with_what_is_new(tmp_path: Path) -> None:
+    folder = StudyFolder(make_study(tmp_path / "s", experiments=14))
+    with Reader(folder.database) as reader:
+        done = reader.study()
+    counts = {**done.counts, ExperimentState.CONFIRMING: 2, ExperimentState.QUEUED: 1}
+    config = load_config(None, ["stop.max_experiments=14", "budget.seconds=55"], {})
+    words = _duration(config, Capacity(2, Resources()), replace(done, counts=counts))
+    assert words.startswith("0 experiments, beside 3 that wait to be decided, in about 2 min")

@@ -234,7 +234,7 @@ def test_a_win_is_told_against_the_champion_that_it_overtook(study: Live) -> Non
     old = experiment(study, champion.experiment, ExperimentState.KEEP, 1.25)
     crowned = replace(champion, number=champion.number + 1, experiment=90, metric=0.5)
     later = decided(replace(study, study=replace(study.study, champion=crowned)), won)
-    later = replace(later, recent=(*later.recent, old))
+    later = replace(later, recent=(later.recent[0], old))
     line = news(study, later)[0]
     assert "-0.750000" in line
 
