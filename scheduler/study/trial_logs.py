@@ -64,6 +64,7 @@ class Following:
         self._logs = logs
         self._seen: dict[Path, int] = {}
         self._newest: Path | None = None  # what was read last
+        self.begun_anew = False  # whether a log was: what was read of it holds no more
         if logs.size() < position:
             time.sleep(ANEW_SECONDS)
         if logs.size() < position:
@@ -82,7 +83,8 @@ class Following:
                 # Begun anew, or the whole log is about to take the place of what was streamed.
                 time.sleep(ANEW_SECONDS)
                 size = size_of(path)
-                seen = 0 if size < seen else seen
+                if size < seen:
+                    seen, self.begun_anew = 0, True
             if seen and seen < size and path != self._newest:
                 yield _read(path, 0, PIECE).partition(b"\n")[0] + b"\n"
             while seen < size and (piece := _read(path, seen, min(PIECE, size - seen))):

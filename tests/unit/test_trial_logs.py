@@ -69,6 +69,16 @@ def test_trials_that_run_side_by_side_are_followed_by_turns(home: ExperimentFold
     assert b"".join(following.news()) == b"and again\n"
 
 
+def test_a_log_that_is_begun_anew_is_read_from_its_beginning(home: ExperimentFolder) -> None:
+    home.trial_log(1).write_text("--- trial 1\nstreamed, with words to spare\n")
+    following = Following(TrialLogs(home))
+    assert b"".join(following.news()).endswith(b"spare\n")
+    assert not following.begun_anew
+    home.trial_log(1).write_text("--- trial 1\nwhole\n")
+    assert b"".join(following.news()) == b"--- trial 1\nwhole\n"
+    assert following.begun_anew
+
+
 def test_the_verb_prints_all_trials_or_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

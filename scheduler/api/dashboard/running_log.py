@@ -34,7 +34,8 @@ class RunningLog:
     async def update(self, *, undecided: bool, kept_tail: str) -> None:
         """Show what is new; `kept_tail`: what the database has."""
         text = await run_in_threadpool(self._news)
-        if text and self._pieces >= PIECES:
+        anew = self._following is not None and self._following.begun_anew
+        if anew or (text and self._pieces >= PIECES):
             self._box.clear()
             self._pieces, self._following = 0, None
             text = await run_in_threadpool(self._news)
