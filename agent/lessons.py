@@ -2,11 +2,15 @@
 
     #12 kept: MATRIX_LR 0.02 -> 0.04; expected lower by 0.004; got 0.0061 lower than #9
         (1.504912 -> 1.498812: better, 3.1 sigma)                             [all on one line]
+    #14 discarded: wider; got 0.0021 lower than #9 (1.504912 -> 1.502812: not shown to be better,
+        within the noise (sigma 0.002), one trial)                            [all on one line]
     #13 out of memory: twice the depth; reason: OutOfMemoryError: tried to allocate 2 GiB
 
-In: a decided experiment, its parent and the noise. Out: the line; and, for the notebook, the line
-read back. The line is the only record: a study keeps it as text, and people and models read it as
-it is. Nothing is judged here: whether it was kept is the scheduler's word.
+In: a decided experiment, its parent, the noise, and what the decision rested on. The metrics are
+those that stand for the two when it is decided; repeats that are run later may move both. Out: the
+line; and, for the notebook, the line read back. The line is the only record: a study keeps it as
+text, and people and models read it as it is. Nothing is judged here: whether it was kept is the
+scheduler's word.
 """
 
 import re
@@ -38,9 +42,11 @@ _LINE = re.compile(
 )
 NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?|inf|nan)"
 """As Python writes one; not the 1.2.3 of a version, which a title may hold."""
+UNSHOWN = "not shown to be better"
+NOISE = 2.0  # sigmas within which two figures may well differ by luck alone
 _AGAINST = re.compile(
     rf"(?P<size>{NUMBER}) (?:lower|higher) than #(?P<parent>\d+) "
-    rf"\({NUMBER} -> (?P<metric>{NUMBER}): (?P<side>better|worse)(?P<sigmas>, .* sigma)?\)"
+    rf"\({NUMBER} -> (?P<metric>{NUMBER}): (?P<side>{UNSHOWN}|better|worse)(?P<worth>[ ,].*)?\)"
 )
 _EQUAL = re.compile(rf"the same as #(?P<parent>\d+) \((?P<metric>{NUMBER})\)")
 
@@ -59,12 +65,22 @@ class Lesson:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What a decision rested on."""
+
+    trials: int = 0  # of the experiment, that were compared; 0: not known
+    champion: int | None = None  # that it was compared with
+    ahead: bool = True  # whether it did better than that, were it by luck
+
+
 def write_lesson(
     experiment: PastExperiment,
     parent: PastExperiment | None = None,
     *,
     minimize: bool,
     sigma: float | None = None,
+    ground: Ground | None = None,
 ) -> str:
     """The lesson of a decided experiment.
 
@@ -83,7 +99,10 @@ def write_lesson(
             before = parent.metric
         number = experiment.parent if experiment.parent is not None else 0
         against = None if experiment.parent is None else before
-        parts.append(f"got {_got(experiment.metric, against, number, minimize, sigma)}")
+        found = _got(experiment.metric, against, number, minimize, sigma)
+        if experiment.state == "discard":
+            found = _doubted(found, number, sigma, ground or Ground())
+        parts.append(f"got {found}")
     elif experiment.state != "cancelled":
         parts.append(f"reason: {one_line(experiment.reason, 160) or 'none was given'}")
     return "; ".join(parts)
@@ -105,7 +124,7 @@ def read_lesson(line: str) -> Lesson | None:
     gain: float | None = None
     if against := _AGAINST.fullmatch(got):
         size = float(against["size"])
-        gain = size if against["side"] == "better" else -size
+        gain = -size if against["side"] == "worse" else size
     elif against := _EQUAL.fullmatch(got):
         gain = 0.0
     else:
@@ -167,6 +186,24 @@ def _got(
         return f"the same as #{parent} ({number(metric)})"
     size, side, worth = against(metric, before, minimize=minimize, sigma=sigma)
     return f"{size} {side} than #{parent} ({number(before)} -> {number(metric)}: {worth})"
+
+
+def _doubted(found: str, parent: int, sigma: float | None, ground: Ground) -> str:
+    """The same of what was discarded, which a figure alone would make look like a win or a loss."""
+    said = _AGAINST.fullmatch(found)
+    one = ["one trial"] if ground.trials == 1 else []
+    if said is None:
+        return found
+    worth = [said["side"], *filter(None, (said["worth"] or "").split(", "))]
+    if said["side"] == "better":
+        another = ground.champion not in (None, parent)
+        if another and not ground.ahead:
+            worth[0] = f"better, but #{ground.champion} is better still"
+        else:
+            worth[0] = UNSHOWN + f" than #{ground.champion}" * another
+            if sigma and float(said["size"]) < NOISE * sigma:
+                worth[1:] = [f"within the noise (sigma {sigma:.2g})"]
+    return f"{found[: said.start('side')]}{', '.join([*worth, *one])})"
 
 
 def _field(text: str, most: int) -> str:

@@ -39,7 +39,8 @@ _KEPT, _KINDS, _CHANGES, _FAILED, _NOTES = (
 _PARTS = (_KEPT, _KINDS, _CHANGES, _FAILED)
 _OTHERS = "all others"
 _COUNTS = re.compile(r"Experiments up to #(\d+): (\d+) kept, (\d+) not kept, (\d+) failed\.")
-_GAIN = r"(better by \S+|worse by \S+|no change|not compared)"
+_UNSHOWN = ", not shown"  # of what looks better and was not kept
+_GAIN = rf"(better by \S+?(?:{_UNSHOWN})?|worse by \S+|no change|not compared)"
 _ITEM = re.compile(rf"- #(\d+) (.*): {_GAIN}")
 _GROUP = re.compile(rf"- (.*): (\d+) times?, best #(\d+) \((.*)\): {_GAIN}")
 _FAILURE = re.compile(r"- (.*): (\d+) times?, last #(\d+) \((.*)\)")
@@ -184,7 +185,7 @@ def _write(book: _Book, share: float, most: int) -> str:
     kinds = _largest(book.kinds, round(MOST_KINDS * share))
     parts += _section(_KINDS, (_group(g) for g in kinds))
     changes = _select(book.changes, round(MOST_CHANGES * share), round(MOST_NEWEST * share / 2))
-    parts += _section(_CHANGES, (_item(i) for i in changes))
+    parts += _section(_CHANGES, (_item(i, _UNSHOWN) for i in changes))
     failures = _largest(book.failures, round(MOST_FAILURES * share))
     parts += _section(_FAILED, (_failure(f) for f in failures))
     if notes := accept(book.notes, most=round(NOTES * most)):
@@ -219,12 +220,12 @@ def _largest(groups: dict[str, _Group], most: int) -> list[_Group]:
     return [*named[:most], *([others] if others is not None else [])]
 
 
-def _item(item: _Item) -> str:
-    return f"- #{item.id} {item.what}: {_gain(item.gain)}"
+def _item(item: _Item, doubt: str = "") -> str:
+    return f"- #{item.id} {item.what}: {_gain(item.gain, doubt)}"
 
 
 def _group(group: _Group) -> str:
-    named = f"best #{group.named} ({group.what}): {_gain(group.rank)}"
+    named = f"best #{group.named} ({group.what}): {_gain(group.rank, _UNSHOWN)}"
     return f"- {group.kind}: {_times(group.count)}, {named}"
 
 
@@ -236,12 +237,12 @@ def _times(count: int) -> str:
     return f"{count} time{'s' if count > 1 else ''}"
 
 
-def _gain(gain: float | None) -> str:
+def _gain(gain: float | None, doubt: str = "") -> str:
     if gain is None or not math.isfinite(gain):
         return "not compared"
     if gain == 0:
         return "no change"
-    return f"{'better' if gain > 0 else 'worse'} by {abs(gain):.4g}"
+    return f"better by {gain:.4g}{doubt}" if gain > 0 else f"worse by {-gain:.4g}"
 
 
 # Reading back.
@@ -297,7 +298,7 @@ def _take(book: _Book, part: str, line: str) -> bool:
 def _read_gain(text: str) -> float | None:
     if text in ("no change", "not compared"):
         return 0.0 if text == "no change" else None
-    side, _, size = text.partition(" by ")
+    side, _, size = text.removesuffix(_UNSHOWN).partition(" by ")
     try:
         return float(size) if side == "better" else -float(size)
     except ValueError:  # a model's number

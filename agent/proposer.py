@@ -153,7 +153,7 @@ class Researcher:
 
 
 def _with_trouble(answer: Answer, name: str, why: str) -> Answer:
-    return replace(answer, troubles={**answer.troubles, name: why})
+    return replace(answer, troubles={**answer.troubles, name: why.removeprefix(f"{name}: ")})
 
 
 def _with_brought(answer: Answer, name: str, brought: Brought) -> Answer:

@@ -7,12 +7,12 @@ from there after a restart.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from agent import Answer, ArmRecord, PastExperiment, portfolio
 from agent.ledger import Settlement
-from agent.lessons import write_lesson
+from agent.lessons import Ground, write_lesson
 from agent.notebook import condense, headed
 from agent.proposal import NOT_MODELS, TUNER
 from scheduler.rules import events as ev
@@ -54,13 +54,27 @@ class Memory:
         arms, decided = self.arms, transition.state.tally.decided
         lessons: dict[int, str] = {}
         champion = before.champion
+        judged: dict[int, ev.Judged] = {}
+        # What this very event says of an experiment's metric is not in the database yet.
+        newer: dict[int, ev.Measured | ev.ExperimentMoved] = {}
         for fact in transition.facts:
             match fact:
+                case ev.Judged(id=number):
+                    judged[number] = fact
+                case ev.Measured(id=number, metric=metric):
+                    newer[number] = fact
+                    if champion is not None and champion.experiment == number:
+                        champion = replace(champion, metric=metric)
                 case ev.ExperimentMoved(id=number, state=to) if to.is_final:
                     experiment = self._reader.experiment(number)
                     assert experiment is not None, "decided in the event that adds it"
-                    lessons[number] = self._lesson(experiment, fact)
+                    parent = self._parent(experiment, newer)
+                    noise = transition.state.noise.get(fact.hardware)
+                    sigma = noise.sigma if noise else None
+                    why = judged.get(number)
+                    lessons[number] = self._lesson(experiment, parent, fact, why, sigma)
                     arms = _decide(arms, experiment, fact, champion)
+                    newer[number] = fact
                 case ev.Crowned(experiment=number, metric=metric):
                     count = champion.count + 1 if champion else 1
                     champion = Champion(number, metric, count)
@@ -77,14 +91,35 @@ class Memory:
             self.arms, self._upto, self._decided = self._next
             self._next = None
 
-    def _lesson(self, experiment: Experiment, fact: ev.ExperimentMoved) -> str:
-        parent = None if experiment.parent is None else self._reader.experiment(experiment.parent)
+    def _parent(
+        self, experiment: Experiment, newer: Mapping[int, ev.Measured | ev.ExperimentMoved]
+    ) -> Experiment | None:
+        """Its parent, with the metric that stands for it after what was just measured of it."""
+        found = None if experiment.parent is None else self._reader.experiment(experiment.parent)
+        if found is None or (fact := newer.get(found.id)) is None:
+            return found
+        return replace(found, metric=fact.metric, hardware=fact.hardware)
+
+    def _lesson(
+        self,
+        experiment: Experiment,
+        parent: Experiment | None,
+        fact: ev.ExperimentMoved,
+        judged: ev.Judged | None,
+        sigma: float | None,
+    ) -> str:
         # Across classes of hardware nothing is compared: then the reason says what was found.
         compares = parent is None or parent.hardware == fact.hardware
         metric = fact.metric if compares else None
         decided = replace(experiment, state=fact.state, metric=metric, reason=fact.reason)
         before = None if parent is None else _past(parent, None)
-        return write_lesson(_past(decided, parent), before, minimize=self._minimize)
+        return write_lesson(
+            _past(decided, parent),
+            before,
+            minimize=self._minimize,
+            sigma=sigma,
+            ground=None if judged is None else _ground(judged, minimize=self._minimize),
+        )
 
     # ---- calls ------------------------------------------------------------------------------
 
@@ -175,6 +210,13 @@ def _answer(
     for name, count in added.items():
         arms = portfolio.added(arms, name, count)
     return arms
+
+
+def _ground(judged: ev.Judged, *, minimize: bool) -> Ground:
+    evidence = judged.evidence
+    effect = evidence.effect or 0.0
+    ahead = effect < 0 if minimize else effect > 0
+    return Ground(max(1, evidence.seeds), judged.champion, ahead)
 
 
 def _past(experiment: Experiment, parent: Experiment | None) -> PastExperiment:

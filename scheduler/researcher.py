@@ -18,6 +18,7 @@ from agent.errors import KeysError
 from agent.ledger import Intent, Settlement
 from agent.llm.arm import Bounds
 from agent.llm.keys import Keys, gather_keys, missing_keys
+from agent.llm.naming import FORM, OWN_SERVERS, unplaced
 from agent.llm.settings import ModelSettings
 from agent.proposer import Shares
 from agent.settings import AgentSettings, make_researcher
@@ -27,8 +28,8 @@ from scheduler.study.room import FULL_SECONDS
 if TYPE_CHECKING:
     from scheduler.study.config import Config
 
-OWN_SERVERS = frozenset({"openai", "ollama", "ollama_chat", "hosted_vllm", "lm_studio", "vllm"})
-"""Providers whose models may be served at an address of one's own."""
+
+UNKNOWN = "litellm knows no provider of {}"
 
 
 class AgentActor:
@@ -103,6 +104,12 @@ def agent_settings(config: "Config") -> AgentSettings:
 def _is_served_here(name: str) -> bool:
     """Whether `agent.api_base` speaks of this model: a hosted one beside it keeps its provider."""
     return name.partition("/")[0] in OWN_SERVERS
+
+
+def check_models(config: "Config") -> None:
+    """Raise UsageError for a model whose provider nobody knows: each of its calls would fail."""
+    if wrong := unplaced(config.agent.models):
+        raise UsageError(f"agent.models: {UNKNOWN.format(', '.join(wrong))}; {FORM}")
 
 
 def missing_for(config: "Config", keys: Keys) -> Mapping[str, tuple[str, ...]]:

@@ -218,7 +218,7 @@ class Results:
         self._view.hear(progress)
         if progress.log:
             with suppress(OSError):  # the whole log comes with the outcome
-                self._artifacts.append_log(trial.experiment, progress.log)
+                self._artifacts.append_log(trial.experiment, trial.id, progress.log)
 
     def live(self) -> Live:
         """The study at this moment; also left in the study's folder for other processes."""

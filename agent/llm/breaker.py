@@ -128,7 +128,5 @@ class Breaker:
         if self._until is None:
             return ""
         times = f"{self._failed} failed attempt{'s' if self._failed > 1 else ''}"
-        after = f"after {times}, the last: {self._reason}"
-        if self.rest > 0:
-            return f"left alone for {self.rest:.0f} s {after}"
-        return f"being tried again {after}"
+        then = f"left alone for {self.rest:.0f} s" if self.rest > 0 else "being tried again"
+        return f"{self._reason} ({times}; {then})"  # the cause first: a line may be cut short

@@ -73,7 +73,7 @@ class Caller:
         permit = self.breaker.admit()
         if permit is None:
             raise ModelError(
-                f"{self.model.name} is {self.breaker.why}",
+                f"{self.model.name}: {self.breaker.why}",
                 lasting=self.breaker.lasting,
                 retry_after=self.breaker.rest,
             )

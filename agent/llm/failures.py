@@ -20,6 +20,7 @@ LASTING = frozenset({401, 402, 403, 404, 405, 410, 501})
 # The next one, with another prompt, may be.
 REFUSED = frozenset({400, 413, 422})
 
+UNPLACED = "litellm knows no provider of this name: write provider/model, such as openai/gpt-5"
 MOST_CHARACTERS = 300  # of an error
 
 # What litellm puts before the provider's own words, once or several times.
@@ -52,7 +53,9 @@ def failure_of(error: BaseException, *, opened: bool = False, now: float | None 
     else:
         # litellm gives a status of its own to what no server has said; that would mislead.
         text = f"{'the answer broke off' if opened else 'no answer'}: {words}"
-    lasting = status in LASTING or quota or _names_no_provider(first)
+    if names_no_provider(first):
+        text = UNPLACED
+    lasting = status in LASTING or quota or names_no_provider(first)
     return Failure(
         text,
         lasting=lasting,
@@ -67,8 +70,8 @@ def _unwrapped(error: BaseException) -> BaseException:
     return _unwrapped(inner) if isinstance(inner, BaseException) else error
 
 
-def _names_no_provider(error: BaseException) -> bool:
-    # litellm's 400 for a name that it can't place; it never left this process.
+def names_no_provider(error: BaseException) -> bool:
+    """Whether it is litellm's 400 for a name that it can't place; it never left this process."""
     return "LLM Provider NOT provided" in str(error)
 
 

@@ -224,6 +224,8 @@ def _row(experiment: PastExperiment, briefing: Briefing) -> str:
     versus = "" if experiment.parent is None else f"#{experiment.parent}"
     if value is not None and before is not None and experiment.parent is not None:
         size, side, worth = against(value, before, minimize=briefing.minimize, sigma=briefing.sigma)
+        if experiment.state == "discard" and worth.startswith("better"):
+            worth += ", but not kept"
         versus = f"{size} {side} than {versus} ({worth})" if value != before else f"as {versus}"
     cells = (
         str(experiment.id),

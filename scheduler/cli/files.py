@@ -42,11 +42,14 @@ def log(
     tail: Annotated[
         int | None, typer.Option("--tail", "-n", min=0, help="Only the last so many lines.")
     ] = None,
+    trial: Annotated[
+        int | None, typer.Option("--trial", min=0, help="Only this trial; show ID numbers them.")
+    ] = None,
     url: UrlOption = None,
     token_file: TokenFileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print what an experiment's trials printed."""
+    """Print what an experiment's trials printed, one after the other."""
     from scheduler.cli import texts
     from scheduler.errors import UsageError
 
@@ -54,7 +57,12 @@ def log(
         raise UsageError("--follow prints lines as they come, --json one document: choose one")
     with choose(study, url, token_file) as source:
         find_experiment(source, experiment)
-        text, position = source.log(experiment)
+        if trial is not None:
+            numbers = [each.id for each in source.trials(experiment)]
+            if trial not in numbers:
+                there = ", ".join(map(str, numbers)) or "none yet"
+                raise UsageError(f"experiment {experiment} has no trial {trial}; it has: {there}")
+        text, position = source.log(experiment, trial)
         if tail is not None:
             text = "".join(text.splitlines(keepends=True)[-tail:] if tail else [])
         if json:
@@ -63,7 +71,7 @@ def log(
         console = screen()
         console.print(texts.block(text), end="", soft_wrap=True)
         if follow:
-            for fresh in source.follow(experiment, position):
+            for fresh in source.follow(experiment, position, trial):
                 console.print(texts.block(fresh), end="", soft_wrap=True)
 
 

@@ -27,13 +27,13 @@ from scheduler.study.records import (
 )
 from scheduler.study.task_section import editable_of
 from scheduler.study.task_words import measurement
+from scheduler.study.trial_logs import Following, TrialLogs, kept_tails
 
 if TYPE_CHECKING:
     from scheduler.study.letters import AnyLetter, Instruct
     from scheduler.study.timeline import Timeline
 
 FOLLOW_SECONDS = 0.2  # between two looks at a log that grows
-CHUNK = 1 << 16  # bytes
 SHOWN = 10  # of the queue and of the latest decisions, as in the live view of a running study
 
 
@@ -130,28 +130,20 @@ class LocalSource:
         """From its file in the folder."""
         return self.folder.read_program()
 
-    def log(self, experiment: int) -> tuple[str, int]:
-        """The log's file; the tail that the database keeps where there is none."""
-        try:
-            data = self.folder.experiment(experiment).log.read_bytes()
-        except FileNotFoundError:
-            outcomes = [t.outcome for t in self.trials(experiment) if t.outcome is not None]
-            return outcomes[-1].log if outcomes else "", 0
+    def log(self, experiment: int, trial: int | None = None) -> tuple[str, int]:
+        """The trials' files; the tails that the database keeps where there are none."""
+        logs = TrialLogs(self.folder.experiment(experiment), trial)
+        if not logs.paths():
+            return kept_tails(self.trials(experiment), trial), 0
+        data = logs.read(0, logs.size())
         return data.decode("utf-8", "replace"), len(data)
 
-    def follow(self, experiment: int, position: int) -> Iterator[str]:
-        """The file as it grows, until the experiment is decided or nothing runs the study."""
-        path = self.folder.experiment(experiment).log
+    def follow(self, experiment: int, position: int, trial: int | None = None) -> Iterator[str]:
+        """The files as they grow, until the experiment is decided or nothing runs the study."""
+        following = Following(TrialLogs(self.folder.experiment(experiment), trial), position)
         over = False
         while True:
-            size = path.stat().st_size if path.exists() else 0
-            if size < position:
-                # Begun anew: by another trial, or to put the whole log in its place a moment later.
-                time.sleep(FOLLOW_SECONDS)
-                size = path.stat().st_size if path.exists() else 0
-                position = 0 if size < position else position
-            while data := self._piece(experiment, position):
-                position += len(data)
+            for data in following.news():
                 yield data.decode("utf-8", "replace")
             if over:
                 return
@@ -159,14 +151,6 @@ class LocalSource:
             found = self.experiment(experiment)
             over = found is None or found.state.is_final or read_live(self.folder.live) is None
             time.sleep(FOLLOW_SECONDS)
-
-    def _piece(self, experiment: int, position: int) -> bytes:
-        try:
-            with self.folder.experiment(experiment).log.open("rb") as file:
-                file.seek(position)
-                return file.read(CHUNK)
-        except FileNotFoundError:
-            return b""
 
     def has_models(self) -> bool:
         """From the configuration."""

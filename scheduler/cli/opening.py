@@ -15,6 +15,7 @@ from pathlib import Path
 
 from scheduler.errors import NothingYet, UsageError
 from scheduler.job import check_lasts, submission_id
+from scheduler.researcher import check_models
 from scheduler.rules.states import StopReason
 from scheduler.study import task_words
 from scheduler.study.bundled import default_program
@@ -82,6 +83,7 @@ def open_study(
     if folder.exists:
         return _resume(folder, source, directions, overrides)
     config = load_config(source, overrides, os.environ)
+    check_models(config)
     _check_place(folder.path)
     return Opening(
         folder=folder,
@@ -112,6 +114,7 @@ def _resume(
 ) -> Opening:
     old = folder.load_config()
     config = load_config(source, overrides, os.environ, base=old)
+    check_models(config)
     if directions is None:
         try:
             folder.program.read_text("utf-8")

@@ -300,15 +300,18 @@ class RemoteSource:
                 "program.md in its folder does"
             ) from error
 
-    def log(self, experiment: int) -> tuple[str, int]:
+    def log(self, experiment: int, trial: int | None = None) -> tuple[str, int]:
         """GET /experiments/{id}/log."""
-        data = self._connection.send("GET", f"/experiments/{experiment}/log").content
+        path, values = f"/experiments/{experiment}/log", _of(trial)
+        data = self._connection.send("GET", path, values=values).content
         return data.decode("utf-8", "replace"), len(data)
 
-    def follow(self, experiment: int, position: int) -> Iterator[str]:
+    def follow(self, experiment: int, position: int, trial: int | None = None) -> Iterator[str]:
         """GET /experiments/{id}/log?follow=true, from there on."""
         path = f"/experiments/{experiment}/log"
-        with self._connection.stream(path, {"follow": True, "offset": position}) as pieces:
+        with self._connection.stream(
+            path, {"follow": True, "offset": position, **_of(trial)}
+        ) as pieces:
             yield from pieces
 
     def has_models(self) -> bool:
@@ -394,6 +397,11 @@ def _number(letter: AnyLetter, connection: Connection, answer: httpx.Response) -
     numbered = connection.read(answer, _Numbered)
     found = numbered.instruction if isinstance(letter, Instruct | Withdraw) else numbered.experiment
     return None if found is None else found.id
+
+
+def _of(trial: int | None) -> dict[str, str | int | list[str]]:
+    """The part of a query that asks for one trial."""
+    return {} if trial is None else {"trial": trial}
 
 
 def _date(answer: httpx.Response) -> float:

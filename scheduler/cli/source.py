@@ -146,10 +146,10 @@ class Source(Protocol):
     def program(self) -> str:
         """The research directions, as the next briefing will hold them."""
 
-    def log(self, experiment: int) -> tuple[str, int]:
-        """What an experiment's trials printed until now, and its length in bytes."""
+    def log(self, experiment: int, trial: int | None = None) -> tuple[str, int]:
+        """What an experiment's trials, or one of them, printed until now; its length in bytes."""
 
-    def follow(self, experiment: int, position: int) -> Iterator[str]:
+    def follow(self, experiment: int, position: int, trial: int | None = None) -> Iterator[str]:
         """What is added to the log from there on, until the experiment is decided."""
 
     def has_models(self) -> bool:

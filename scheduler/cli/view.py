@@ -37,6 +37,8 @@ def render(
 def news(previous: Live | None, live: Live) -> list[str]:
     """What has happened since the previous frame: a line for each decision, champion and state.
 
+    And one where a researcher begins to give nothing: a model that can't be asked.
+
     Without a previous frame only the state is new, so that a resumed study does not tell its
     past. Frames hold the latest few decisions; if there were more, a line says how many.
     """
@@ -50,7 +52,7 @@ def news(previous: Live | None, live: Live) -> list[str]:
     if unseen > 0:
         was = "was" if unseen == 1 else "were"
         lines.append(f"{texts.clock(live.at)}  {count(unseen, 'more experiment')} {was} decided")
-    before = previous.study.champion.metric if previous.study.champion else None
+    before = _figure_then(previous, live)
     on = previous.champion.hardware if previous.champion else None
     for experiment in reversed(fresh):
         other = before if experiment.hardware == on else None
@@ -68,9 +70,27 @@ def news(previous: Live | None, live: Live) -> list[str]:
     if champion is not None and champion.is_new(previous.study.champion):
         words = texts.best(live.study, live.champion)
         lines.append(f"{texts.clock(live.at)}  champion {words.plain}")
+    for name, why in live.study.troubles.items():
+        if name not in previous.study.troubles:
+            lines.append(f"{texts.clock(live.at)}  trouble  {texts.line(f'{name}: {why}').plain}")
     if _condition(previous) != _condition(live):
         lines.append(condition)
     return lines
+
+
+def _figure_then(previous: Live, live: Live) -> float | None:
+    """The figure of the champion that the newest decisions faced: it moves with its repeats.
+
+    By the newer frame where that has it: what decides an experiment may be such a repeat.
+    """
+    faced = previous.study.champion
+    if faced is None:
+        return None
+    now = live.study.champion
+    if now is not None and now.experiment == faced.experiment:
+        return now.metric
+    overtaken = (each.metric for each in live.recent if each.id == faced.experiment)
+    return next(overtaken, None) or faced.metric
 
 
 def _condition(live: Live) -> tuple[object, ...]:

@@ -145,11 +145,15 @@ def _duration(config: Config, capacity: Capacity, done: Study | None) -> str:
             rate = 3600 * max(1, capacity.slots) / _trial_seconds(config, capacity)
             limits.insert(0, f"about {count(round(rate), 'experiment')} an hour")
         limits.append("until Ctrl-C; it can be resumed")
+    elif before > total and done is not None:
+        limits.insert(0, _nothing_new(done, total))
     else:
         left = max(0, total - before)
+        begun = sum(n for s, n in done.counts.items() if not s.is_final) if done and before else 0
         limits.insert(0, f"{'the baseline and ' if repeats else ''}{count(left, 'experiment')}")
+        limits[0] += f", beside {begun} that wait to be decided," * (begun > 0)
         if config.budget.seconds is not None:
-            rounds = math.ceil((left + repeats) / max(1, capacity.slots))
+            rounds = math.ceil((left + begun + repeats) / max(1, capacity.slots))
             limits[0] += f" in about {_span(rounds * _trial_seconds(config, capacity))}"
         if config.keep.most_seeds:
             limits[0] += ", and what it takes to confirm those that win"
@@ -157,6 +161,17 @@ def _duration(config: Config, capacity: Capacity, done: Study | None) -> str:
         leaders, factor = config.keep.long_leaders + 1, config.keep.long_budget
         limits.append(f"then up to {leaders} leaders with {factor:g} times the budget")
     return "; ".join(limits if config.agent.models else [*limits, "no money"])
+
+
+def _nothing_new(done: Study, total: int) -> str:
+    """What a study still does that has more experiments than its limit."""
+    words = f"no new experiments (stop.max_experiments is {total}, and {done.proposed} are there)"
+    if confirming := done.counts.get(ExperimentState.CONFIRMING, 0):
+        words += f"; {confirming} being confirmed {'is' if confirming == 1 else 'are'} decided"
+    waiting = [done.counts.get(s, 0) for s in (ExperimentState.QUEUED, ExperimentState.RUNNING)]
+    if count := sum(waiting):
+        words += f"; {count} in the queue wait{'s' * (count == 1)} for a higher limit"
+    return words
 
 
 def _trial_seconds(config: Config, capacity: Capacity) -> float:

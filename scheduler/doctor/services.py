@@ -11,11 +11,12 @@ from pathlib import Path
 
 from agent.errors import KeysError
 from agent.llm.keys import gather_keys, known_variables, variables_of
+from agent.llm.naming import FORM, unplaced
 from scheduler.api.serving import FIRST_PORT, bind
 from scheduler.doctor.finding import Finding, missing, note, ok
 from scheduler.errors import UsageError
 from scheduler.job_server import find_token
-from scheduler.researcher import agent_settings, missing_for
+from scheduler.researcher import UNKNOWN, agent_settings, missing_for
 from scheduler.study.config import Config
 from scheduler.study.trackers.opening import MODULES, check_trackers
 
@@ -60,8 +61,12 @@ def keys(environ: Mapping[str, str], config: Config | None) -> Iterator[Finding]
         yield missing("keys", str(error), "mend the file that agent.key_file names")
         return
     lacking = missing_for(config, held)
+    unknown = unplaced(config.agent.models)
     for model in agent_settings(config).models:
         names = variables_of(model)
+        if model.name in unknown:
+            yield missing("keys", UNKNOWN.format(model.name), FORM)
+            continue
         if wanted := lacking.get(model.name):
             instead = f"set {' or '.join(wanted)}, or put it into agent.key_file"
             yield note("keys", f"{model.name}: no key; the others and the tuner work on", instead)

@@ -12,7 +12,7 @@ Asks only; the agent makes the code, `decisions.py` decides.
 from dataclasses import replace
 
 from agent import Purpose
-from scheduler.rules import checks, stopping
+from scheduler.rules import checks, shelving, stopping
 from scheduler.rules.requests import request
 from scheduler.rules.state import Ask, State
 from scheduler.rules.turn import Turn
@@ -45,6 +45,6 @@ def _is_wanted(state: State) -> bool:
         and policy.criteria is not None
         and champion is not None
         and champion.count > 1
-        and not state.experiments
+        and not shelving.has_experiments(state)
         and champion.experiment != state.checks.ablated
     )

@@ -17,7 +17,7 @@ What these figures say is `order.py`'s matter. No decision of a study depends on
 import math
 from dataclasses import replace
 
-from scheduler.rules import stopping
+from scheduler.rules import shelving, stopping
 from scheduler.rules.fleet import REFERENCE
 from scheduler.rules.noise import SCREENING
 from scheduler.rules.state import State, TrialEntry
@@ -103,7 +103,11 @@ def idle_slots(state: State) -> int:
     """How many slots stand idle that no proposal can be found for."""
     if _closes_by_itself(state):
         return len(state.free)
-    if state.study is not StudyState.RUNNING or state.ready or not _nothing_can_come(state):
+    if (
+        state.study is not StudyState.RUNNING
+        or shelving.ready(state)
+        or not _nothing_can_come(state)
+    ):
         return 0
     return max(0, len(state.free) - sum(ask.count for ask in state.asked.values()))
 

@@ -28,6 +28,7 @@ def consider(turn: Turn, entry: ExperimentEntry, *, rebase: bool = True, note: s
     champion instead. `note`: what is said where it is discarded.
     """
     evidence = _evidence(turn, entry)
+    rebase = rebase and not turn.state.tally.shelved
     if rebase and rebasing.beats_an_overtaken_parent(turn.state, entry, evidence):
         rebasing.run_again(turn, [entry])
     elif evidence.verdict is Decision.MORE:
@@ -53,8 +54,11 @@ def decide(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
         _follow_ablations(turn, entry)
         inside = rebasing.carried_by(turn.state, entry)
         others = [e for e in rebasing.contenders(turn.state) if e.id not in inside]
-        rebasing.run_again(turn, others)
+        if not turn.state.tally.shelved:
+            rebasing.run_again(turn, others)
         _settle_carried(turn, entry, entry.id)
+        if turn.state.tally.shelved:
+            _consider_again(turn)
 
 
 def _record(turn: Turn, entry: ExperimentEntry, evidence: Evidence) -> None:
@@ -89,7 +93,7 @@ def face_the_champion(turn: Turn, wins: Iterable[int], note: str = "") -> None:
 
 def _try_otherwise(turn: Turn, entry: ExperimentEntry) -> None:
     """What carried overtaken wins over is not kept: one by one, or at last as they were."""
-    if len(entry.rebases) > 1:
+    if len(entry.rebases) > 1 and not turn.state.tally.shelved:
         rebasing.run_apart(turn, entry)
     else:
         note = f"its edit was run again as experiment {entry.id}, which was not kept"

@@ -224,19 +224,20 @@ def _weigh(
         words = NO_TRIAL if not ours else "undecided: trials of this look are missing"
         return Evidence(Decision.MORE, None, None, len(ours), None, words, more, lacking)
 
-    effect, error, degrees = _estimate(ours, theirs, noise)
+    effect, error, degrees, pairs = _estimate(ours, theirs, noise)
+    compared = _pairs(pairs) if pairs else _over(ours, theirs)
     last = len(ours) >= criteria.most_seeds
     if error is None and last:
         return _compare(ours, theirs, sign, margin, "the noise is unknown, without repeats")
     if error is None:
         more = _next_numbers(ours, theirs, after - len(ours))
-        words = f"undecided: {effect:+.4g} over {_seeds(ours)}, the noise is unknown"
+        words = f"undecided: {effect:+.4g} {compared}, the noise is unknown"
         needed = _missing(more, theirs, barred)
         return Evidence(Decision.MORE, effect, None, len(ours), None, words, more, needed)
 
     nothing = ROUNDING * max(abs(_mean(ours)), abs(_mean(theirs)))
     if error <= nothing:
-        return _exact(ours, effect, keep=sign * effect > nothing)
+        return _exact(ours, effect, compared, keep=sign * effect > nothing)
 
     from scipy.special import stdtr, stdtrit
 
@@ -256,7 +257,7 @@ def _weigh(
         verdict, why = Decision.MORE, ""
     more = _next_numbers(ours, theirs, after - len(ours)) if verdict is Decision.MORE else ()
     names = {"keep": "kept", "discard": "discarded", "more": "undecided"}
-    words = f"{names[verdict]}: {_within(effect, error)} over {_seeds(ours)}, p = {p:.2g}{why}"
+    words = f"{names[verdict]}: {_within(effect, error)} {compared}, p = {p:.2g}{why}"
     if degrees < FEW:
         words += f" (sigma rests on {degrees_of_freedom(degrees)} only)"
     needed = _missing(more, theirs, barred)
@@ -276,28 +277,28 @@ def _unconfirmed(
 
 def _estimate(
     ours: Mapping[int, float], theirs: Mapping[int, float], noise: Noise
-) -> tuple[float, float | None, float]:
-    """The effect, its standard error, and the degrees of freedom of that.
+) -> tuple[float, float | None, float, int]:
+    """The effect, its standard error, and the degrees of freedom of that; of how many pairs.
 
-    Of all trials, or of the pairs alone where those were shown to vary less.
+    Of all trials, 0 pairs, or of the pairs alone where those were shown to vary less.
     """
     effect = _mean(ours) - _mean(theirs)
     if noise.sigma is None:
-        return effect, None, 0.0
+        return effect, None, 0.0, 0
     error = noise.sigma * math.sqrt(1 / len(ours) + 1 / len(theirs))
     shared = ours.keys() & theirs.keys()
     if shared and noise.pair_variance is not None:
         paired = math.sqrt(noise.pair_variance / len(shared))
         if ROUNDING * error < paired < error:  # pairs that never differ have shown nothing
             gaps = {n: ours[n] - theirs[n] for n in shared}
-            return _mean(gaps), paired, float(noise.pair_degrees)
-    return effect, error, noise.degrees
+            return _mean(gaps), paired, float(noise.pair_degrees), len(gaps)
+    return effect, error, noise.degrees, 0
 
 
-def _exact(ours: Mapping[int, float], effect: float, *, keep: bool) -> Evidence:
+def _exact(ours: Mapping[int, float], effect: float, compared: str, *, keep: bool) -> Evidence:
     """Where every repeat gave the same figure: any difference is real, and luck has no part."""
     verdict = Decision.KEEP if keep else Decision.DISCARD
-    words = f"{'kept' if keep else 'discarded'}: {effect:+.4g} over {_seeds(ours)}; {EXACT}"
+    words = f"{'kept' if keep else 'discarded'}: {effect:+.4g} {compared}; {EXACT}"
     return Evidence(verdict, effect, 0.0, len(ours), None, words)
 
 
@@ -309,7 +310,7 @@ def _compare(
     keep = sign * effect + margin > 0
     words = (
         f"{'kept' if keep else 'discarded'} by a plain comparison, which luck can win ({why}): "
-        f"{effect:+.4g} over {_seeds(ours)}"
+        f"{effect:+.4g} {_over(ours, theirs)}"
     )
     verdict = Decision.KEEP if keep else Decision.DISCARD
     seeds = len(repeats(ours))
@@ -344,6 +345,17 @@ def _mean(metrics: Mapping[int, float]) -> float:
 
 def _seeds(metrics: Mapping[int, float]) -> str:
     return f"{len(metrics)} seed{'s' if len(metrics) > 1 else ''}"
+
+
+def _over(ours: Mapping[int, float], theirs: Mapping[int, float]) -> str:
+    """Which means were compared; a figure of the whole experiment may rest on more trials."""
+    apart = SCREENING not in {*ours, *theirs}
+    left_out = " (first trials left out)" if apart else ""
+    return f"over {_seeds(ours)} against the champion's {len(theirs)}{left_out}"
+
+
+def _pairs(count: int) -> str:
+    return f"over the {f'{count} seeds' if count > 1 else 'seed'} that both ran"
 
 
 def _within(effect: float, error: float) -> str:

@@ -17,12 +17,14 @@ from scheduler.rules import (
     commands,
     instructions,
     reference,
+    shelving,
     stopping,
     supply,
 )
 from scheduler.rules import events as ev
 from scheduler.rules.decisions import (
     consider,
+    face_the_champion,
     fail,
     learn,
     lose,
@@ -113,6 +115,7 @@ def _(event: ev.Opened, turn: Turn) -> None:
     turn.tally(
         seconds_before=tally.seconds_before + forgotten, opened_at=event.at, seen_at=event.at
     )
+    shelving.open_shelf(turn)
     commands.forgive(turn)
     turn.move_study(StudyState.RUNNING)
     for trial in sorted(
@@ -120,7 +123,9 @@ def _(event: ev.Opened, turn: Turn) -> None:
     ):
         lose(turn, trial, "the study was interrupted while it ran", blamed=False)
     for ask in state.asked.values():  # what only one answer can bring is asked for again
-        if ask.purpose in UNIQUE:
+        if turn.state.tally.shelved and ask.purpose is Purpose.REBASE:
+            face_the_champion(turn, ask.wins)
+        elif ask.purpose in UNIQUE and not (turn.state.tally.shelved and ask.broken is not None):
             request(turn, ask)
     baseline_alive = any(e.parent is None for e in turn.state.experiments.values())
     if turn.state.champion is None and not baseline_alive:

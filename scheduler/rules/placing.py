@@ -6,6 +6,7 @@ Where all slots are of one kind, as they nearly always are, it is the first in l
 
 from collections import Counter
 
+from scheduler.rules.shelving import ready
 from scheduler.rules.state import State
 
 
@@ -14,14 +15,14 @@ def next_start(state: State) -> tuple[int, str] | None:
     fleet, kinds = state.fleet, state.fleet.kinds
     if len(kinds) <= 1:
         only = fleet.largest
-        chosen = next((n for n in state.ready if _wish(state, n) in ("", only)), None)
+        chosen = next((n for n in ready(state) if _wish(state, n) in ("", only)), None)
         return None if chosen is None else (chosen, only)
     taken = Counter(t.accelerator for t in state.trials.values() if t.slot is not None)
     room = {kind: left for kind, count in kinds if (left := count - taken[kind]) > 0}
     if not room:
         return None
     roomiest = max(room, key=lambda kind: room[kind])
-    for number in state.ready:
+    for number in ready(state):
         kind = _wish(state, number) or roomiest
         if kind in room:
             return number, kind

@@ -212,7 +212,11 @@ def _not_worth_it(
 ) -> Evidence:
     effect = first - fmean((repeats(theirs) or theirs).values())
     gate = criteria.gate * (known.sigma or 0.0)
-    words = f"discarded: {change(effect)} in its first trial, not better by the gate of {gate:.2g}"
+    which = "mean without its first trial" if repeats(theirs) else "first trial"
+    words = (
+        f"discarded: {change(effect)} in its first trial against the champion's {which}, "
+        f"not better by the gate of {gate:.2g}"
+    )
     return Evidence(Decision.DISCARD, effect, None, 0, None, words)
 
 

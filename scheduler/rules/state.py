@@ -166,6 +166,8 @@ class Tally:
 
     proposed: int = 0  # experiments beside the baselines
     decided: int = 0  # experiments, the baselines too
+    limit: int = -1  # of experiments, in the newest session; -1: none
+    shelved: int = 0  # experiments below this number that have not begun wait; see shelving.py
     since_champion: int = 0  # decided experiments since the last champion
     failures_in_row: int = 0
     plain_failures_in_row: int = 0  # ... of those, of code that no model wrote

@@ -1,6 +1,6 @@
 """When a study ends by itself, and when it pauses because something is broken."""
 
-from scheduler.rules import rebasing
+from scheduler.rules import rebasing, shelving
 from scheduler.rules.state import State
 from scheduler.rules.states import StopReason
 
@@ -40,7 +40,8 @@ def is_out_of_time(state: State, now: float) -> bool:
 
 def exhausted(state: State) -> StopReason | None:
     """Why nothing is left to run, where that is so."""
-    if state.trials or state.waiting or rebasing.held(state):
+    away = shelving.shelved(state)
+    if shelving.has_trials(state) or state.waiting or rebasing.held(state) - away:
         return None
     policy, tally = state.policy, state.tally
     if tally.spent and not state.asked:  # what is under way is paid for

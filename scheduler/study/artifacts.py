@@ -13,6 +13,7 @@ from scheduler.study.atomic import replacing
 from scheduler.study.folder import StudyFolder
 from scheduler.study.patch import unified_diff
 from scheduler.study.reader import Reader
+from scheduler.study.trial_logs import ended, header
 from workers.files import write_files
 
 PROPOSAL = ("id", "parent", "title", "hypothesis", "origin", "constants", "created_at")
@@ -57,17 +58,19 @@ class Artifacts:
         return numbers[::-1]
 
     def start_log(self, experiment: int, trial: int) -> None:
-        """Begin the log of a trial; a repeat starts it again."""
-        _write(self._folder.experiment(experiment).log, f"--- trial {trial}\n")
+        """Begin the log of a trial."""
+        _write(self._folder.experiment(experiment).trial_log(trial), header(trial))
 
-    def append_log(self, experiment: int, text: str) -> None:
+    def append_log(self, experiment: int, trial: int, text: str) -> None:
         """Add what a running trial has printed."""
-        with self._folder.experiment(experiment).log.open("a", encoding="utf-8") as file:
+        path = self._folder.experiment(experiment).trial_log(trial)
+        with path.open("a", encoding="utf-8") as file:
             file.write(text)
 
     def finish_log(self, experiment: int, trial: int, text: str) -> None:
         """Put the whole log of a trial in the place of what was streamed."""
-        _write(self._folder.experiment(experiment).log, f"--- trial {trial}\n{text}")
+        path = self._folder.experiment(experiment).trial_log(trial)
+        _write(path, header(trial) + ended(text))
 
     def keep_files(self, experiment: int, trial: int, files: Iterable[tuple[str, bytes]]) -> None:
         """Keep what a trial has left. Raises OSError, and BundleError for a name that leads out."""

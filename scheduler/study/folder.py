@@ -12,13 +12,14 @@
     notebook.md      what it has learned, condensed
     tracked/         what trackers keep on this machine, and what they have
     best/            the champion's files
-    experiments/ID/  an experiment's files, diff.patch, run.log, proposal.json
+    experiments/ID/  an experiment's files, diff.patch, proposal.json, trial-N.log of each trial
 
 In: a folder's path. Out: paths below it, and the study made there or its config read. The
 database, exports and artifacts are written by others; names of studies are resolved in names.py.
 """
 
 import os
+import re
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from scheduler.study.config_file import dump_config, read_config
 from scheduler.study.room import full, is_full
 
 DATABASE = "study.db"
+TRIAL_LOG = re.compile(r"trial-([0-9]+)\.log")
 PARTIAL = ".partial"
 """Ending of a file that is being written. One left behind by a crash means nothing."""
 
@@ -47,8 +49,17 @@ class ExperimentFolder:
 
     @property
     def log(self) -> Path:
-        """What its trials printed; grows while one runs."""
+        """What the trial that wrote last had printed, in studies from before `trial_log`."""
         return self.path / "run.log"
+
+    def trial_log(self, trial: int) -> Path:
+        """What a trial printed; grows while it runs."""
+        return self.path / f"trial-{trial}.log"
+
+    def trial_logs(self) -> list[Path]:
+        """The logs that there are, in the order of the trials."""
+        found = ((TRIAL_LOG.fullmatch(path.name), path) for path in self.path.glob("trial-*.log"))
+        return [path for _, path in sorted((int(name[1]), path) for name, path in found if name)]
 
     @property
     def proposal(self) -> Path:
@@ -65,7 +76,8 @@ class ExperimentFolder:
         Raises UsageError for a name that a record of the study's own already has.
         """
         path = self.path / name
-        if path in (self.diff, self.log, self.proposal) or name.startswith("artifacts/"):
+        own = path in (self.diff, self.log, self.proposal) or TRIAL_LOG.fullmatch(name)
+        if own or name.startswith("artifacts/"):
             raise UsageError(f"task.editable: {name} is a name that the study uses itself")
         return path
 

@@ -115,7 +115,7 @@ CREATE TABLE outcome (        -- at most one for each trial: its id is the idemp
     node        TEXT NOT NULL,
     sandbox     TEXT NOT NULL,  -- the level in force: strict or basic
     judge       TEXT NOT NULL,  -- which path computed the metric; empty: none did
-    log_tail    TEXT NOT NULL,  -- the whole log lies in experiments/ID/run.log
+    log_tail    TEXT NOT NULL,  -- the whole log lies in experiments/ID/trial-N.log
     audit_metric REAL,          -- of the same model on the audit split, where that was asked
     precision   TEXT NOT NULL DEFAULT '',  -- of the arithmetic on the device
     metrics     TEXT NOT NULL DEFAULT '{}',  -- JSON: figures beside the metric, name -> number

@@ -253,7 +253,8 @@ class StopSection(Section):
     max_experiments: Annotated[int, Field(ge=0)] | None = Field(
         default=None,
         description="Experiments beside the baseline, not counted those that carry overtaken edits "
-        "over or take kept ones out. Null: until something else.",
+        "over or take kept ones out. Null: until something else. Lowered below what a study has: "
+        "what has not begun waits, and nothing is merged.",
     )
     max_hours: PositiveNumber | None = Field(
         default=None, description="Hours of open time, all sessions together. Null: no limit."

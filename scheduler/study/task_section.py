@@ -18,7 +18,7 @@ from workers.command import Limit, Mount, Reading, command_line, used_placeholde
 from workers.limits import MEASURED
 
 BUNDLED = "bundled"
-RESERVED = ("diff.patch", "run.log", "proposal.json", "artifacts/**")
+RESERVED = ("diff.patch", "run.log", "trial-*.log", "proposal.json", "artifacts/**")
 """Of an experiment's folder in the study: see `folder.py`."""
 Text = Annotated[str, Field(min_length=1)]
 CommandText = Annotated[tuple[Text, ...], Field(min_length=1)] | Text

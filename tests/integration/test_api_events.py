@@ -185,7 +185,7 @@ def test_a_log_that_begins_anew_is_followed_from_its_beginning(
     client: httpx.Client, study: ActedStudy
 ) -> None:
     """As where a trial was lost and runs again."""
-    log = study.folder.experiment(0).log
+    log = study.folder.experiment(0).trial_log(1)
     study.do(lambda results: results.progress(progress("a long line of the first trial\n" * 9)))
     with client.stream("GET", "/experiments/0/log", params={"follow": True}) as stream:
         lines = stream.iter_lines()

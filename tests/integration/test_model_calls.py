@@ -248,7 +248,7 @@ def test_no_server_at_all_is_an_error_that_may_pass() -> None:
 def test_a_name_that_no_provider_has_is_a_lasting_error() -> None:
     reply = asyncio.run(LiteModel(ModelSettings("nobodys-model")).ask(PROMPT, most_tokens=10))
     assert reply.lasting
-    assert "LLM Provider NOT provided" in reply.error
+    assert "litellm knows no provider of this name: write provider/model" in reply.error
 
 
 def test_an_exception_of_any_kind_is_described() -> None:
@@ -363,9 +363,8 @@ def test_a_model_that_is_left_alone_is_not_asked() -> None:
             with pytest.raises(ModelError) as refused:
                 asyncio.run(stage.ask())
         assert len(server.requests) == 1
-    assert "left alone for 30 s after 1 failed attempt, the last: 401 wrong key" in str(
-        refused.value
-    )
+    words = "openai/tester: 401 wrong key (1 failed attempt; left alone for 30 s)"
+    assert str(refused.value) == words
     assert refused.value.lasting
     assert refused.value.retry_after == pytest.approx(30, abs=5)
     assert stage.ledger.account.calls == 1

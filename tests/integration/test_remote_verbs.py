@@ -210,8 +210,8 @@ def test_a_log_is_followed_until_the_experiment_is_decided(
     study.propose(1.5)
     trial = study.started()[-1]
     with Reader(study.folder.database) as reader:
-        number = next(t.experiment for t in reader.running_trials())
-    log = study.folder.experiment(number).log
+        number, ran = next((t.experiment, t.id) for t in reader.running_trials())
+    log = study.folder.experiment(number).trial_log(ran)
     before = log.read_text()
 
     def end() -> None:

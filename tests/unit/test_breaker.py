@@ -50,7 +50,7 @@ def test_it_opens_after_so_many_failures_in_a_row_and_says_why(breaker: Breaker)
     breaker.failed(admitted(breaker), "500 boom")
     assert breaker.admit() is None
     assert breaker.rest == 30
-    assert breaker.why == "left alone for 30 s after 3 failed attempts, the last: 500 boom"
+    assert breaker.why == "500 boom (3 failed attempts; left alone for 30 s)"
 
 
 def test_one_lasting_failure_opens_it(breaker: Breaker) -> None:

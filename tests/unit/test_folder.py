@@ -1,6 +1,7 @@
 """Claims about a study's folder: how it is made, refused, named, found and locked."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -113,10 +114,11 @@ def test_a_folder_without_a_study_says_how_to_start_one(tmp_path: Path) -> None:
 
 def test_records_of_an_experiment_lie_together_and_apart_from_its_files(tmp_path: Path) -> None:
     experiment = StudyFolder(tmp_path).experiment(12)
-    assert experiment.log == tmp_path / "experiments" / "12" / "run.log"
+    assert experiment.trial_log(7) == tmp_path / "experiments" / "12" / "trial-7.log"
     assert experiment.file("src/train.py").is_relative_to(experiment.path)
-    with pytest.raises(UsageError, match=r"run\.log"):
-        experiment.file("run.log")
+    for name in ("run.log", "trial-7.log"):
+        with pytest.raises(UsageError, match=re.escape(name)):
+            experiment.file(name)
 
 
 def test_a_word_names_a_study_and_a_path_is_a_path() -> None:

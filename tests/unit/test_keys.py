@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from agent.errors import KeysError
 from agent.llm.keys import Keys, gather_keys, is_wanted, missing_keys
 from agent.llm.settings import ModelSettings
-from scheduler.researcher import take_keys
+from scheduler.errors import UsageError
+from scheduler.researcher import check_models, take_keys
+from scheduler.study.agent_section import AgentSection
 from scheduler.study.config import Config
 
 SECRET = "a+secret/with:odd=signs&1"
@@ -194,8 +196,20 @@ def test_gathering_changes_nothing_in_the_environment() -> None:
 def test_a_study_takes_the_keys_out_of_the_environment_that_workers_inherit(
     models: tuple[str, ...],
 ) -> None:
-    config = Config.model_validate({"agent": {"models": models}})
+    config = Config(agent=AgentSection(models=tuple(models)))
     environ = {"OPENAI_API_KEY": "key-0123456789", "OPENAI_API_BASE": "http://here", "HOME": "/h"}
     keys = take_keys(config, environ)
     assert environ == {"OPENAI_API_BASE": "http://here", "HOME": "/h"}
     assert keys.values.get("OPENAI_API_KEY") == ("key-0123456789" if models else None)
+
+
+def test_a_model_of_no_known_provider_is_refused_before_anything_starts() -> None:
+    names = ["foo", "gpt-5", "fo/bar", "openai/whatever", "ollama/mine"]
+    with pytest.raises(UsageError, match=r"knows no provider of foo, fo/bar; write provider/model"):
+        check_models(Config(agent=AgentSection(models=tuple(names))))
+
+
+def test_models_of_known_providers_cost_no_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subprocess.run", None)
+    models = ["anthropic/claude-sonnet-4-5", "openai/mine", "ollama/x", "hosted_vllm/org/name"]
+    check_models(Config(agent=AgentSection(models=tuple(models))))

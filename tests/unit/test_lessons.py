@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.briefing import PastExperiment
-from agent.lessons import WORDS, read_lesson, write_lesson
+from agent.lessons import WORDS, Ground, read_lesson, write_lesson
+from agent.notebook import condense
 
 DONE = PastExperiment(
     12, 9, "Twice the rate", "", "a/model", "keep", 1.498812,
@@ -80,3 +81,42 @@ def test_any_lesson_is_one_line_of_bounded_length_and_can_be_read_back(
     if metric is not None and before is not None and metric != before:
         assert read.gain is not None
         assert (read.gain > 0) == ((metric < before) == minimize)
+
+
+LOST = replace(DONE, state="discard")
+
+
+@pytest.mark.parametrize(
+    ("sigma", "ground", "worth"),
+    [
+        (0.004, Ground(1, 9), "not shown to be better, within the noise (sigma 0.004), one trial"),
+        (0.001, Ground(4, 9), "not shown to be better, 6.1 sigma"),
+        (None, Ground(4, 9), "not shown to be better"),
+        (None, Ground(2, 11), "not shown to be better than #11"),
+        (None, Ground(1, 11, ahead=False), "better, but #11 is better still, one trial"),
+    ],
+)
+def test_what_looks_better_and_was_discarded_says_why(
+    sigma: float | None, ground: Ground, worth: str
+) -> None:
+    line = write_lesson(LOST, minimize=True, sigma=sigma, ground=ground)
+    assert line.endswith(f"got 0.0061 lower than #9 (1.504912 -> 1.498812: {worth})")
+    read = read_lesson(line)
+    assert read is not None
+    assert read.gain == pytest.approx(0.0061)
+
+
+def test_a_loss_by_one_trial_says_so() -> None:
+    line = write_lesson(LOST, minimize=False, sigma=0.002, ground=Ground(1, 9))
+    assert line.endswith(": worse, 3.0 sigma, one trial)")
+
+
+def test_the_notebook_claims_no_gain_of_what_was_discarded() -> None:
+    lessons = [
+        write_lesson(replace(LOST, title=title), minimize=True)
+        for title in ("Twice the rate", "RATE 1 -> 2")
+    ]
+    once = condense("", lessons)
+    assert "- #12 Twice the rate: better by 0.0061, not shown" in once
+    assert "best #12 (RATE 1 -> 2): better by 0.0061, not shown" in once
+    assert condense(once, []) == once

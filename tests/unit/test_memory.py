@@ -13,6 +13,7 @@ import pytest
 
 from agent import Answer, ArmRecord, Briefing, Cost, Proposal, Purpose, SpentError
 from agent.ledger import Intent, Message, Settlement
+from agent.lessons import number
 from scheduler.correspondence import Posted
 from scheduler.memory import RULES
 from scheduler.results import Answered, Ended, Item, Plan, Results
@@ -346,3 +347,23 @@ def test_a_limit_reached_is_the_error_that_the_agent_knows(tmp_path: Path) -> No
     with pytest.raises(SpentError, match="calls"):
         study.results.reserve(intent)
     study.close()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_lesson_has_the_figures_that_stand_when_it_is_decided(tmp_path: Path, seed: int) -> None:
+    """The baseline's mean moves with each of its further seeds, also in the deciding event."""
+    study = Study(tmp_path / "s", seed)
+    figures: dict[int, str] = {}
+    while study.results._state.tally.decided < 20 and study.happen():
+        with Reader(study.folder.database) as reader:
+            for one in reader.recent(50):
+                if one.id in figures or one.parent is None or one.metric is None:
+                    continue
+                parent = reader.experiment(one.parent)
+                assert parent is not None
+                assert parent.metric is not None
+                figures[one.id] = f"({number(parent.metric)} -> {number(one.metric)}: "
+                if one.metric != parent.metric:
+                    assert figures[one.id] in one.lesson
+    study.close()
+    assert len(figures) > 5

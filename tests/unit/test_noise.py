@@ -20,7 +20,11 @@ from scheduler.rules.evidence import (
     screen,
     weigh,
 )
+from scheduler.rules.fleet import Ground
 from scheduler.rules.noise import SCREENING, Noise, repeats
+from scheduler.rules.policy import Policy
+from scheduler.rules.ranking import judge
+from scheduler.rules.state import Champion, Result
 
 SIGMA = 0.002
 CRITERIA = Criteria()
@@ -89,12 +93,36 @@ def test_the_words_hold_the_effect_its_error_the_seeds_and_p() -> None:
     theirs = dict.fromkeys(range(1, 6), 1.0)
     kept = weigh({1: 0.99, 2: 0.99}, theirs, KNOWN, CRITERIA, minimize=True)
     assert kept.verdict is Decision.KEEP
-    assert kept.words.startswith("kept: -0.0100 ± 0.0022 over 1 seed, p = ")
+    assert kept.words.startswith(
+        "kept: -0.0100 ± 0.0022 over 1 seed against the champion's 4 (first trials left out), p = "
+    )
     lost = weigh({1: 0.99, 2: 1.01}, theirs, KNOWN, CRITERIA, minimize=True)
     assert lost.verdict is Decision.DISCARD
     assert lost.words == (
-        "discarded: +0.0100 ± 0.0022 over 1 seed, p = 1: unlikely to be better by 0.001"
+        "discarded: +0.0100 ± 0.0022 over 1 seed against the champion's 4 (first trials left out), "
+        "p = 1: unlikely to be better by 0.001"
     )
+
+
+def test_where_pairs_decide_the_words_say_so() -> None:
+    noise = Noise(squares=0.01, degrees=100.0, pair_squares=1e-6, pair_degrees=40)
+    theirs = dict.fromkeys(range(1, 6), 1.0)
+    found = weigh({1: 0.99, 2: 0.99}, theirs, noise, CRITERIA, minimize=True)
+    assert " over the seed that both ran, p = " in found.words
+
+
+@pytest.mark.parametrize(
+    ("theirs", "which"),
+    [({1: 1.0, 2: 0.9, 3: 0.9}, "mean without its first trial"), ({1: 0.9}, "first trial")],
+)
+def test_what_the_gate_stops_says_what_it_was_compared_with(
+    theirs: dict[int, float], which: str
+) -> None:
+    champion = Champion(0, 1.0, 1, tuple(Result(n, value) for n, value in theirs.items()))
+    policy = Policy(max_experiments=9, criteria=CRITERIA)
+    found = judge((Result(1, 0.95),), champion, {"": KNOWN}, policy, Ground())
+    words = f"discarded: +0.050000 in its first trial against the champion's {which}, not better"
+    assert found.words.startswith(words)
 
 
 def test_the_screening_trials_of_both_are_no_evidence() -> None:

@@ -224,7 +224,7 @@ def test_the_baseline_has_no_diff_of_its_own(folder: Path, capsys: Output) -> No
 
 def test_what_a_script_printed_cannot_steer_the_terminal(tmp_path: Path, capsys: Output) -> None:
     folder = make_study(tmp_path / "s", experiments=1)
-    path = StudyFolder(folder).experiment(1).log
+    path = StudyFolder(folder).experiment(1).trial_log(1)
     path.parent.mkdir(parents=True)
     path.write_text("[bold]as it is[/bold] \x1b[2J\x1b]0;owned\x07\n")
     store = Store(folder / "study.db")
@@ -249,7 +249,7 @@ def test_following_a_log_ends_when_the_experiment_is_decided(
     tmp_path: Path, capsys: Output
 ) -> None:
     folder = make_study(tmp_path / "s", experiments=1)
-    path = StudyFolder(folder).experiment(1).log
+    path = StudyFolder(folder).experiment(1).trial_log(1)
     path.parent.mkdir(parents=True)
     path.write_text("before\n")
     store = Store(folder / "study.db")

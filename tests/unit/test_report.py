@@ -68,7 +68,7 @@ def test_a_study_that_confirms_is_told_with_effects_errors_and_chances(
     assert f"{len(wins)} changes, {len(wins)} of them confirmed with further seeds" in page.text
     assert "Nothing was confirmed" not in page.text
     for each in wins:  # "discarded: -0.0041 ± 0.0012 over 3 seeds, p = 0.004"
-        found = re.search(r"kept: ([+-][\d.]+) ± ([\d.]+) over (\d+) seed", each.reason)
+        found = re.search(r"kept: ([+-][\d.]+) ± ([\d.]+) over (?:the )?(\d+) seed", each.reason)
         assert found is not None, each.reason
         row = lines[lines.index(f"#{each.id}") :][:10]
         effect, error = row[4].replace("\N{MINUS SIGN}", "-"), row[5].lstrip("±")

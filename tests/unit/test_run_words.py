@@ -10,13 +10,14 @@ from agent.proposal import Proposal
 from scheduler.briefings import Circumstances, write_briefing
 from scheduler.cli.local import open_folder
 from scheduler.cli.submit_job import _tell
-from scheduler.cli.words import ending, forecast, unfilled
+from scheduler.cli.words import _duration, ending, forecast, unfilled
 from scheduler.cluster import Bundles
 from scheduler.errors import UsageError
 from scheduler.rules.events import RequestProposals
 from scheduler.rules.states import ExperimentState
 from scheduler.session import Capacity, Materials
 from scheduler.study.config import Config
+from scheduler.study.config_file import load_config
 from scheduler.study.directions import places
 from scheduler.study.directions import said as said_of
 from scheduler.study.folder import StudyFolder
@@ -124,3 +125,25 @@ def test_a_job_is_followed_by_commands_for_two_shells(capsys: Output) -> None:
     remote = shlex.split(first)[2]
     assert shlex.split(remote)[3] == "~/autoresearch/studies/we ird"
     assert "ssh HEAD autoresearch status -s ~/autoresearch/studies/plain" in second
+
+
+def test_a_limit_below_what_is_there_says_what_will_still_run(tmp_path: Path) -> None:
+    folder = StudyFolder(make_study(tmp_path / "s", experiments=14))
+    with Reader(folder.database) as reader:
+        done = reader.study()
+    counts = {**done.counts, ExperimentState.CONFIRMING: 2, ExperimentState.QUEUED: 1}
+    config = load_config(None, ["stop.max_experiments=2"], {})
+    assert _duration(config, Capacity(2, Resources()), replace(done, counts=counts)).startswith(
+        "no new experiments (stop.max_experiments is 2, and 14 are there); "
+        "2 being confirmed are decided; 1 in the queue waits for a higher limit"
+    )
+
+
+def test_what_waits_to_be_decided_is_counted_with_what_is_new(tmp_path: Path) -> None:
+    folder = StudyFolder(make_study(tmp_path / "s", experiments=14))
+    with Reader(folder.database) as reader:
+        done = reader.study()
+    counts = {**done.counts, ExperimentState.CONFIRMING: 2, ExperimentState.QUEUED: 1}
+    config = load_config(None, ["stop.max_experiments=14", "budget.seconds=55"], {})
+    words = _duration(config, Capacity(2, Resources()), replace(done, counts=counts))
+    assert words.startswith("0 experiments, beside 3 that wait to be decided, in about 2 min")

@@ -116,13 +116,15 @@ def test_a_failure_has_no_metric_and_says_why(runs: list[Run]) -> None:
 def test_the_log_is_the_whole_one_where_the_folder_has_it(folder: StudyFolder) -> None:
     with Reader(folder.database) as reader:
         trial = reader.trials(0)[0]
-    log = folder.experiment(0).log
+    log = folder.experiment(0).trial_log(trial.id)
     log.parent.mkdir(parents=True)
     log.write_text(f"--- trial {trial.id}\nall of it\n")
     assert next(collected(folder)).files["run.log"] == "all of it\n"
-    log.write_text(f"--- trial {trial.id + 1}\nanother's\n")
+    log.rename(folder.experiment(0).log)  # as in a study of an older version
+    assert next(collected(folder)).files["run.log"] == "all of it\n"
+    folder.experiment(0).log.write_text(f"--- trial {trial.id + 1}\nanother's\n")
     assert next(collected(folder)).files["run.log"].startswith("step 0")
-    log.unlink()
+    folder.experiment(0).log.unlink()
 
 
 # ---- each tracker, read back ----------------------------------------------------------------

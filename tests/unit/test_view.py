@@ -173,7 +173,10 @@ def decided(study: Live, *experiments: Experiment) -> Live:
 def experiment(
     study: Live, number: int, state: ExperimentState, metric: float | None
 ) -> Experiment:
-    return replace(study.recent[0], id=number, state=state, metric=metric, title=f"t{number}")
+    on = study.champion.hardware if study.champion else ""
+    return replace(
+        study.recent[0], id=number, state=state, metric=metric, title=f"t{number}", hardware=on
+    )
 
 
 def test_the_first_frame_tells_the_state_and_not_the_past(study: Live) -> None:
@@ -212,6 +215,39 @@ def test_a_new_champion_and_a_new_state_are_told(study: Live) -> None:
     lines = news(study, replace(study, study=changed))
     assert any("study draining" in line for line in lines)
     assert any("champion #90  0.500000" in line for line in lines)
+
+
+def test_a_decision_is_told_against_the_figure_that_the_champion_had_then(study: Live) -> None:
+    """Which a repeat may have moved since the last frame."""
+    champion = study.study.champion
+    assert champion is not None
+    moved = replace(study.study, champion=replace(champion, metric=1.25))
+    lost = experiment(study, 90, ExperimentState.DISCARD, 1.5)
+    (line,) = news(study, decided(replace(study, study=moved), lost))
+    assert "+0.250000" in line
+
+
+def test_a_win_is_told_against_the_champion_that_it_overtook(study: Live) -> None:
+    champion = study.study.champion
+    assert champion is not None
+    won = experiment(study, 90, ExperimentState.KEEP, 0.5)
+    old = experiment(study, champion.experiment, ExperimentState.KEEP, 1.25)
+    crowned = replace(champion, number=champion.number + 1, experiment=90, metric=0.5)
+    later = decided(replace(study, study=replace(study.study, champion=crowned)), won)
+    later = replace(later, recent=(later.recent[0], old))
+    line = news(study, later)[0]
+    assert "-0.750000" in line
+
+
+def test_a_model_that_fails_is_told_once_with_its_cause_first(study: Live) -> None:
+    def failing(seconds: int) -> Live:
+        why = f"401 wrong key (1 failed attempt; left alone for {seconds} s)"
+        return replace(study, study=replace(study.study, troubles={"foo/bar": why}))
+
+    quiet = replace(study, study=replace(study.study, troubles={}))
+    (line,) = news(quiet, failing(30))
+    assert line.partition("  ")[2].startswith("trouble  foo/bar: 401 wrong key (1 failed")
+    assert news(failing(30), failing(20)) == []
 
 
 # ---- live.json --------------------------------------------------------------------------------

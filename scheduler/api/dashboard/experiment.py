@@ -27,6 +27,7 @@ from scheduler.study.listing import by_numbers, calls_of
 from scheduler.study.patch import unified_diff
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, TrialRecord
+from scheduler.study.trial_logs import TrialLogs, kept_tails
 
 ANCESTORS = 12  # nearest ones that are named
 
@@ -128,7 +129,7 @@ class _Page:
         with panel("Trials"):
             self._trials = ui.column().classes("w-full gap-4")
         with panel("Log"):
-            self._log = RunningLog(self._visitor.context.folder.experiment(self._number).log)
+            self._log = RunningLog(TrialLogs(self._visitor.context.folder.experiment(self._number)))
 
     async def update(self, now: Snapshot) -> None:
         """Read it anew where the study has moved; draw what differs."""
@@ -150,10 +151,9 @@ class _Page:
         self._now.set_visibility(mine is not None)
         if mine is not None and mine.trial is not None:
             self._card.show(mine, now.curves.get(mine.trial, ()))
-        outcomes = [each.outcome for each in self._whole.trials if each.outcome is not None]
         await self._log.update(
             undecided=not self._whole.experiment.state.is_final,
-            kept_tail=outcomes[-1].log if outcomes else "",
+            kept_tail=kept_tails(self._whole.trials),
         )
 
     def _may_cancel(self, one: Experiment) -> bool:

@@ -1,14 +1,14 @@
 """An experiment's log, as it grows: only what is new is sent.
 
-In: the log's file, or without one the tail that the database keeps. Out: a box of text that follows
-its own end, as long as whoever reads it is there. Of a long log the end is shown; the whole is at
-`/experiments/NUMBER/log`.
+In: the logs of its trials, or without any the tails that the database keeps. Out: a box of text
+that follows its own end, as long as whoever reads it is there. Of a long log the end is shown; the
+whole is at `/experiments/NUMBER/log`.
 """
-
-from pathlib import Path
 
 from nicegui import ui
 from starlette.concurrency import run_in_threadpool
+
+from scheduler.study.trial_logs import Following, TrialLogs
 
 LOG_BYTES = 64 * 1024  # of a log's end
 PIECES = 100  # after so many it is put together anew
@@ -22,9 +22,9 @@ if (box && ({1} || box.scrollHeight - box.scrollTop - box.clientHeight < 400))
 class RunningLog:
     """The log of one experiment on one page."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen = 0  # bytes of the file that are shown
+    def __init__(self, logs: TrialLogs) -> None:
+        self._logs = logs
+        self._following: Following | None = None
         self._pieces = 0
         self._note = ui.label("").classes("quiet text")
         self._box = ui.element("div").classes("code")
@@ -33,27 +33,20 @@ class RunningLog:
 
     async def update(self, *, undecided: bool, kept_tail: str) -> None:
         """Show what is new; `kept_tail`: what the database has."""
-        try:
-            size, text = await run_in_threadpool(_read, self._path, self._seen)
-        except OSError:
-            size, text = self._seen, "" if self._pieces else kept_tail
-        # Begun anew: another trial, or the final log in place of the one that was followed.
-        if size < self._seen:
-            self._seen = 0
+        text = await run_in_threadpool(self._news)
+        anew = self._following is not None and self._following.begun_anew
+        if anew or (text and self._pieces >= PIECES):
             self._box.clear()
-            self._pieces = 0
-            size, text = await run_in_threadpool(_read, self._path, 0)
+            self._pieces, self._following = 0, None
+            text = await run_in_threadpool(self._news)
+        if not text and not self._pieces:
+            text = kept_tail
         if text:
-            if self._pieces >= PIECES:
-                self._box.clear()
-                self._pieces = 0
-                size, text = await run_in_threadpool(_read, self._path, 0)
             first = not self._pieces
             with self._box:
                 piece = ui.label(text)
                 piece.tag = "span"
             self._pieces += 1
-            self._seen = size
             self._box.set_visibility(True)
             if undecided:
                 ui.run_javascript(FOLLOW.format(self._box.id, str(first).lower()))
@@ -61,13 +54,13 @@ class RunningLog:
         self._note.set_text(waiting)
         self._note.set_visibility(not self._pieces)
 
-
-def _read(path: Path, seen: int) -> tuple[int, str]:
-    """Size of the file, and what it holds after `seen` bytes; at most its end. Raises OSError."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        start = max(seen, size - LOG_BYTES)
-        file.seek(start)
-        text = file.read(LOG_BYTES).decode("utf-8", "replace")
-    skipped = start - seen
-    return size, f"… {skipped:,} bytes are left out …\n{text}" if skipped else text
+    def _news(self) -> str:
+        """What was added; at first the end of what there is."""
+        skipped = 0
+        if self._following is None:
+            skipped = max(0, self._logs.size() - LOG_BYTES)
+            self._following = Following(self._logs, skipped)
+        data = b"".join(self._following.news())
+        skipped += max(0, len(data) - LOG_BYTES)
+        text = data[-LOG_BYTES:].decode("utf-8", "replace")
+        return f"… {skipped:,} bytes are left out …\n{text}" if skipped else text

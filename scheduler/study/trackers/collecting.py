@@ -16,6 +16,7 @@ from scheduler.study.patch import unified_diff
 from scheduler.study.reader import Reader
 from scheduler.study.records import Experiment, TrialRecord
 from scheduler.study.trackers.run import Run, StudyFacts
+from scheduler.study.trial_logs import TrialLogs, header
 from workers import Outcome
 from workers.log import sentence
 
@@ -169,9 +170,8 @@ class Collector:
     def _log(self, trial: TrialRecord, outcome: Outcome) -> str:
         """All that it printed, where the folder still has it; else what the database keeps."""
         try:
-            with self._folder.experiment(trial.experiment).log.open(encoding="utf-8") as file:
-                if file.readline() == f"--- trial {trial.id}\n":
-                    return file.read()
+            for path in TrialLogs(self._folder.experiment(trial.experiment), trial.id).paths():
+                return path.read_text("utf-8").removeprefix(header(trial.id))
         except (OSError, UnicodeDecodeError):
             pass
         return outcome.log
