@@ -205,11 +205,14 @@ def test_a_study_takes_the_keys_out_of_the_environment_that_workers_inherit(
 
 def test_a_model_of_no_known_provider_is_refused_before_anything_starts() -> None:
     names = ["foo", "gpt-5", "fo/bar", "openai/whatever", "ollama/mine"]
-    with pytest.raises(UsageError, match=r"knows no provider of foo, fo/bar; write provider/model"):
+    with pytest.raises(
+        UsageError, match=r"knows no provider of foo, fo/bar; write provider/model"
+    ):
         check_models(Config(agent=AgentSection(models=tuple(names))))
 
 
 def test_models_of_known_providers_cost_no_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("subprocess.run", None)
     models = ["anthropic/claude-sonnet-4-5", "openai/mine", "ollama/x", "hosted_vllm/org/name"]
+    models += ["gpt-5", "claude-sonnet-4-5", "groq/a-new-one", "xai/grok-4"]
     check_models(Config(agent=AgentSection(models=tuple(models))))
