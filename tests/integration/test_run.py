@@ -239,14 +239,13 @@ def test_a_killed_driver_leaves_nothing_behind_and_its_study_goes_on(
     assert alive(tree) == []
 
 
-@pytest.mark.parametrize("how", [(), ("--plain",)])
 def test_a_study_goes_on_without_its_terminal_and_obeys_as_before(
-    start: Any, tmp_path: Path, how: tuple[str, ...]
+    start: Any, tmp_path: Path
 ) -> None:
     study = tmp_path / "night"
     many = [*TINY, "--no-serve", "--set", "stop.max_experiments=500"]
     with on_a_terminal() as terminal:
-        process = start("run", "./night", *many, *how, terminal=terminal)
+        process = start("run", "./night", *many, terminal=terminal)
         wait_for(lambda: len(trials(study, TrialState.DONE)) >= 1, process)
     before = len(trials(study, TrialState.DONE))
     wait_for(lambda: len(trials(study, TrialState.DONE)) >= before + 3, process)

@@ -205,9 +205,7 @@ def test_a_study_takes_the_keys_out_of_the_environment_that_workers_inherit(
 
 def test_a_model_of_no_known_provider_is_refused_before_anything_starts() -> None:
     names = ["foo", "gpt-5", "fo/bar", "openai/whatever", "ollama/mine"]
-    with pytest.raises(
-        UsageError, match=r"knows no provider of foo, fo/bar; write provider/model"
-    ):
+    with pytest.raises(UsageError, match=r"knows no provider of foo, fo/bar; write provider/model"):
         check_models(Config(agent=AgentSection(models=tuple(names))))
 
 
