@@ -26,7 +26,7 @@ from tests.fixtures.lasting_cluster import LastingCluster
 
 CODE = ("agent", "scheduler", "workers", "train_template", "configs", "program.md", ".gitignore")
 TINY = [
-    *("--config", "local", "--set", "budget.seconds=2", "--set", "data.sequence_length=32"),
+    *("--config", "local", "--set", "budget.steps=400", "--set", "data.sequence_length=32"),
     *("--set", "data.validation_tokens=512", "--set", "data.eval_batch_tokens=512"),
     *("--set", "task.constants.DEPTH=1", "--set", "task.constants.BATCH_TOKENS=64"),
     *("--set", "keep.most_seeds=0"),
