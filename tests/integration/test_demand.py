@@ -59,15 +59,17 @@ def test_what_is_missing_is_asked_for_and_what_has_come_is_given_back(cluster: C
     node = cluster.add_node(num_cpus=2, num_gpus=2, object_store_memory=STORE)
     wait_for(lambda: cluster_resources().get("GPU") == 2)
 
-    def both_are_free() -> bool:
+    def nothing_is_held() -> bool:
         demand.ask(1, full=False)  # two slots have come: the study counts them, and wants one more
-        return bool(available_resources().get("GPU") == 2)
+        return demand.waiting == 0
 
-    wait_for(both_are_free)
-    for _ in range(20):  # nor is the room taken again and again, while no trial has come for it
+    wait_for(nothing_is_held)  # the third found room as well, while no trial had come for it
+    made = len(group_table())
+    for _ in range(20):  # and is not asked for again and again, which would take the room in turns
         demand.ask(1, full=False)
-        assert available_resources().get("GPU") == 2
         time.sleep(0.05)
+    assert len(group_table()) == made
+    wait_for(lambda: available_resources().get("GPU") == 2)
 
     trials = [trial.options(num_gpus=1).remote() for _ in range(2)]
     wait_for(lambda: "GPU" not in available_resources())
