@@ -53,9 +53,9 @@ def failure_of(error: BaseException, *, opened: bool = False, now: float | None 
     else:
         # litellm gives a status of its own to what no server has said; that would mislead.
         text = f"{'the answer broke off' if opened else 'no answer'}: {words}"
-    if names_no_provider(first):
+    if unplaced := names_no_provider(first):
         text = UNPLACED
-    lasting = status in LASTING or quota or names_no_provider(first)
+    lasting = status in LASTING or quota or unplaced
     return Failure(
         text,
         lasting=lasting,

@@ -89,8 +89,8 @@ def _figure_then(previous: Live, live: Live) -> float | None:
     now = live.study.champion
     if now is not None and now.experiment == faced.experiment:
         return now.metric
-    overtaken = (each.metric for each in live.recent if each.id == faced.experiment)
-    return next(overtaken, None) or faced.metric
+    overtaken = next((e.metric for e in live.recent if e.id == faced.experiment), None)
+    return faced.metric if overtaken is None else overtaken  # which may be 0
 
 
 def _condition(live: Live) -> tuple[object, ...]:
